@@ -1,0 +1,1 @@
+"""Identity, wire, mesh and gossip: the layer that knows nothing above it."""

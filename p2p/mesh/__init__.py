@@ -1,0 +1,1 @@
+"""Connections to other nodes on asyncio: no Django, no database."""
