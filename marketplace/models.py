@@ -1,0 +1,211 @@
+"""Offerings, tributes, their executions, payments and the wallet's ledger."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.db import models
+from django.db.models import F, Q
+
+from marketplace.states import EntryKind, ExecutionStatus, PaymentStatus, TributeStatus
+
+
+class Offering(models.Model):
+    """Idle agents that a node sells; written by that node only."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    node_id = models.CharField(max_length=32)
+    swarm = models.CharField(max_length=64)
+    addresses = models.JSONField(default=list, help_text="List of {host, port}.")
+    idle_agents = models.PositiveSmallIntegerField()
+    capabilities = models.JSONField(default=list, blank=True)
+    price_per_task = models.PositiveBigIntegerField()
+    currency = models.CharField(max_length=8, default="VOID")
+    policy = models.CharField(max_length=16, default="accepted_result")
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    withdrawn_at = models.DateTimeField(null=True, blank=True)
+    expired_at = models.DateTimeField(null=True, blank=True, help_text="When browsers were told.")
+
+    class Meta:
+        ordering = ("-created_at",)
+        indexes = [
+            models.Index(fields=["node_id"], name="offering_node"),
+            models.Index(fields=["withdrawn_at", "expires_at"], name="offering_live"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.id.hex[:8]} {self.idle_agents} × {self.price_per_task} {self.currency}"
+
+
+class SellingPolicy(models.Model):
+    """The owner's wish to sell idle agents; one row, off until it is switched on."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
+    selling = models.BooleanField(default=False)
+    agents_max = models.PositiveSmallIntegerField(default=50)
+    price_per_task = models.PositiveBigIntegerField(default=1)
+
+    class Meta:
+        verbose_name_plural = "selling policy"
+        constraints = [models.CheckConstraint(condition=Q(id=1), name="selling_policy_single")]
+
+    def __str__(self) -> str:
+        return f"{'selling' if self.selling else 'not selling'} at {self.price_per_task}"
+
+
+class Tribute(models.Model):
+    """An agreement between a buyer and a seller about N task executions."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    offering_id = models.UUIDField()
+    from_node_id = models.CharField(max_length=32, help_text="The buyer.")
+    to_node_id = models.CharField(max_length=32, help_text="The seller.")
+    goal_id = models.UUIDField(null=True, blank=True, help_text="Known to the buyer only.")
+    repository = models.CharField(max_length=512)
+    ref = models.CharField(max_length=200, blank=True)
+    task_count = models.PositiveSmallIntegerField()
+    released_count = models.PositiveSmallIntegerField(
+        default=0, help_text="Executions that were given back unused."
+    )
+    price_per_task = models.PositiveBigIntegerField()
+    total_cost = models.PositiveBigIntegerField()
+    currency = models.CharField(max_length=8, default="VOID")
+    policy = models.CharField(max_length=16, default="accepted_result")
+    status = models.CharField(max_length=10, choices=TributeStatus, default=TributeStatus.PENDING)
+    reason_code = models.CharField(max_length=40, blank=True)
+    reason = models.CharField(max_length=500, blank=True)
+    tx_hash = models.CharField(max_length=66, blank=True)
+    request_frame = models.BinaryField(default=b"")
+    answer_frame = models.BinaryField(default=b"")
+    deadline_at = models.DateTimeField()
+    reserved_until = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ("-created_at",)
+        indexes = [
+            models.Index(fields=["status"], name="tribute_status"),
+            models.Index(fields=["from_node_id"], name="tribute_from"),
+            models.Index(fields=["to_node_id"], name="tribute_to"),
+        ]
+        constraints = [
+            models.CheckConstraint(condition=Q(task_count__gte=1), name="tribute_buys_something"),
+            models.CheckConstraint(
+                condition=Q(total_cost=F("task_count") * F("price_per_task")),
+                name="tribute_cost_adds_up",
+            ),
+            models.CheckConstraint(
+                condition=Q(released_count__lte=F("task_count")), name="tribute_released_within"
+            ),
+            models.CheckConstraint(
+                condition=~Q(from_node_id=F("to_node_id")), name="tribute_between_two"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.id.hex[:8]} {self.task_count} × {self.price_per_task} {self.status}"
+
+
+class Execution(models.Model):
+    """One task done under a tribute, re-runs included, until the buyer's verdict."""
+
+    tribute = models.ForeignKey(Tribute, on_delete=models.CASCADE, related_name="executions")
+    task_id = models.UUIDField()
+    title = models.CharField(max_length=200, blank=True)
+    status = models.CharField(max_length=8, choices=ExecutionStatus, default=ExecutionStatus.OPEN)
+    commit = models.CharField(max_length=64, blank=True)
+    reason = models.CharField(max_length=500, blank=True)
+    opened_at = models.DateTimeField()
+    closed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ("id",)
+        constraints = [
+            models.UniqueConstraint(fields=["tribute", "task_id"], name="execution_once_per_task"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.title} {self.status}"
+
+
+class Payment(models.Model):
+    """A transfer proposed by the payer, voted by the payee and closed by the commit."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    execution = models.OneToOneField(Execution, on_delete=models.PROTECT, related_name="payment")
+    payer_node_id = models.CharField(max_length=32)
+    payee_node_id = models.CharField(max_length=32)
+    amount = models.PositiveBigIntegerField()
+    status = models.CharField(
+        max_length=9, choices=PaymentStatus, default=PaymentStatus.PROPOSED
+    )
+    reason = models.CharField(max_length=500, blank=True)
+    propose_frame = models.BinaryField(default=b"", help_text="The payer's signature.")
+    vote_frame = models.BinaryField(default=b"", help_text="The payee's signature.")
+    created_at = models.DateTimeField()
+    closed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ("created_at",)
+
+    def __str__(self) -> str:
+        return f"{self.amount} VOID {self.status}"
+
+
+class Wallet(models.Model):
+    """This node's balance and the part of it that is held; one row, all in whole VOID."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
+    balance = models.PositiveBigIntegerField(default=0)
+    held = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(id=1), name="wallet_single"),
+            models.CheckConstraint(condition=Q(balance__gte=0), name="wallet_balance_not_negative"),
+            models.CheckConstraint(condition=Q(held__gte=0), name="wallet_held_not_negative"),
+            models.CheckConstraint(condition=Q(held__lte=F("balance")), name="wallet_held_covered"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.balance} VOID, {self.held} held"
+
+
+class LedgerEntry(models.Model):
+    """One immutable line of the wallet's history; unique per kind and reference."""
+
+    kind = models.CharField(max_length=8, choices=EntryKind)
+    reference = models.CharField(max_length=100)
+    tribute_id = models.UUIDField(null=True, blank=True)
+    counterparty_node_id = models.CharField(max_length=32, blank=True)
+    amount = models.PositiveBigIntegerField()
+    balance_after = models.PositiveBigIntegerField()
+    held_after = models.PositiveBigIntegerField()
+    note = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ("-id",)
+        verbose_name_plural = "ledger entries"
+        constraints = [
+            models.UniqueConstraint(fields=["kind", "reference"], name="ledger_once"),
+            models.CheckConstraint(
+                condition=Q(held_after__lte=F("balance_after")), name="ledger_held_covered"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.amount}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Insert the entry; an entry that exists is never written again (TypeError)."""
+        if not self._state.adding:
+            raise TypeError("a ledger entry is immutable")
+        super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        """Refuse: a ledger entry is never removed (TypeError)."""
+        raise TypeError("a ledger entry is immutable")

@@ -1,0 +1,95 @@
+"""The registry of nodes that proved their identity, and where they can be dialled."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+
+from p2p import outbox
+from p2p.models import KnownNode, OutboxKind, OutboxMessage
+
+
+def node_up(
+    *,
+    node_id: str,
+    swarm: str,
+    role: str,
+    addresses: list[dict[str, Any]],
+    http_port: int,
+    now: datetime,
+) -> None:
+    """Remember a peer whose handshake was completed; what waits for it becomes due at once."""
+    with transaction.atomic():
+        KnownNode.objects.update_or_create(
+            node_id=node_id,
+            defaults={
+                "swarm": swarm,
+                "role": role,
+                "addresses": addresses,
+                "http_port": http_port,
+                "connected": True,
+                "last_seen_at": now,
+            },
+            create_defaults={
+                "swarm": swarm,
+                "role": role,
+                "addresses": addresses,
+                "http_port": http_port,
+                "connected": True,
+                "first_seen_at": now,
+                "last_seen_at": now,
+            },
+        )
+        OutboxMessage.objects.filter(
+            kind=OutboxKind.COMMAND, to_node_id=node_id, done_at__isnull=True
+        ).update(due_at=now)
+        outbox.publish_event("peer_update", "up", {"node_id": node_id, "swarm": swarm}, now=now)
+
+
+def node_down(*, node_id: str, now: datetime) -> None:
+    """Note that the last link to a peer is gone."""
+    with transaction.atomic():
+        KnownNode.objects.filter(node_id=node_id).update(
+            connected=False, last_seen_at=now, latency_ms=None
+        )
+        outbox.publish_event("peer_update", "down", {"node_id": node_id}, now=now)
+
+
+def note_latencies(latencies_ms: dict[str, float], now: datetime) -> None:
+    """Store the measured round-trip times (milliseconds) of connected peers."""
+    for node_id, latency_ms in latencies_ms.items():
+        KnownNode.objects.filter(node_id=node_id).update(latency_ms=latency_ms, last_seen_at=now)
+
+
+def all_down() -> None:
+    """Mark every node as not connected: nothing is connected when a node starts."""
+    KnownNode.objects.filter(connected=True).update(connected=False, latency_ms=None)
+
+
+def remember_addresses(
+    node_id: str, swarm: str, addresses: list[dict[str, Any]], now: datetime
+) -> None:
+    """Remember where an unmet node says it can be dialled; a proven entry is left alone."""
+    KnownNode.objects.get_or_create(
+        node_id=node_id,
+        defaults={
+            "swarm": swarm,
+            "role": "",
+            "addresses": addresses,
+            "first_seen_at": now,
+            "last_seen_at": now,
+        },
+    )
+
+
+def addresses_of(node_id: str) -> list[dict[str, Any]]:
+    """Return the known dial addresses of a node, empty when it is unknown."""
+    row = KnownNode.objects.filter(node_id=node_id).first()
+    return list(row.addresses) if row else []
+
+
+def list_nodes() -> list[KnownNode]:
+    """Return every known node, connected ones first."""
+    return list(KnownNode.objects.order_by("-connected", "swarm", "node_id"))

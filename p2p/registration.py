@@ -1,0 +1,93 @@
+"""Where the layers above register themselves downwards: messages, handlers and topics.
+
+Each application calls these from its `AppConfig.ready`, so that the arrow of imports stays
+downwards and every handler can be found with grep.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+from p2p.models import OutboxMessage
+from p2p.protocol.codec import Received
+from p2p.protocol.messages import Ack, Command, Record
+from p2p.protocol.registry import MessageRegistry
+
+CommandHandler = Callable[[Received, datetime], None]
+AnswerHandler = Callable[[OutboxMessage, bool, str, str, datetime], None]
+
+
+class Authority(Enum):
+    """What a topic's rule says of a record: apply it, never, or not yet (it may come again)."""
+
+    APPLY = "apply"
+    NEVER = "never"
+    NOT_YET = "not_yet"
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A kind of replicated record: its classes, who may write a key and how to apply a batch.
+
+    `apply` gets the records that won their key, oldest first, and runs inside the batch's
+    transaction; `expires_at` says when a record stops to count (None: never).
+    """
+
+    name: str
+    classes: tuple[type[Record], ...]
+    authority: Callable[[Record], Authority]
+    apply: Callable[[Sequence[Record], datetime], None]
+    expires_at: Callable[[Record], datetime | None]
+
+
+registry = MessageRegistry()
+_handlers: dict[type[Command], CommandHandler] = {}
+_answer_handlers: dict[int, AnswerHandler] = {}
+_topics: dict[str, Topic] = {}
+
+
+def register_command(
+    command: type[Command], handler: CommandHandler, on_answer: AnswerHandler | None = None
+) -> None:
+    """Register a command class, who handles it and who learns how ours were answered.
+
+    `on_answer(outbox row, accepted, code, detail, now)` is called once: when the ACK came, or
+    with accepted False and code `expired` when none came in time.
+    """
+    registry.register(command)
+    _handlers[command] = handler
+    if on_answer is not None:
+        _answer_handlers[number_of(command)] = on_answer
+
+
+def register_topic(topic: Topic) -> None:
+    """Register a topic and its record classes."""
+    registry.register(*topic.classes)
+    _topics[topic.name] = topic
+
+
+def handler_of(command: Command) -> CommandHandler | None:
+    """Return the handler of a command, or None when no layer wants it."""
+    return _handlers.get(type(command))
+
+
+def answer_handler_of(number: int) -> AnswerHandler | None:
+    """Return who learns of the answers to commands with this message number."""
+    return _answer_handlers.get(number)
+
+
+def topic_of(record: Record) -> Topic | None:
+    """Return the topic of a record, or None when no layer registered it."""
+    return _topics.get(type(record).topic)
+
+
+def number_of(message_class: type[Any]) -> int:
+    """Return the message number of a class, as in the wire table."""
+    return int(message_class.__struct_config__.tag)
+
+
+registry.register(Ack)

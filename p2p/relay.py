@@ -1,0 +1,149 @@
+"""Carries outbox rows to the mesh and to the browsers, until they are answered or expired."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from django.db import transaction
+
+from p2p import inbox
+from p2p.clock import now_utc
+from p2p.database_thread import DatabaseThread
+from p2p.models import OutboxKind, OutboxMessage
+from p2p.nodes import addresses_of
+
+log = logging.getLogger(__name__)
+
+ROWS_MAX = 100
+LOOK_EVERY_S = 1.0  # design section 2: the relay also looks every second
+RETRY_FIRST_S = 2.0
+RETRY_MAX_S = 60.0
+UNREACHED_RETRY_S = 1.0
+EVENTS_KEPT = 2000
+SENT_KEPT_S = 86_400
+
+
+class Sender(Protocol):
+    """What the relay needs of the mesh."""
+
+    def send(self, node_id: str, payload: bytes) -> bool: ...
+
+    def broadcast(self, payload: bytes) -> int: ...
+
+    def dial_node(self, node_id: str, addresses: list[Any]) -> None: ...
+
+
+class Relay:
+    """Takes due rows in batches on the database thread and sends them from the loop."""
+
+    def __init__(
+        self,
+        *,
+        sender: Sender,
+        database: DatabaseThread,
+        publish: Callable[[dict[str, Any]], Awaitable[None]],
+        rung: asyncio.Event,
+    ) -> None:
+        self._sender = sender
+        self._database = database
+        self._publish = publish
+        self._rung = rung
+
+    async def run(self) -> None:
+        """Send what is due at every ring and every second, until cancelled."""
+        while True:
+            try:
+                await self.flush()
+            except Exception:
+                log.exception("the relay failed and goes on")
+            try:
+                await asyncio.wait_for(self._rung.wait(), LOOK_EVERY_S)
+            except TimeoutError:
+                continue
+            finally:
+                self._rung.clear()
+
+    async def flush(self) -> None:
+        """Send everything that is due now."""
+        while True:
+            rows = await self._database.run(take_due, now_utc())
+            sent = [(row, await self._send(row)) for row, _ in rows]
+            unreached = [row.to_node_id for row, reached in sent if not reached]
+            await self._database.run(note_sent, sent, now_utc())
+            self._dial(dict.fromkeys(unreached), {row.to_node_id: a for row, a in rows})
+            if len(rows) < ROWS_MAX:
+                return
+
+    async def _send(self, row: OutboxMessage) -> bool:
+        if row.kind == OutboxKind.EVENT:
+            await self._publish({**row.event, "seq": row.id})
+            return True
+        if row.kind == OutboxKind.RECORD:
+            self._sender.broadcast(bytes(row.frame))
+            return True
+        return self._sender.send(row.to_node_id, bytes(row.frame))
+
+    def _dial(self, node_ids: dict[str, None], addresses: dict[str, list[Any]]) -> None:
+        for node_id in node_ids:
+            if addresses.get(node_id):
+                self._sender.dial_node(node_id, addresses[node_id])
+
+
+def take_due(now: datetime) -> list[tuple[OutboxMessage, list[Any]]]:
+    """Return due rows, oldest first, with their receivers' addresses; expires what is over."""
+    expired = OutboxMessage.objects.filter(
+        kind=OutboxKind.COMMAND, done_at__isnull=True, expires_at__lte=now
+    )
+    for row in expired[:ROWS_MAX]:
+        with transaction.atomic():
+            inbox.settle_command(
+                row, accepted=False, code="expired", detail="no answer in time", now=now
+            )
+    rows = list(OutboxMessage.objects.filter(due_at__lte=now).order_by("id")[:ROWS_MAX])
+    known = {
+        node_id: addresses_of(node_id)
+        for node_id in {row.to_node_id for row in rows if row.to_node_id}
+    }
+    return [(row, known.get(row.to_node_id, [])) for row in rows]
+
+
+def note_sent(sent: list[tuple[OutboxMessage, bool]], now: datetime) -> None:
+    """Close what needs no answer and schedule the next try of what does."""
+    if not sent:
+        return
+    with transaction.atomic():
+        finished = [row.id for row, _ in sent if row.kind != OutboxKind.COMMAND]
+        OutboxMessage.objects.filter(id__in=finished).update(due_at=None, done_at=now)
+        for row, reached in sent:
+            if row.kind == OutboxKind.COMMAND:
+                _schedule(row, reached, now)
+
+
+def _schedule(row: OutboxMessage, reached: bool, now: datetime) -> None:
+    attempts = row.attempts + (1 if reached else 0)
+    delay_s = retry_delay_s(attempts) if reached else UNREACHED_RETRY_S
+    # Conditional: the answer may have come while the row was being sent.
+    OutboxMessage.objects.filter(id=row.id, done_at__isnull=True).update(
+        attempts=attempts, due_at=now + timedelta(seconds=delay_s)
+    )
+
+
+def retry_delay_s(attempts: int) -> float:
+    """Return the jittered wait (seconds) before a command is sent again."""
+    return min(RETRY_MAX_S, RETRY_FIRST_S * 2 ** min(attempts - 1, 10)) * random.uniform(0.8, 1.2)
+
+
+def prune(now: datetime) -> None:
+    """Forget events beyond the newest EVENTS_KEPT and rows done longer than SENT_KEPT_S ago."""
+    newest = OutboxMessage.objects.filter(kind=OutboxKind.EVENT).order_by("-id")
+    edge = newest.values_list("id", flat=True)[EVENTS_KEPT : EVENTS_KEPT + 1]
+    for oldest_kept in edge:
+        OutboxMessage.objects.filter(kind=OutboxKind.EVENT, id__lte=oldest_kept).delete()
+    OutboxMessage.objects.filter(
+        done_at__lt=now - timedelta(seconds=SENT_KEPT_S)
+    ).exclude(kind=OutboxKind.EVENT).delete()

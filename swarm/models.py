@@ -1,0 +1,266 @@
+"""Tasks, agents, attempts, jobs and the evidence of tests and merges."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.db import models
+from django.db.models import F, Q
+
+from swarm.states import Actor, AgentStatus, AttemptStatus, JobStatus, TaskStatus
+
+ATTEMPTS_MAX_DEFAULT = 3  # design section 7: at most 3 attempts, then failed with its evidence
+
+
+class Task(models.Model):
+    """A goal (no parent) or one of its subtasks; moved by the emperor of its swarm only."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    parent = models.ForeignKey(
+        "self", on_delete=models.CASCADE, null=True, blank=True, related_name="subtasks"
+    )
+    number = models.PositiveSmallIntegerField(default=0, help_text="Place in the plan, from 1.")
+    title = models.CharField(max_length=200)
+    description = models.TextField(blank=True, help_text="The goal as its user wrote it.")
+    instructions = models.TextField(blank=True)
+    shell = models.TextField(blank=True, help_text="What the shell tool runs.")
+    status = models.CharField(max_length=16, choices=TaskStatus, default=TaskStatus.PENDING)
+    priority = models.SmallIntegerField(default=0)
+    required_capabilities = models.JSONField(default=list, blank=True)
+    depends_on = models.ManyToManyField(
+        "self", symmetrical=False, blank=True, related_name="dependants"
+    )
+
+    repository = models.CharField(max_length=512, help_text="URL or path of the git remote.")
+    base_branch = models.CharField(max_length=200, blank=True)
+    base_commit = models.CharField(max_length=64, blank=True)
+    integration_commit = models.CharField(
+        max_length=64, blank=True, help_text="Pushed head of the goal's integration branch."
+    )
+    base_red = models.BooleanField(
+        default=False, help_text="The test command already failed on the base."
+    )
+    test_command = models.CharField(max_length=1000, blank=True)
+
+    created_by = models.CharField(max_length=32, help_text="Node id of the task's emperor.")
+    assigned_node = models.CharField(max_length=32, blank=True)
+    assigned_agent = models.CharField(max_length=64, blank=True)
+    tribute_id = models.UUIDField(null=True, blank=True, help_text="Paid under this tribute.")
+    attempt = models.PositiveSmallIntegerField(default=0, help_text="Runs begun so far.")
+    attempts_max = models.PositiveSmallIntegerField(default=ATTEMPTS_MAX_DEFAULT)
+    generation = models.PositiveIntegerField(
+        default=0, help_text="Rises with each dispatch; an older one is refused."
+    )
+    lease_expires_at = models.DateTimeField(null=True, blank=True)
+
+    git_branch = models.CharField(max_length=200, blank=True)
+    commit = models.CharField(max_length=64, blank=True, help_text="The commit last reported.")
+    merged_commit = models.CharField(max_length=64, blank=True)
+    feedback = models.TextField(blank=True, help_text="What the next attempt should know.")
+    progress = models.CharField(max_length=500, blank=True)
+    result = models.TextField(blank=True)
+    error = models.TextField(blank=True, help_text="Why the task failed or was sent back.")
+
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+    claimed_at = models.DateTimeField(null=True, blank=True)
+    completed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ("created_at", "number")
+        indexes = [
+            models.Index(fields=["status", "-priority", "created_at"], name="task_queue"),
+            models.Index(fields=["parent", "number"], name="task_parent"),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(attempt__lte=F("attempts_max")), name="task_attempts_within_max"
+            ),
+            models.CheckConstraint(
+                condition=Q(status__in=TaskStatus.values), name="task_status_known"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.id8} {self.title}"
+
+    @property
+    def id8(self) -> str:
+        """The first 8 hex digits of the id, as in branch names."""
+        return self.id.hex[:8]
+
+
+class TaskEvent(models.Model):
+    """One transition of a task: who moved it, why, and on what evidence."""
+
+    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="events")
+    source = models.CharField(max_length=16, blank=True)
+    target = models.CharField(max_length=16)
+    by = models.CharField(max_length=12, choices=Actor)
+    reason = models.CharField(max_length=500)
+    evidence = models.JSONField(default=dict, blank=True)
+    at = models.DateTimeField()
+
+    class Meta:
+        ordering = ("id",)
+
+    def __str__(self) -> str:
+        return f"{self.source} → {self.target}"
+
+
+class Agent(models.Model):
+    """A tool in a tmux session of this node that works on one task at a time."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    name = models.CharField(max_length=64, unique=True)
+    tool = models.CharField(max_length=32, default="shell")
+    capabilities = models.JSONField(default=list, blank=True)
+    session = models.CharField(max_length=64, unique=True, help_text="Name of the tmux session.")
+    status = models.CharField(max_length=16, choices=AgentStatus, default=AgentStatus.STARTING)
+    source = models.CharField(max_length=32, blank=True, help_text="What kind of evidence.")
+    rule = models.CharField(max_length=64, blank=True, help_text="Which rule judged it.")
+    evidence = models.CharField(max_length=500, blank=True)
+    status_since = models.DateTimeField()
+    attempt = models.OneToOneField(
+        "Attempt", on_delete=models.SET_NULL, null=True, blank=True, related_name="holder"
+    )
+    reserved_for = models.CharField(
+        max_length=64, blank=True, help_text="Who reserved it, such as `tribute:<id>`."
+    )
+    reserved_until = models.DateTimeField(null=True, blank=True)
+    registered_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ("name",)
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(status__in=AgentStatus.values), name="agent_status_known"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Attempt(models.Model):
+    """One run of a task by one agent of this node, for this node or for another one."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    task_id = models.UUIDField()
+    assigner_node_id = models.CharField(max_length=32)
+    title = models.CharField(max_length=200)
+    number = models.PositiveSmallIntegerField(help_text="Attempt number of the task, from 1.")
+    generation = models.PositiveIntegerField()
+    tribute_id = models.UUIDField(null=True, blank=True)
+    agent = models.ForeignKey(Agent, on_delete=models.SET_NULL, null=True, related_name="attempts")
+    instructions = models.TextField(blank=True)
+    shell = models.TextField(blank=True)
+    feedback = models.TextField(blank=True)
+    repository = models.CharField(max_length=512)
+    base_commit = models.CharField(max_length=64)
+    previous_branch = models.CharField(max_length=200, blank=True)
+    branch = models.CharField(max_length=200)
+    status = models.CharField(max_length=12, choices=AttemptStatus, default=AttemptStatus.QUEUED)
+    commit = models.CharField(max_length=64, blank=True)
+    exit_code = models.SmallIntegerField(null=True, blank=True)
+    error = models.TextField(blank=True)
+    output_tail = models.TextField(blank=True)
+    typed_at = models.DateTimeField(null=True, blank=True)
+    acknowledged_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True, blank=True)
+    worktree_removed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ("created_at",)
+        constraints = [
+            models.UniqueConstraint(
+                fields=["assigner_node_id", "task_id", "generation"], name="attempt_once"
+            ),
+            models.CheckConstraint(
+                condition=Q(status__in=AttemptStatus.values), name="attempt_status_known"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.branch} {self.status}"
+
+
+class Job(models.Model):
+    """Slow work as a row: the Celery message only nudges, so a lost one loses nothing."""
+
+    kind = models.CharField(max_length=32)
+    key = models.CharField(max_length=200, help_text="What it is about; one queued row per key.")
+    lane = models.CharField(max_length=600, help_text="At most one job of a lane runs at a time.")
+    payload = models.JSONField(default=dict, blank=True)
+    status = models.CharField(max_length=8, choices=JobStatus, default=JobStatus.QUEUED)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    attempts_max = models.PositiveSmallIntegerField(default=10)
+    lease_expires_at = models.DateTimeField(null=True, blank=True)
+    due_at = models.DateTimeField()
+    nudged_at = models.DateTimeField(null=True, blank=True)
+    error = models.TextField(blank=True)
+    created_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ("id",)
+        constraints = [
+            models.UniqueConstraint(
+                fields=["lane"], condition=Q(status="running"), name="job_one_running_per_lane"
+            ),
+            models.UniqueConstraint(
+                fields=["kind", "key"], condition=Q(status="queued"), name="job_queued_once"
+            ),
+        ]
+        indexes = [models.Index(fields=["status", "due_at"], name="job_due")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.key} {self.status}"
+
+
+class TestRun(models.Model):
+    """One run of a test command on one commit, kept as evidence and not repeated."""
+
+    __test__ = False  # not a pytest class
+
+    goal = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="test_runs")
+    commit = models.CharField(max_length=64)
+    command = models.CharField(max_length=1000)
+    passed = models.BooleanField()
+    exit_code = models.SmallIntegerField(null=True, blank=True)
+    timed_out = models.BooleanField(default=False)
+    duration_ms = models.PositiveIntegerField()
+    output_tail = models.TextField(blank=True)
+    log_path = models.CharField(max_length=500, blank=True)
+    at = models.DateTimeField()
+
+    class Meta:
+        ordering = ("id",)
+        constraints = [
+            models.UniqueConstraint(
+                fields=["goal", "commit", "command"], name="test_run_once_per_commit"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.commit[:8]} {'green' if self.passed else 'red'}"
+
+
+class MergeRun(models.Model):
+    """One batch that the gate merged and judged: what went in and what came of it."""
+
+    goal = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="merge_runs")
+    tasks = models.JSONField(help_text="Ids of the batch's subtasks in merge order.")
+    base_commit = models.CharField(max_length=64)
+    head_commit = models.CharField(max_length=64, blank=True)
+    outcome = models.CharField(max_length=16, help_text="merged, conflict, red or split")
+    detail = models.JSONField(default=dict, blank=True)
+    test_run = models.ForeignKey(TestRun, on_delete=models.SET_NULL, null=True, blank=True)
+    at = models.DateTimeField()
+
+    class Meta:
+        ordering = ("id",)
+
+    def __str__(self) -> str:
+        return f"{self.outcome} {self.head_commit[:8]}"
