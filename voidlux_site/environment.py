@@ -1,0 +1,227 @@
+"""All environment variables that a node reads, typed and checked in one place."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+EXIT_WRONG_ENVIRONMENT = 2
+AGENTS_MAX = 50
+AMOUNT_MAX = 10**12
+VALUE_SHOWN_MAX = 200
+IN_MEMORY_DATABASE = "sqlite://:memory:"
+SECRET_VARIABLES = frozenset({"DATABASE_URL", "REDIS_URL"})
+
+_HOST_LABELS = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?")
+_PORT_ALLOWED = "a whole number from 1 to 65535"
+_NAME_ALLOWED = "a word of up to 64 letters, digits and any of '._-', a letter or digit first,"
+
+
+class InvalidEnvironment(Exception):
+    """A variable has a value that is not allowed; the message is one line for the user."""
+
+
+class SeedAddress(NamedTuple):
+    """Where a node that is known from the start listens for peers."""
+
+    host: str
+    port: int
+
+
+def _check_host(host: str) -> str:
+    """Return the host without brackets when it is an IP address or a host name."""
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    try:
+        ipaddress.ip_address(bare)
+    except ValueError:
+        if bare != host or len(host) > 253 or not _HOST_LABELS.fullmatch(host):
+            raise ValueError(f"{host!r} is neither an IP address nor a host name") from None
+    return bare
+
+
+def _check_allowed_host(host: str) -> str:
+    """Return the pattern in the form that Django's ALLOWED_HOSTS expects."""
+    if host == "*":
+        return host
+    bare = _check_host(host.removeprefix("."))
+    return f"[{bare}]" if ":" in bare else host
+
+
+def _parse_seed(text: str) -> SeedAddress:
+    host, _, port = text.rpartition(":")
+    if not re.fullmatch(r"[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
+        raise ValueError(f"{text!r} has no port from 1 to 65535")
+    if ":" in host and not (host.startswith("[") and host.endswith("]")):
+        raise ValueError(f"{text!r} is an IPv6 address without brackets")
+    return SeedAddress(_check_host(host), int(port))
+
+
+def _split(value: Any) -> Any:
+    """Cut a comma list into its trimmed, non-empty parts."""
+    if not isinstance(value, str):
+        return value
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def _split_seeds(value: Any) -> Any:
+    return tuple(_parse_seed(part) if isinstance(part, str) else part for part in _split(value))
+
+
+def _check_url(schemes: frozenset[str]) -> AfterValidator:
+    def check(url: str) -> str:
+        if url == IN_MEMORY_DATABASE:
+            return url
+        parts = urlsplit(url)
+        if url and (parts.scheme not in schemes or parts.port == 0):
+            raise ValueError("unknown scheme or port")
+        return url
+
+    return AfterValidator(check)
+
+
+_DATABASE_URL = _check_url(frozenset({"postgres", "postgresql", "pgsql", "sqlite"}))
+_REDIS_URL = _check_url(frozenset({"redis", "rediss", "unix"}))
+
+Port = Annotated[int, Field(ge=1, le=65535, description=_PORT_ALLOWED)]
+Host = Annotated[
+    str, AfterValidator(_check_host), Field(description="an IP address or a host name")
+]
+Name = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description=_NAME_ALLOWED)
+]
+NodeIdText = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+CapabilityText = Annotated[str, Field(pattern=r"^[A-Za-z0-9._+-]{1,64}$")]
+HostPattern = Annotated[str, AfterValidator(_check_allowed_host)]
+
+
+class Environment(BaseSettings):
+    """What the environment says; each field's description tells which values are allowed."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="VOIDLUX_",
+        env_ignore_empty=True,
+        str_strip_whitespace=True,
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
+    )
+
+    home: Path = Field(Path(), description="a directory that this user may create and write")
+    p2p_port: Port = 7101
+    http_port: Port = 9091
+    host: Host = "127.0.0.1"
+    seeds: Annotated[tuple[SeedAddress, ...], NoDecode, BeforeValidator(_split_seeds)] = Field(
+        (), description="a comma list of host:port, IPv6 addresses in brackets,"
+    )
+    swarm: Name = "home"
+    network: Name = "galaxy"
+    role: Literal["emperor", "worker"] = Field("emperor", description="'emperor' or 'worker'")
+    test_command: str = Field("", max_length=4096, description="a command of 4096 characters")
+    test_time_limit_s: int = Field(
+        600, ge=1, le=86_400, description="a whole number of seconds from 1 to 86400"
+    )
+    initial_balance: int = Field(
+        1000, ge=0, le=AMOUNT_MAX, description=f"a whole number from 0 to {AMOUNT_MAX}"
+    )
+    allow_nodes: Annotated[tuple[NodeIdText, ...], NoDecode, BeforeValidator(_split)] = Field(
+        (), description="a comma list of node ids of 32 hexadecimal digits in lower case"
+    )
+    price_per_task: int = Field(
+        1, ge=0, le=AMOUNT_MAX, description=f"a whole number from 0 to {AMOUNT_MAX}"
+    )
+    agents: int = Field(
+        0, ge=0, le=AGENTS_MAX, description=f"a whole number from 0 to {AGENTS_MAX}"
+    )
+    agent_capabilities: Annotated[tuple[CapabilityText, ...], NoDecode, BeforeValidator(_split)] = (
+        Field(
+            (),
+            max_length=32,
+            description="a comma list of up to 32 words of letters, digits and any of '._+-'",
+        )
+    )
+    sell: Literal["on", "off"] = Field("off", description="'on' or 'off'")
+    reservation_s: int = Field(
+        60, ge=1, le=86_400, description="a whole number of seconds from 1 to 86400"
+    )
+    offering_ttl_s: int = Field(
+        300, ge=1, le=86_400, description="a whole number of seconds from 1 to 86400"
+    )
+    allowed_hosts: Annotated[tuple[HostPattern, ...], NoDecode, BeforeValidator(_split)] = Field(
+        (), description="a comma list of host names, '.domain' for all below it, or '*'"
+    )
+    database_url: Annotated[str, _DATABASE_URL] = Field(
+        "",
+        validation_alias="DATABASE_URL",
+        description="a URL that begins with postgresql:// or sqlite://",
+    )
+    redis_url: Annotated[str, _REDIS_URL] = Field(
+        "",
+        validation_alias="REDIS_URL",
+        description="a URL that begins with redis://, rediss:// or unix://",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_home(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Name the home after the p2p port, so that two nodes in one folder do not meet."""
+        return {"home": f"data/{values.get('p2p_port', 7101)}", **values}
+
+    @model_validator(mode="after")
+    def _absolute_home(self) -> Environment:
+        object.__setattr__(self, "home", Path(self.home).expanduser().absolute())
+        return self
+
+    @property
+    def sells(self) -> bool:
+        """Whether idle agents are offered to the network."""
+        return self.sell == "on"
+
+
+def _variable_of(field: str) -> str:
+    alias = getattr(Environment.model_fields.get(field), "validation_alias", None)
+    return alias if isinstance(alias, str) else f"VOIDLUX_{field.upper()}"
+
+
+def _shown(value: str) -> str:
+    return repr(value if len(value) <= VALUE_SHOWN_MAX else f"{value[:VALUE_SHOWN_MAX]}...")
+
+
+def _line_for(error: ValidationError, variables: Mapping[str, str]) -> str:
+    """Name variable, value and what is allowed, without the value of a secret."""
+    location = str(error.errors()[0]["loc"][0])
+    field = next(
+        name
+        for name, info in Environment.model_fields.items()
+        if location in (name, info.validation_alias)
+    )
+    variable = _variable_of(field)
+    by_name = {name.upper(): value for name, value in variables.items()}
+    value = "not allowed" if variable in SECRET_VARIABLES else _shown(by_name.get(variable, ""))
+    allowed = Environment.model_fields[field].description
+    return f"{variable} is {value}: {allowed} is allowed"
+
+
+def read_environment() -> Environment:
+    """Return the typed environment; raises InvalidEnvironment with a line for the user."""
+    try:
+        return Environment()
+    except ValidationError as error:
+        raise InvalidEnvironment(_line_for(error, os.environ)) from None
+
+
+def require_environment() -> Environment:
+    """Return the typed environment, or end the process with one line and exit code 2."""
+    try:
+        return read_environment()
+    except InvalidEnvironment as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(EXIT_WRONG_ENVIRONMENT) from None
