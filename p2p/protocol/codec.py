@@ -1,0 +1,69 @@
+"""Payload bytes to typed messages and back; nothing but ProtocolError ever comes out of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import msgspec
+
+from p2p.protocol.canonical import check_keys, peek_number
+from p2p.protocol.errors import DomainError, ProtocolError
+from p2p.protocol.messages import Message, Signed
+from p2p.protocol.registry import MessageRegistry
+from p2p.protocol.signatures import split_sealed
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A decoded message with the exact bytes it came in; its signature may still be unchecked."""
+
+    message: Message
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownMessage:
+    """A well-formed head whose number nobody registered: ignored and counted."""
+
+    number: int
+
+
+def decode_payload(payload: bytes, registry: MessageRegistry) -> Received | UnknownMessage:
+    """Return the typed message of a payload, or UnknownMessage for a number nobody registered.
+
+    Any byte string gives one of the two or a ProtocolError: `not_canonical`, `malformed`, or
+    `unsigned` when a class that must be signed has no signature at its end. Cheap on purpose:
+    the signature itself is left to `signatures.verify_sealed`.
+    """
+    number = peek_number(payload)
+    if not registry.knows(number):
+        return UnknownMessage(number)
+    check_keys(payload)
+    try:
+        message = registry.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ProtocolError("malformed", f"type 0x{number:02X}: {str(error)[:300]}") from error
+    if isinstance(message, Signed):
+        split_sealed(payload)
+    return Received(message, payload)
+
+
+def encode_message(message: Message) -> bytes:
+    """Return the payload of an unsigned message.
+
+    Raises DomainError `message_invalid` for a value that its receiver would refuse.
+    """
+    try:
+        payload = msgspec.json.encode(message)
+        _decoder_of(type(message)).decode(payload)
+    except (msgspec.MsgspecError, UnicodeError, OverflowError) as error:
+        name = type(message).__name__
+        raise DomainError("message_invalid", f"{name}: {str(error)[:300]}", 422) from error
+    return payload
+
+
+@cache
+def _decoder_of(message_class: type[Message]) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(message_class)

@@ -1,0 +1,150 @@
+"""The base classes of all messages, and the link messages that two neighbours exchange."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from msgspec import Struct
+
+from p2p.protocol.fields import (
+    Addresses,
+    Capabilities,
+    ConnectionNonce,
+    Detail,
+    Milliseconds,
+    Name,
+    NodeId,
+    Nonce,
+    OptionalName,
+    OptionalPort,
+    PublicKey,
+    Role,
+    Sequence,
+    SignatureText,
+    Uuid,
+    about,
+)
+from p2p.protocol.numbers import MessageNumber
+
+
+class Message(Struct, frozen=True, kw_only=True, tag_field="type"):
+    """Anything that travels as one frame; unsigned messages are believed on their link only."""
+
+
+class Signed(Message, frozen=True, kw_only=True):
+    """A message that its origin signed, so that it counts whoever hands it on."""
+
+    origin: Annotated[NodeId, about("node id of the signer: hash of `public_key`")]
+    public_key: Annotated[PublicKey, about("Ed25519 key of the signer, canonical base64")]
+    lamport_ts: Annotated[Sequence, about("hybrid logical clock of the signer, unix ms")]
+
+
+class Record(Signed, frozen=True, kw_only=True):
+    """The latest whole state of one key in a topic; replaces what its origin said before."""
+
+    topic: ClassVar[str]
+
+    incarnation: Annotated[Sequence, about("life of the origin's numbering in this topic")]
+    seq: Annotated[Sequence, about("contiguous number of the origin's records in this topic")]
+
+    def key(self) -> str:
+        """Return which key of the topic this record writes."""
+        raise NotImplementedError(f"{type(self).__name__} names no key")
+
+    @property
+    def deletes(self) -> bool:
+        """Tell whether this record is a tombstone."""
+        return False
+
+
+class Targeted(Signed, frozen=True, kw_only=True):
+    """A signed message for exactly one node."""
+
+    to: Annotated[NodeId, about("the only node that acts on this frame")]
+
+
+class Command(Targeted, frozen=True, kw_only=True):
+    """A request to one node, repeated byte for byte until its ACK comes or it expires."""
+
+    msg_id: Annotated[Uuid, about("names the command; (origin, msg_id) acts once")]
+
+
+class Ack(Targeted, frozen=True, kw_only=True, tag=MessageNumber.ACK.value):
+    """The answer to every command, sent when its effect or its refusal is committed."""
+
+    re: Annotated[Uuid, about("msg_id of the command that is answered")]
+    ok: Annotated[bool, about("true: done; false: refused, nothing was changed")]
+    code: Annotated[OptionalName, about("stable code of the refusal, empty when ok")] = ""
+    detail: Annotated[Detail, about("the refusal in words, with value and limit")] = ""
+
+
+class Hello(Message, frozen=True, kw_only=True, tag=MessageNumber.HELLO.value):
+    """Who I am and how I can be reached; the first frame of each side."""
+
+    version: Annotated[Sequence, about("protocol version, 1 today; others are refused")]
+    network: Annotated[Name, about("name of the network; others are refused")]
+    node_id: Annotated[NodeId, about("hash of `public_key`")]
+    public_key: Annotated[PublicKey, about("Ed25519 key of the sender, canonical base64")]
+    swarm: Annotated[Name, about("swarm that the node says it belongs to")]
+    role: Annotated[Role, about("part of the node in its swarm")]
+    p2p_port: Annotated[OptionalPort, about("port for other nodes, 0: none")]
+    http_port: Annotated[OptionalPort, about("port of dashboard and API, 0: none")]
+    addresses: Annotated[Addresses, about("where the node can be dialled, best first")]
+    capabilities: Annotated[Capabilities, about("optional features that the node speaks")]
+    nonce: Annotated[
+        ConnectionNonce,
+        about("12 hex digits of unix ms, 4 random ones: the dialler's orders rival connections"),
+    ]
+
+
+class AuthChallenge(Message, frozen=True, kw_only=True, tag=MessageNumber.AUTH_CHALLENGE.value):
+    """A fresh random number that the other side must sign."""
+
+    nonce: Annotated[Nonce, about("32 random bytes, hex")]
+
+
+class AuthResponse(Message, frozen=True, kw_only=True, tag=MessageNumber.AUTH_RESPONSE.value):
+    """The proof: the sender's signature over the transcript of this handshake."""
+
+    node_id: Annotated[NodeId, about("as in the sender's HELLO")]
+    role: Annotated[Role, about("as in the sender's HELLO")]
+    signature: Annotated[SignatureText, about("over the transcript, canonical base64")]
+
+
+class AuthReject(Message, frozen=True, kw_only=True, tag=MessageNumber.AUTH_REJECT.value):
+    """The handshake is refused and the connection closes."""
+
+    reason: Annotated[Name, about("stable code")]
+    detail: Annotated[Detail, about("the same in words")] = ""
+
+
+class Ping(Message, frozen=True, kw_only=True, tag=MessageNumber.PING.value):
+    """Asks for a sign of life."""
+
+    node_id: Annotated[NodeId, about("sender")]
+    timestamp: Annotated[Milliseconds, about("unix ms of the sender, returned by the answer")]
+
+
+class Pong(Message, frozen=True, kw_only=True, tag=MessageNumber.PONG.value):
+    """The sign of life."""
+
+    node_id: Annotated[NodeId, about("sender")]
+    timestamp: Annotated[Milliseconds, about("as in the PING")]
+
+
+class Goodbye(Message, frozen=True, kw_only=True, tag=MessageNumber.GOODBYE.value):
+    """The last frame on a connection: the sender closes it on purpose."""
+
+    reason: Annotated[Name, about("stable code: `stopping`, `duplicate_link`, or an error")]
+    detail: Annotated[Detail, about("the same in words")] = ""
+
+
+LINK_MESSAGES: tuple[type[Message], ...] = (
+    Hello,
+    AuthChallenge,
+    AuthResponse,
+    AuthReject,
+    Ping,
+    Pong,
+    Goodbye,
+)
