@@ -20,7 +20,9 @@ from kombu.utils.json import dumps, loads
 class Channel(filesystem.Channel):
     """A channel whose messages are files that appear and vanish atomically."""
 
-    def _put(self, queue: str, payload: dict[str, Any], **_: Any) -> None:
+    def _put(  # type: ignore[override] # kombu names the payload differently in each class
+        self, queue: str, payload: dict[str, Any], **_: Any
+    ) -> None:
         """Store one message; raises OSError when the folder cannot be written."""
         folder = Path(self.data_folder_out)
         # Wall clock, not kombu's monotonic one: the order has to survive a reboot.

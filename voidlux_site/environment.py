@@ -115,56 +115,62 @@ class Environment(BaseSettings):
         populate_by_name=True,
     )
 
-    home: Path = Field(Path(), description="a directory that this user may create and write")
+    home: Path = Field(
+        default=Path(), description="a directory that this user may create and write"
+    )
     p2p_port: Port = 7101
     http_port: Port = 9091
     host: Host = "127.0.0.1"
     seeds: Annotated[tuple[SeedAddress, ...], NoDecode, BeforeValidator(_split_seeds)] = Field(
-        (), description="a comma list of host:port, IPv6 addresses in brackets,"
+        default=(), description="a comma list of host:port, IPv6 addresses in brackets,"
     )
     swarm: Name = "home"
     network: Name = "galaxy"
-    role: Literal["emperor", "worker"] = Field("emperor", description="'emperor' or 'worker'")
-    test_command: str = Field("", max_length=4096, description="a command of 4096 characters")
+    role: Literal["emperor", "worker"] = Field(
+        default="emperor", description="'emperor' or 'worker'"
+    )
+    test_command: str = Field(
+        default="", max_length=4096, description="a command of 4096 characters"
+    )
     test_time_limit_s: int = Field(
-        600, ge=1, le=86_400, description="a whole number of seconds from 1 to 86400"
+        default=600, ge=1, le=86_400, description="a whole number of seconds from 1 to 86400"
     )
     initial_balance: int = Field(
-        1000, ge=0, le=AMOUNT_MAX, description=f"a whole number from 0 to {AMOUNT_MAX}"
+        default=1000, ge=0, le=AMOUNT_MAX, description=f"a whole number from 0 to {AMOUNT_MAX}"
     )
     allow_nodes: Annotated[tuple[NodeIdText, ...], NoDecode, BeforeValidator(_split)] = Field(
-        (), description="a comma list of node ids of 32 hexadecimal digits in lower case"
+        default=(), description="a comma list of node ids of 32 hexadecimal digits in lower case"
     )
     price_per_task: int = Field(
-        1, ge=0, le=AMOUNT_MAX, description=f"a whole number from 0 to {AMOUNT_MAX}"
+        default=1, ge=0, le=AMOUNT_MAX, description=f"a whole number from 0 to {AMOUNT_MAX}"
     )
     agents: int = Field(
-        0, ge=0, le=AGENTS_MAX, description=f"a whole number from 0 to {AGENTS_MAX}"
+        default=0, ge=0, le=AGENTS_MAX, description=f"a whole number from 0 to {AGENTS_MAX}"
     )
     agent_capabilities: Annotated[tuple[CapabilityText, ...], NoDecode, BeforeValidator(_split)] = (
         Field(
-            (),
+            default=(),
             max_length=32,
             description="a comma list of up to 32 words of letters, digits and any of '._+-'",
         )
     )
-    sell: Literal["on", "off"] = Field("off", description="'on' or 'off'")
+    sell: Literal["on", "off"] = Field(default="off", description="'on' or 'off'")
     reservation_s: int = Field(
-        60, ge=1, le=86_400, description="a whole number of seconds from 1 to 86400"
+        default=60, ge=1, le=86_400, description="a whole number of seconds from 1 to 86400"
     )
     offering_ttl_s: int = Field(
-        300, ge=1, le=86_400, description="a whole number of seconds from 1 to 86400"
+        default=300, ge=1, le=86_400, description="a whole number of seconds from 1 to 86400"
     )
     allowed_hosts: Annotated[tuple[HostPattern, ...], NoDecode, BeforeValidator(_split)] = Field(
-        (), description="a comma list of host names, '.domain' for all below it, or '*'"
+        default=(), description="a comma list of host names, '.domain' for all below it, or '*'"
     )
     database_url: Annotated[str, _DATABASE_URL] = Field(
-        "",
+        default="",
         validation_alias="DATABASE_URL",
         description="a URL that begins with postgresql:// or sqlite://",
     )
     redis_url: Annotated[str, _REDIS_URL] = Field(
-        "",
+        default="",
         validation_alias="REDIS_URL",
         description="a URL that begins with redis://, rediss:// or unix://",
     )

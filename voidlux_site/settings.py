@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import dj_database_url
 from django.utils.functional import lazy
@@ -23,7 +23,7 @@ HOME = ENVIRONMENT.home
 
 DEBUG = False
 # Read at its first use, so that looking at the code (`check`, `help`) leaves no file behind.
-SECRET_KEY = cast(str, lazy(lambda: read_or_create_secret_key(HOME), str)())
+SECRET_KEY = lazy(lambda: read_or_create_secret_key(HOME), str)()
 
 INSTALLED_APPS = [
     "daphne",
