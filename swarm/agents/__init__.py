@@ -1,0 +1,1 @@
+"""Agents: terminals, the tools that run in them, and the evidence of what they did."""

@@ -1,0 +1,37 @@
+"""Real tmux servers of the tests' own, each on a private socket that ends with its test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from swarm.agents.tmux import TmuxServer
+from swarm.clean_env import clean_environment
+
+SESSION = "agent-1"
+
+
+@pytest.fixture
+def tmux() -> Iterator[TmuxServer]:
+    """A tmux server without sessions."""
+    server = TmuxServer(f"vltest-{uuid4().hex[:12]}")
+    yield server
+    server.kill_server()
+
+
+@pytest.fixture
+def session(tmux: TmuxServer, worktree: Path) -> str:
+    """The name of a live shell session that starts in `worktree`."""
+    tmux.ensure_session(SESSION, cwd=worktree, env=clean_environment())
+    return SESSION
+
+
+@pytest.fixture
+def worktree(tmp_path: Path) -> Path:
+    """A directory whose name needs quoting."""
+    path = tmp_path / "work tree's; $(touch pwned) #{pane_id} dir;"
+    path.mkdir()
+    return path
