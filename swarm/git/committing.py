@@ -1,0 +1,68 @@
+"""Commit what an agent left in its worktree, without swallowing or dropping anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from p2p.protocol.errors import DomainError
+from swarm.git.command import run_git
+from swarm.git.locking import clone_lock
+from swarm.git.merging import identity_environment
+
+NAMED_PATHS_MAX = 10
+GITLINK_MODE = "160000"
+
+
+def commit_all(worktree: Path, message: str, author: str) -> str:
+    """Commit everything uncommitted as `author` ("Name <mail>") and return HEAD's id.
+
+    Files that the repository ignores stay out.  DomainError `unmerged_files` while a merge is
+    unresolved, and `embedded_repository` for a nested clone, of which git keeps only the id.
+    """
+    with clone_lock(_common_dir(worktree)):
+        _refuse_unmerged(worktree)
+        run_git(["add", "--all"], cwd=worktree)
+        _refuse_embedded(worktree)
+        if run_git(["diff", "--cached", "--quiet"], cwd=worktree, check=False).code != 0:
+            args = ["commit", "--quiet", "--no-verify", "--no-gpg-sign", "-m", message]
+            run_git(args, cwd=worktree, env_extra=identity_environment(author))
+        return run_git(["rev-parse", "--verify", "HEAD"], cwd=worktree).stdout.strip()
+
+
+def _refuse_unmerged(worktree: Path) -> None:
+    paths = _paths(worktree, "diff", "--name-only", "--diff-filter=U", "-z")
+    if paths:
+        raise DomainError("unmerged_files", f"unresolved conflicts in {_listing(paths)}")
+
+
+def _refuse_embedded(worktree: Path) -> None:
+    fields = _paths(worktree, "diff", "--cached", "--raw", "--no-renames", "--diff-filter=A", "-z")
+    added = [
+        path
+        for head, path in zip(fields[::2], fields[1::2], strict=True)
+        if head.split()[1] == GITLINK_MODE
+    ]
+    embedded = [path for path in added if not _is_submodule(worktree, path)]
+    if embedded:
+        run_git(["reset", "--quiet", "--", *embedded], cwd=worktree)
+        message = f"nested repository in {_listing(embedded)} would be committed as its id only"
+        raise DomainError("embedded_repository", message)
+
+
+def _is_submodule(worktree: Path, path: str) -> bool:
+    args = ["config", "--file", ".gitmodules", "--get-all", f"submodule.{path}.path"]
+    return run_git(args, cwd=worktree, check=False).code == 0
+
+
+def _common_dir(worktree: Path) -> Path:
+    args = ["rev-parse", "--path-format=absolute", "--git-common-dir"]
+    return Path(run_git(args, cwd=worktree).stdout.rstrip("\n"))
+
+
+def _paths(worktree: Path, *args: str) -> list[str]:
+    return [part for part in run_git(args, cwd=worktree).stdout.split("\0") if part]
+
+
+def _listing(paths: list[str]) -> str:
+    more = f" and {len(paths) - NAMED_PATHS_MAX} more" if len(paths) > NAMED_PATHS_MAX else ""
+    return ", ".join(paths[:NAMED_PATHS_MAX]) + more

@@ -1,0 +1,132 @@
+"""One worktree per attempt: made once, committed, and removed only when nothing is lost."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from p2p.protocol.errors import DomainError
+from swarm.git.command import run_git
+from swarm.git.names import validate_branch, validate_commit
+from swarm.git.repository import Repository
+
+INITIALIZING = "initializing"  # git's own lock reason while `worktree add` is still at work
+
+
+@dataclass(frozen=True, slots=True)
+class Worktree:
+    """A worktree as the clone registers it; `branch` is empty on a detached head."""
+
+    path: Path
+    head: str
+    branch: str
+    lock_reason: str | None
+
+
+def list_worktrees(repo: Repository) -> list[Worktree]:
+    """Return the registered worktrees of the clone, without the bare clone itself."""
+    blocks = repo.git("worktree", "list", "--porcelain", "-z").stdout.split("\0\0")
+    parsed = [dict(_pair(line) for line in block.split("\0") if line) for block in blocks]
+    return [
+        Worktree(
+            path=Path(entry["worktree"]),
+            head=entry.get("HEAD", ""),
+            branch=entry.get("branch", "").removeprefix("refs/heads/"),
+            lock_reason=entry.get("locked"),
+        )
+        for entry in parsed
+        if "worktree" in entry and "bare" not in entry
+    ]
+
+
+def find_worktree(repo: Repository, path: Path) -> Worktree | None:
+    """Return the registered worktree at `path`, or None."""
+    wanted = path.resolve()
+    return next((tree for tree in list_worktrees(repo) if tree.path == wanted), None)
+
+
+def add_worktree(repo: Repository, path: Path, branch: str, start_commit: str) -> Worktree:
+    """Make the worktree of `branch`, new at `start_commit`, or return the one made before.
+
+    DomainError `branch_diverged` where `branch` exists without `start_commit`, and
+    `worktree_in_use` where `path` is on another branch.
+    """
+    validate_branch(branch)
+    repo.require_commit(validate_commit(start_commit))
+    path = path.resolve()
+    with repo.locked():
+        _require_descends(repo, branch, start_commit)
+        if not _reusable(repo, path, branch):
+            _make(repo, path, branch, start_commit)
+        made = find_worktree(repo, path)
+    if made is None:
+        raise RuntimeError(f"git made no worktree at {path}")
+    return made
+
+
+def is_intact(path: Path, git_dir: Path) -> bool:
+    """Tell whether `path` is a worktree that git accepts as one of the clone `git_dir`."""
+    if not (path / ".git").is_file():
+        return False
+    args = ["rev-parse", "--path-format=absolute", "--git-common-dir"]
+    result = run_git(args, cwd=path, check=False)
+    return result.code == 0 and Path(result.stdout.rstrip("\n")).resolve() == git_dir.resolve()
+
+
+def set_aside(path: Path) -> Path | None:
+    """Move what stands at `path` out of the way; never delete it.  Returns its new place."""
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return None
+    target = path.with_name(f"{path.name}.aside-{os.urandom(4).hex()}")
+    return path.rename(target)
+
+
+def forget_worktree(repo: Repository, tree: Worktree) -> None:
+    """Strike a worktree whose folder is gone off the clone's register; hold the lock."""
+    if tree.lock_reason is not None:
+        repo.git("worktree", "unlock", str(tree.path))
+    repo.git("worktree", "remove", "--force", str(tree.path))
+
+
+def _reusable(repo: Repository, path: Path, branch: str) -> bool:
+    found = find_worktree(repo, path)
+    if found is None or not is_intact(path, repo.path) or found.lock_reason == INITIALIZING:
+        return False
+    if found.branch != branch:
+        where = found.branch or f"the detached commit {found.head}"
+        message = f"worktree {path.name} is on {where}, not on {branch}"
+        raise DomainError("worktree_in_use", message)
+    return True
+
+
+def _make(repo: Repository, path: Path, branch: str, start_commit: str) -> None:
+    _clear(repo, path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if repo.local_head(branch) is None:
+        repo.git("worktree", "add", "--no-track", "-b", branch, "--", str(path), start_commit)
+    else:
+        repo.git("worktree", "add", "--", str(path), branch)
+
+
+def _clear(repo: Repository, path: Path) -> None:
+    found = find_worktree(repo, path)
+    if found is not None and found.lock_reason == INITIALIZING:
+        # Nobody has worked there yet: all it holds is part of a checkout.
+        shutil.rmtree(path, ignore_errors=True)
+    set_aside(path)
+    if found is not None:
+        forget_worktree(repo, found)
+
+
+def _require_descends(repo: Repository, branch: str, start_commit: str) -> None:
+    head = repo.local_head(branch)
+    if head is not None and not repo.is_ancestor(start_commit, head):
+        message = f"branch {branch} at {head} does not contain its start {start_commit}"
+        raise DomainError("branch_diverged", message)
+
+
+def _pair(line: str) -> tuple[str, str]:
+    name, _, value = line.partition(" ")
+    return name, value

@@ -1,0 +1,333 @@
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from p2p.protocol.errors import DomainError, ExternalError
+from swarm.git.command import run_git
+from swarm.git.committing import commit_all
+from swarm.git.pushing import push_branch
+from swarm.git.removal import remove_worktree, unpushed
+from swarm.git.repository import Repository
+from swarm.git.worktrees import add_worktree, find_worktree, list_worktrees
+from tests.support.git_remote import GitRemote
+
+BRANCH = "task/0a1b2c3d"
+AUTHOR = "Agent One <agent@example.invalid>"
+
+
+@pytest.fixture
+def tree(repo: Repository, base: str, tmp_path: Path) -> Path:
+    return add_worktree(repo, tmp_path / "home" / "worktrees" / "one", BRANCH, base).path
+
+
+def test_worktree_starts_at_its_commit(repo: Repository, tree: Path, base: str) -> None:
+    found = find_worktree(repo, tree)
+
+    assert found is not None
+    assert (found.head, found.branch, found.lock_reason) == (base, BRANCH, None)
+    assert (tree / "shared.txt").read_text() == "one\ntwo\nthree\n"
+
+
+def test_second_call_gives_the_same_worktree_with_its_work(
+    repo: Repository, tree: Path, base: str
+) -> None:
+    (tree / "new.txt").write_text("new")
+    committed = commit_all(tree, "work", AUTHOR)
+    (tree / "dirty.txt").write_text("dirty")
+
+    again = add_worktree(repo, tree, BRANCH, base)
+
+    assert (again.path, again.head) == (tree, committed)
+    assert (tree / "dirty.txt").read_text() == "dirty"
+    assert len(list_worktrees(repo)) == 1
+
+
+def test_crash_before_the_worktree_but_after_the_branch(
+    repo: Repository, base: str, tmp_path: Path
+) -> None:
+    repo.git("branch", BRANCH, base)
+
+    made = add_worktree(repo, tmp_path / "wt", BRANCH, base)
+
+    assert (made.head, made.branch) == (base, BRANCH)
+
+
+def test_crash_in_the_middle_of_the_checkout(repo: Repository, tree: Path, base: str) -> None:
+    (tree / "shared.txt").unlink()
+    admin = Path(run_git(["rev-parse", "--absolute-git-dir"], cwd=tree).stdout.strip())
+    (admin / "locked").write_text("initializing")
+    (admin / "index").unlink()
+
+    made = add_worktree(repo, tree, BRANCH, base)
+
+    assert made.lock_reason is None
+    assert (tree / "shared.txt").exists()
+    assert [path.name for path in tree.parent.iterdir()] == ["one"]
+
+
+def test_deleted_folder_is_made_again_with_the_committed_work(
+    repo: Repository, tree: Path, base: str
+) -> None:
+    (tree / "new.txt").write_text("new")
+    committed = commit_all(tree, "work", AUTHOR)
+    shutil.rmtree(tree)
+
+    made = add_worktree(repo, tree, BRANCH, base)
+
+    assert made.head == committed
+    assert (tree / "new.txt").read_text() == "new"
+
+
+def test_foreign_files_in_the_way_are_moved_aside(
+    repo: Repository, base: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "worktrees" / "two"
+    path.mkdir(parents=True)
+    (path / "precious.txt").write_text("precious")
+
+    add_worktree(repo, path, BRANCH, base)
+
+    aside = [entry for entry in path.parent.iterdir() if entry != path]
+    assert [(entry / "precious.txt").read_text() for entry in aside] == ["precious"]
+
+
+def test_damaged_worktree_is_moved_aside_and_made_again(
+    repo: Repository, tree: Path, base: str
+) -> None:
+    (tree / "dirty.txt").write_text("dirty")
+    (tree / ".git").unlink()
+
+    made = add_worktree(repo, tree, BRANCH, base)
+
+    aside = [entry for entry in tree.parent.iterdir() if entry != tree]
+    assert made.branch == BRANCH
+    assert [(entry / "dirty.txt").read_text() for entry in aside] == ["dirty"]
+
+
+def test_branch_without_its_start_is_refused(
+    repo: Repository, remote: GitRemote, tree: Path
+) -> None:
+    newer = remote.push("main", {"x": "x"})
+    repo.fetch()
+
+    with pytest.raises(DomainError) as caught:
+        add_worktree(repo, tree, BRANCH, newer)
+
+    assert caught.value.code == "branch_diverged"
+
+
+def test_worktree_on_another_branch_is_refused(repo: Repository, tree: Path, base: str) -> None:
+    run_git(["checkout", "-q", "-b", "elsewhere"], cwd=tree)
+
+    with pytest.raises(DomainError, match=f"one is on elsewhere, not on {BRANCH}") as caught:
+        add_worktree(repo, tree, BRANCH, base)
+
+    assert caught.value.code == "worktree_in_use"
+
+
+def test_unknown_start_is_refused_and_makes_nothing(repo: Repository, tmp_path: Path) -> None:
+    with pytest.raises(DomainError) as caught:
+        add_worktree(repo, tmp_path / "wt", BRANCH, "0" * 40)
+
+    assert caught.value.code == "commit_missing"
+    assert list_worktrees(repo) == []
+
+
+def test_commit_takes_new_changed_and_deleted_files(
+    tree: Path, base: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    monkeypatch.setenv("GIT_CONFIG_SYSTEM", os.devnull)
+    (tree / "new.txt").write_text("new")
+    (tree / "noise.log").write_text("ignored")
+    (tree / "shared.txt").unlink()
+
+    commit = commit_all(tree, "Do it", AUTHOR)
+
+    shown = run_git(["show", "--format=%an|%ae|%cn|%s", "--name-status", commit], cwd=tree).stdout
+    assert shown == "Agent One|agent@example.invalid|Agent One|Do it\n\nA\tnew.txt\nD\tshared.txt\n"
+    assert commit_all(tree, "again", AUTHOR) == commit
+
+
+def test_clean_tree_gives_head(tree: Path, base: str) -> None:
+    assert commit_all(tree, "nothing", AUTHOR) == base
+
+
+def test_unresolved_merge_is_not_committed(repo: Repository, remote: GitRemote, tree: Path) -> None:
+    other = remote.push("main", {"shared.txt": "theirs\n"})
+    repo.fetch()
+    (tree / "shared.txt").write_text("ours\n")
+    ours = commit_all(tree, "ours", AUTHOR)
+    run_git(["merge", other], cwd=tree, check=False)
+
+    with pytest.raises(DomainError, match=r"unresolved conflicts in shared\.txt"):
+        commit_all(tree, "markers", AUTHOR)
+
+    assert repo.local_head(BRANCH) == ours
+
+
+def test_nested_repository_is_refused_by_name(tree: Path, base: str) -> None:
+    nested = tree / "vendor" / "lib"
+    nested.mkdir(parents=True)
+    run_git(["init", "-q", "."], cwd=nested)
+    (nested / "code.txt").write_text("code")
+    commit_all(nested, "nested", AUTHOR)
+
+    with pytest.raises(DomainError, match="nested repository in vendor/lib"):
+        commit_all(tree, "work", AUTHOR)
+
+    assert run_git(["rev-parse", "HEAD"], cwd=tree).stdout.strip() == base
+
+
+def test_push_makes_then_extends_the_branch(
+    repo: Repository, remote: GitRemote, tree: Path, base: str
+) -> None:
+    first = push_branch(repo, BRANCH)
+    (tree / "new.txt").write_text("new")
+    second = commit_all(tree, "work", AUTHOR)
+
+    assert first == base
+    assert push_branch(repo, BRANCH, base) == second
+    assert push_branch(repo, BRANCH, base) == second
+    assert remote.refs()[f"refs/heads/{BRANCH}"] == second
+
+
+@pytest.mark.parametrize("expected_old", [None, ""])
+def test_push_never_overwrites_what_came_in_between(
+    repo: Repository, remote: GitRemote, tree: Path, expected_old: str | None
+) -> None:
+    theirs = remote.push(BRANCH, {"theirs.txt": "theirs"})
+    (tree / "ours.txt").write_text("ours")
+    commit_all(tree, "ours", AUTHOR)
+
+    with pytest.raises(DomainError, match=f"shows {theirs}") as caught:
+        push_branch(repo, BRANCH, expected_old)
+
+    assert caught.value.code == "remote_moved"
+    assert remote.refs()[f"refs/heads/{BRANCH}"] == theirs
+
+
+def test_lease_holds_when_the_remote_moves_after_the_look(
+    repo: Repository, remote: GitRemote, tree: Path, base: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push_branch(repo, BRANCH)
+    (tree / "ours.txt").write_text("ours")
+    commit_all(tree, "ours", AUTHOR)
+    look, moved = repo.remote_head, []
+
+    def look_then_move(branch: str) -> str | None:
+        shown = look(branch)
+        if not moved:
+            moved.append(remote.push(BRANCH, {"theirs.txt": "theirs"}))
+        return shown
+
+    monkeypatch.setattr(repo, "remote_head", look_then_move)
+
+    with pytest.raises(DomainError) as caught:
+        push_branch(repo, BRANCH, base)
+
+    assert caught.value.code == "remote_moved"
+    assert remote.refs()[f"refs/heads/{BRANCH}"] == moved[0]
+
+
+def test_push_refused_by_the_remote_is_retryable(
+    repo: Repository, remote: GitRemote, tree: Path
+) -> None:
+    hook = remote.path / "hooks" / "pre-receive"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\necho closed today\nexit 1\n")
+    hook.chmod(0o755)
+
+    with pytest.raises(ExternalError, match="closed today") as caught:
+        push_branch(repo, BRANCH)
+
+    assert caught.value.retryable is True
+
+
+def test_unpushed_names_files_and_commits(repo: Repository, tree: Path) -> None:
+    assert unpushed(repo, tree) == []
+    (tree / "new.txt").write_text("new")
+    commit = commit_all(tree, "Work of an agent", AUTHOR)
+    (tree / "dirty.txt").write_text("dirty")
+
+    evidence = unpushed(repo, tree)
+
+    assert evidence == ["uncommitted ?? dirty.txt", f"commit {commit[:7]} Work of an agent"]
+
+
+def test_pushed_clean_worktree_is_removed_and_its_branch_stays(
+    repo: Repository, tree: Path
+) -> None:
+    (tree / "new.txt").write_text("new")
+    commit = commit_all(tree, "work", AUTHOR)
+    push_branch(repo, BRANCH)
+
+    remove_worktree(repo, tree, BRANCH)
+    remove_worktree(repo, tree, BRANCH)
+
+    assert not tree.exists()
+    assert list_worktrees(repo) == []
+    assert repo.local_head(BRANCH) == commit
+
+
+@pytest.mark.parametrize("kind", ["untracked", "modified", "commit", "detached", "broken"])
+def test_worktree_with_unpushed_work_is_not_removed(
+    repo: Repository, tree: Path, kind: str
+) -> None:
+    push_branch(repo, BRANCH)
+    (tree / ("shared.txt" if kind == "modified" else "new.txt")).write_text("work")
+    if kind == "detached":
+        run_git(["checkout", "-q", "--detach"], cwd=tree)
+    if kind in {"commit", "detached"}:
+        commit_all(tree, "work", AUTHOR)
+    if kind == "broken":
+        (tree / ".git").unlink()
+
+    with pytest.raises(DomainError) as caught:
+        remove_worktree(repo, tree, BRANCH)
+
+    assert caught.value.code == "unpushed_work"
+    assert tree.is_dir()
+
+
+def test_worktree_stays_while_the_remote_cannot_confirm(
+    repo: Repository, remote: GitRemote, tree: Path
+) -> None:
+    push_branch(repo, BRANCH)
+    remote.path.rename(remote.path.with_name("away.git"))
+
+    with pytest.raises(ExternalError) as caught:
+        remove_worktree(repo, tree, BRANCH)
+
+    assert caught.value.retryable is True
+    assert tree.is_dir()
+
+
+def test_branch_deleted_on_the_remote_counts_as_unpushed(
+    repo: Repository, remote: GitRemote, tree: Path
+) -> None:
+    (tree / "new.txt").write_text("new")
+    commit_all(tree, "work", AUTHOR)
+    push_branch(repo, BRANCH)
+    run_git(["update-ref", "-d", f"refs/heads/{BRANCH}"], cwd=remote.path)
+
+    with pytest.raises(DomainError) as caught:
+        remove_worktree(repo, tree, BRANCH)
+
+    assert caught.value.code == "unpushed_work"
+
+
+def test_amended_commits_get_a_rescue_ref(repo: Repository, tree: Path) -> None:
+    (tree / "new.txt").write_text("first thought")
+    first = commit_all(tree, "work", AUTHOR)
+    run_git(["reset", "-q", "--hard", "HEAD^"], cwd=tree)
+    push_branch(repo, BRANCH)
+
+    remove_worktree(repo, tree, BRANCH)
+
+    rescued = repo.git("for-each-ref", "--format=%(objectname)", "refs/voidlux/rescue").stdout
+    assert rescued.split() == [first]
