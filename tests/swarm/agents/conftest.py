@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -15,11 +16,14 @@ SESSION = "agent-1"
 
 
 @pytest.fixture
-def tmux() -> Iterator[TmuxServer]:
+def tmux(monkeypatch: pytest.MonkeyPatch) -> Iterator[TmuxServer]:
     """A tmux server without sessions."""
-    server = TmuxServer(f"vltest-{uuid4().hex[:12]}")
-    yield server
-    server.kill_server()
+    # tmux leaves its sockets behind, and their paths must be short.
+    with tempfile.TemporaryDirectory(prefix="vltest-") as sockets:
+        monkeypatch.setenv("TMUX_TMPDIR", sockets)
+        server = TmuxServer(f"vltest-{uuid4().hex[:12]}")
+        yield server
+        server.kill_server()
 
 
 @pytest.fixture
