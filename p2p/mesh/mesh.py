@@ -1,0 +1,287 @@
+"""The mesh: a listener, a dialler and the links between; all calls belong on its event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from p2p.mesh.connection import Connection
+from p2p.mesh.dialler import Dialler
+from p2p.mesh.gossip import Gossip
+from p2p.mesh.links import LinkTable
+from p2p.mesh.settings import MeshLimits, PeerInfo, Profile
+from p2p.protocol.codec import Received, encode_message
+from p2p.protocol.errors import ProtocolError
+from p2p.protocol.fields import Address
+from p2p.protocol.handshake import PeerIdentity
+from p2p.protocol.identity import Identity
+from p2p.protocol.messages import Hello, Record
+from p2p.protocol.numbers import PROTOCOL_VERSION
+from p2p.protocol.registry import MessageRegistry
+
+log = logging.getLogger(__name__)
+
+
+def unix_ms() -> int:
+    """Return the wall clock in unix milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+class Mesh:
+    """One node's links to other nodes: flood of records, messages to single nodes."""
+
+    def __init__(
+        self,
+        *,
+        identity: Identity,
+        network: str,
+        profile: Profile,
+        registry: MessageRegistry,
+        deliver: Callable[[Received, str], bool],
+        on_peer_up: Callable[[PeerInfo], None],
+        on_peer_down: Callable[[str], None],
+        now: Callable[[], float] = time.monotonic,
+        now_ms: Callable[[], int] = unix_ms,
+        limits: MeshLimits | None = None,
+    ) -> None:
+        """Take who we are and whom to tell.
+
+        `deliver(received, from_node_id)` gets every verified signed message and answers False
+        when it has no room: a record may then come again, a command is resent by its sender.
+        `on_peer_up` is called at a node's first link, `on_peer_down` when its last one is gone.
+        `now` is a monotonic clock in seconds, `now_ms` the wall clock.
+        """
+        self.profile = profile
+        self.port = 0
+        self.counters: Counter[str] = Counter()
+        self._identity = identity
+        self._network = network
+        self._registry = registry
+        self._deliver = deliver
+        self._on_peer_up = on_peer_up
+        self._on_peer_down = on_peer_down
+        self._now = now
+        self._now_ms = now_ms
+        self._limits = limits or MeshLimits()
+        self._gossip = Gossip(
+            node_id=identity.node_id,
+            network=network,
+            now_ms=now_ms,
+            seen_max=self._limits.seen_max,
+        )
+        self._connections: set[Connection] = set()
+        self._links: LinkTable[Connection] = LinkTable(identity.node_id)
+        self._server: asyncio.Server | None = None
+        self._stopping = False
+        self._all_closed = asyncio.Event()
+        self._dialler = Dialler(
+            new_connection=lambda: self._new_connection(outbound=True),
+            linked=lambda node_id: node_id in self._links,
+            has_room=lambda: len(self._links) < self._limits.connections_max,
+            limits=self._limits,
+        )
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen at the address, before anything is dialled, and return the bound port.
+
+        Raises OSError when the address is in use, DomainError `message_invalid` when profile
+        or network name do not fit into a HELLO.
+        """
+        loop = asyncio.get_running_loop()
+        self._registry.freeze()
+        encode_message(self.hello())
+        self._server = await loop.create_server(self._accept, host, port)
+        self.port = int(self._server.sockets[0].getsockname()[1])
+        return self.port
+
+    async def stop(self, reason: str = "stopping") -> None:
+        """Say goodbye to all, send what is queued and close; takes a bounded time."""
+        self._stopping = True
+        await self._dialler.stop()
+        if self._server is not None:
+            self._server.close()
+        closing = set(self._connections)
+        for connection in closing:
+            connection.close(reason)
+        with contextlib.suppress(TimeoutError):
+            # Each connection aborts itself after the close timeout; this bound is the second.
+            async with asyncio.timeout(self._limits.close_timeout_s + 1.0):
+                await self._until_all_closed()
+        for connection in set(self._connections):
+            connection.abort(reason)
+
+    def dial(self, host: str, port: int) -> None:
+        """Keep a link to this address, with jittered exponential back-off between attempts."""
+        self._dialler.keep(host, port)
+
+    def dial_node(self, node_id: str, addresses: Sequence[Address | Mapping[str, Any]]) -> None:
+        """Try each address of a node once; nothing when it is linked or being dialled.
+
+        Takes Address or its JSON form; ProtocolError `malformed` for anything else.
+        """
+        try:
+            wanted = [_address(each) for each in addresses]
+        except msgspec.ValidationError as error:
+            raise ProtocolError("malformed", f"address of {node_id}: {error}") from error
+        if wanted and node_id != self._identity.node_id and not self._stopping:
+            self._dialler.round(node_id, wanted)
+
+    def send(self, node_id: str, payload: bytes) -> bool:
+        """Queue a payload for a node; False when it is not linked. Queued is not delivered."""
+        link = self._links.best(node_id)
+        return link is not None and link.write(payload)
+
+    def broadcast(self, payload: bytes, *, exclude: frozenset[str] = frozenset()) -> int:
+        """Queue a payload for every linked node but the excluded; return for how many."""
+        return sum(link.write(payload) for link in self._links if link.node_id not in exclude)
+
+    def peers(self) -> list[PeerInfo]:
+        """Return the linked nodes by node id."""
+        return sorted((_info(link) for link in self._links), key=lambda peer: peer.node_id)
+
+    # What connections ask and tell (p2p.mesh.connection.ConnectionOwner).
+
+    def hello(self) -> Hello:
+        """Return our HELLO with a fresh connection nonce: the time in ms, then 16 random bits."""
+        nonce = f"{self._now_ms() & (2**48 - 1):012x}{secrets.token_hex(2)}"
+        return Hello(
+            version=PROTOCOL_VERSION,
+            network=self._network,
+            node_id=self._identity.node_id,
+            public_key=self._identity.public_key_text,
+            swarm=self.profile.swarm,
+            role=self.profile.role,
+            p2p_port=self.profile.p2p_port or self.port,
+            http_port=self.profile.http_port,
+            addresses=list(self.profile.addresses),
+            capabilities=list(self.profile.capabilities),
+            nonce=nonce,
+        )
+
+    def admit(self, connection: Connection, peer: PeerIdentity) -> None:
+        """Refuse a proved peer beyond the most linked nodes, or while stopping."""
+        if self._stopping:
+            raise ProtocolError("stopping", "this node is about to stop")
+        if peer.node_id not in self._links and len(self._links) >= self._limits.connections_max:
+            detail = f"{len(self._links)} nodes are linked, the most is here"
+            raise ProtocolError("too_many_connections", detail)
+
+    def made(self, connection: Connection) -> None:
+        """Hold a connection from its first moment on, so that `stop` can end it."""
+        self._connections.add(connection)
+        self._all_closed.clear()
+
+    def opened(self, connection: Connection) -> None:
+        """Take a finished link, and drain the one that lost against it or won over it."""
+        change = self._links.add(connection)
+        if change.to_drain is not None:
+            change.to_drain.drain()
+        if change.first:
+            self._tell("on_peer_up", lambda: self._on_peer_up(_info(connection)))
+
+    def received(self, connection: Connection, received: Received) -> None:
+        """Pass a signed message on: to the inbox, and records to all other peers."""
+        decision = self._gossip.receive(received)
+        if decision.dropped:
+            self.counters[decision.dropped] += 1
+        if not decision.deliver:
+            return
+        if not self._delivered(received, connection.node_id):
+            self.counters["inbox_full"] += 1
+            if isinstance(received.message, Record):
+                self._gossip.forget(received.message)
+            return
+        self.counters["delivered"] += 1
+        if decision.forward:
+            self.broadcast(received.raw, exclude=frozenset((connection.node_id,)))
+
+    def closed(self, connection: Connection) -> None:
+        """Forget a connection; its node is down when this was its last link."""
+        self._connections.discard(connection)
+        if not self._connections:
+            self._all_closed.set()
+        if connection.peer is None:
+            return
+        change = self._links.remove(connection)
+        if change.promoted is not None:
+            change.promoted.undrain()
+        if change.last:
+            self._dialler.peers_changed()
+            self._tell("on_peer_down", lambda: self._on_peer_down(connection.node_id))
+
+    def count(self, event: str) -> None:
+        """Count an event under its name."""
+        self.counters[event] += 1
+
+    def _accept(self) -> asyncio.Protocol:
+        strangers = sum(1 for each in self._connections if each.peer is None)
+        if self._stopping or strangers >= self._limits.handshakes_max:
+            self.counters["refused_stranger"] += 1
+            return _Refusal()
+        connection = self._new_connection(outbound=False)
+        self.made(connection)
+        return connection
+
+    async def _until_all_closed(self) -> None:
+        if self._connections:
+            await self._all_closed.wait()
+
+    def _new_connection(self, *, outbound: bool) -> Connection:
+        return Connection(
+            self,
+            outbound=outbound,
+            identity=self._identity,
+            network=self._network,
+            registry=self._registry,
+            limits=self._limits,
+            now=self._now,
+        )
+
+    def _delivered(self, received: Received, from_node_id: str) -> bool:
+        try:
+            return self._deliver(received, from_node_id)
+        except Exception:
+            log.exception("delivery of %s failed", type(received.message).__name__)
+            return False
+
+    def _tell(self, what: str, call: Callable[[], None]) -> None:
+        try:
+            call()
+        except Exception:
+            log.exception("%s failed", what)
+
+
+class _Refusal(asyncio.Protocol):
+    """Hangs up at once: too many strangers are in the middle of their handshakes."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()
+
+
+def _address(given: Address | Mapping[str, Any]) -> Address:
+    return given if isinstance(given, Address) else msgspec.convert(given, Address)
+
+
+def _info(link: Connection) -> PeerInfo:
+    assert link.peer is not None
+    hello = link.peer.hello
+    return PeerInfo(
+        node_id=link.node_id,
+        swarm=hello.swarm,
+        role=hello.role,
+        host=link.host,
+        p2p_port=hello.p2p_port,
+        http_port=hello.http_port,
+        addresses=list(hello.addresses),
+        latency_ms=link.latency_ms,
+        connected_at=link.connected_at,
+        direction="outbound" if link.outbound else "inbound",
+    )
