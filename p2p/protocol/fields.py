@@ -8,9 +8,10 @@ from msgspec import Meta, Struct
 
 from p2p.protocol import limits
 
-# A length beside each pattern also refuses the line end that `$` alone would let pass.
 # Text holds no NUL because PostgreSQL cannot store one.
 _NO_NUL = "^[^\\x00]*$"
+# `$` alone would let one line end pass at the end of the text.
+_END = "$(?!\\n)"
 
 
 def about(meaning: str) -> Meta:
@@ -18,24 +19,26 @@ def about(meaning: str) -> Meta:
     return Meta(description=meaning)
 
 
-NodeId = Annotated[str, Meta(pattern="^[0-9a-f]{32}$", min_length=32, max_length=32)]
-Uuid = Annotated[str, Meta(pattern="^[0-9a-f]{32}$", min_length=32, max_length=32)]
+NodeId = Annotated[str, Meta(pattern="^[0-9a-f]{32}" + _END, min_length=32, max_length=32)]
+Uuid = Annotated[str, Meta(pattern="^[0-9a-f]{32}" + _END, min_length=32, max_length=32)]
 PublicKey = Annotated[
-    str, Meta(pattern="^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$", min_length=44, max_length=44)
+    str, Meta(pattern="^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=" + _END, min_length=44, max_length=44)
 ]
 SignatureText = Annotated[
-    str, Meta(pattern="^[A-Za-z0-9+/]{85}[AQgw]==$", min_length=88, max_length=88)
+    str, Meta(pattern="^[A-Za-z0-9+/]{85}[AQgw]==" + _END, min_length=88, max_length=88)
 ]
-Nonce = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", min_length=64, max_length=64)]
-ConnectionNonce = Annotated[str, Meta(pattern="^[0-9a-f]{16}$", min_length=16, max_length=16)]
-Sha = Annotated[str, Meta(pattern="^([0-9a-f]{40}|[0-9a-f]{64})$", min_length=40, max_length=64)]
-TxHash = Annotated[str, Meta(pattern="^0x[0-9a-f]{64}$", min_length=66, max_length=66)]
+Nonce = Annotated[str, Meta(pattern="^[0-9a-f]{64}" + _END, min_length=64, max_length=64)]
+ConnectionNonce = Annotated[str, Meta(pattern="^[0-9a-f]{16}" + _END, min_length=16, max_length=16)]
+Sha = Annotated[
+    str, Meta(pattern="^([0-9a-f]{40}|[0-9a-f]{64})" + _END, min_length=40, max_length=64)
+]
+TxHash = Annotated[str, Meta(pattern="^0x[0-9a-f]{64}" + _END, min_length=66, max_length=66)]
 Timestamp = Annotated[
     str,
     Meta(
         pattern=(
             "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
-            "T([01][0-9]|2[0-3])(:[0-5][0-9]){2}(\\.[0-9]{1,6})?Z$"
+            "T([01][0-9]|2[0-3])(:[0-5][0-9]){2}(\\.[0-9]{1,6})?Z" + _END
         ),
         min_length=20,
         max_length=27,
@@ -43,27 +46,33 @@ Timestamp = Annotated[
 ]
 
 Name = Annotated[
-    str, Meta(pattern="^[a-z0-9][a-z0-9._+-]*$", min_length=1, max_length=limits.NAME_CHARS_MAX)
+    str,
+    Meta(pattern="^[a-z0-9][a-z0-9._+-]*" + _END, min_length=1, max_length=limits.NAME_CHARS_MAX),
 ]
 OptionalName = Annotated[
-    str, Meta(pattern="^([a-z0-9][a-z0-9._+-]*)?$", max_length=limits.NAME_CHARS_MAX)
+    str, Meta(pattern="^([a-z0-9][a-z0-9._+-]*)?" + _END, max_length=limits.NAME_CHARS_MAX)
 ]
 GitRef = Annotated[
-    str, Meta(pattern="^[A-Za-z0-9_][A-Za-z0-9._/-]*$", min_length=1, max_length=255)
+    str, Meta(pattern="^[A-Za-z0-9_][A-Za-z0-9._/-]*" + _END, min_length=1, max_length=255)
 ]
 Title = Annotated[
-    str, Meta(pattern="^[^\\x00-\\x1f\\x7f]*$", min_length=1, max_length=limits.TITLE_CHARS_MAX)
+    str,
+    Meta(pattern="^[^\\x00-\\x1f\\x7f]*" + _END, min_length=1, max_length=limits.TITLE_CHARS_MAX),
 ]
 Detail = Annotated[str, Meta(pattern=_NO_NUL, max_length=limits.DETAIL_CHARS_MAX)]
 Summary = Annotated[str, Meta(pattern=_NO_NUL, max_length=limits.SUMMARY_CHARS_MAX)]
 Body = Annotated[str, Meta(pattern=_NO_NUL, max_length=limits.BODY_CHARS_MAX)]
 Url = Annotated[
     str,
-    Meta(pattern="^[^\\x00-\\x20\\x7f-]\\S*$", min_length=1, max_length=limits.URL_CHARS_MAX),
+    Meta(pattern="^[^\\x00-\\x20\\x7f-]\\S*" + _END, min_length=1, max_length=limits.URL_CHARS_MAX),
 ]
 Host = Annotated[
     str,
-    Meta(pattern="^[0-9A-Za-z:][0-9A-Za-z.:_%-]*$", min_length=1, max_length=limits.HOST_CHARS_MAX),
+    Meta(
+        pattern="^[0-9A-Za-z:][0-9A-Za-z.:_%-]*" + _END,
+        min_length=1,
+        max_length=limits.HOST_CHARS_MAX,
+    ),
 ]
 
 Port = Annotated[int, Meta(ge=1, le=limits.PORT_MAX)]
