@@ -1,0 +1,1 @@
+"""The merge gate's tools: what proves that a result is done."""
