@@ -1,4 +1,8 @@
-"""Gives every test session a node's home of its own, before Django reads the environment."""
+"""Gives every test session a node's home of its own, before Django reads the environment.
+
+That is why the settings module is named here and not in pytest's options: pytest-django would
+load the settings before any conftest.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +11,26 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import django
+from django.conf import settings
+
 SESSION_HOME = Path(tempfile.mkdtemp(prefix="voidlux-test-"))
 
-# What the shell of the developer happens to set must not reach the tests.
-for name in list(os.environ):
-    if name.startswith("VOIDLUX_") or name in {"DATABASE_URL", "REDIS_URL"}:
-        del os.environ[name]
-os.environ["VOIDLUX_HOME"] = str(SESSION_HOME)
+
+def _isolate_environment() -> None:
+    """Drop what the developer's shell happens to set, and name the home of this session."""
+    for name in list(os.environ):
+        if name.startswith("VOIDLUX_") or name in {"DATABASE_URL", "REDIS_URL"}:
+            del os.environ[name]
+    os.environ["VOIDLUX_HOME"] = str(SESSION_HOME)
+    os.environ["DJANGO_SETTINGS_MODULE"] = "voidlux_site.settings"
 
 
 def pytest_unconfigure() -> None:
     """Remove the home when the session is over."""
     shutil.rmtree(SESSION_HOME, ignore_errors=True)
+
+
+_isolate_environment()
+if not settings.configured:
+    django.setup()

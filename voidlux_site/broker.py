@@ -26,7 +26,7 @@ class Channel(filesystem.Channel):
         """Store one message; raises OSError when the folder cannot be written."""
         folder = Path(self.data_folder_out)
         # Wall clock, not kombu's monotonic one: the order has to survive a reboot.
-        name = f"{time.time_ns() // 1_000_000}_{uuid.uuid4()}.{queue}.msg"
+        name = f"{time.time_ns()}_{uuid.uuid4()}.{queue}.msg"
         draft = folder / f".draft.{name}"
         draft.write_text(dumps(payload), "utf-8")
         draft.rename(folder / name)

@@ -89,7 +89,7 @@ def _check_url(schemes: frozenset[str]) -> AfterValidator:
 
 
 _DATABASE_URL = _check_url(frozenset({"postgres", "postgresql", "pgsql", "sqlite"}))
-_REDIS_URL = _check_url(frozenset({"redis", "rediss", "unix"}))
+_REDIS_URL = _check_url(frozenset({"redis", "rediss"}))
 
 Port = Annotated[int, Field(ge=1, le=65535, description=_PORT_ALLOWED)]
 Host = Annotated[
@@ -172,7 +172,7 @@ class Environment(BaseSettings):
     redis_url: Annotated[str, _REDIS_URL] = Field(
         default="",
         validation_alias="REDIS_URL",
-        description="a URL that begins with redis://, rediss:// or unix://",
+        description="a URL that begins with redis:// or rediss://",
     )
 
     @model_validator(mode="before")

@@ -1,4 +1,7 @@
-"""A process with a web server as guest: prints its port, ends at SIGTERM, reports how."""
+"""A process with a web server as guest: prints its port, ends at SIGTERM, reports how.
+
+Arguments: the port, and `site` to serve the site instead of this module's own application.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,11 @@ import sys
 import time
 from typing import Any
 
+import django
+
 from voidlux_site.node.web import WebServer, run_in_daphne_loop
+
+SITE = sys.argv[2:] == ["site"]
 
 
 async def respond(send: Any, body: bytes) -> None:
@@ -41,7 +48,7 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
 
 
 async def main() -> int:
-    server = WebServer("127.0.0.1", int(sys.argv[1]), application)
+    server = WebServer("127.0.0.1", int(sys.argv[1]), None if SITE else application)
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
     try:
@@ -58,4 +65,6 @@ async def main() -> int:
 
 
 if __name__ == "__main__":
+    if SITE:
+        django.setup()
     raise SystemExit(run_in_daphne_loop(main))

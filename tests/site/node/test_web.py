@@ -9,40 +9,16 @@ import os
 import signal
 import socket
 import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import suppress
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[3]
-PROGRAM = Path(__file__).with_name("guest_process.py")
+from tests.support.web_guest import running_guest, spawn_guest
+
 HANDSHAKE = (
     "GET /ws HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
-
-
-def spawn_guest(port: int = 0) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, str(PROGRAM), str(port)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-
-
-@contextmanager
-def running_guest() -> Iterator[tuple[subprocess.Popen[str], int]]:
-    process = spawn_guest()
-    assert process.stdout is not None
-    try:
-        yield process, json.loads(process.stdout.readline())["port"]
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def stop_guest(process: subprocess.Popen[str]) -> tuple[int, float, str]:

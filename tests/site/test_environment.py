@@ -1,0 +1,195 @@
+"""The environment: what is allowed, and the one line that a wrong value costs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from voidlux_site.environment import Environment, InvalidEnvironment, read_environment
+
+ROOT = Path(__file__).resolve().parents[2]
+NODE_ID = "0123456789abcdef0123456789abcdef"
+PORT = "a whole number from 1 to 65535 is allowed"
+SEEDS = "a comma list of host:port, IPv6 addresses in brackets, is allowed"
+WORD = "a word of up to 64 letters, digits and any of '._-', a letter or digit first, is allowed"
+AMOUNT = "a whole number from 0 to 1000000000000 is allowed"
+SECONDS = "a whole number of seconds from 1 to 86400 is allowed"
+
+WRONG = [
+    ("VOIDLUX_P2P_PORT", "abc", PORT),
+    ("VOIDLUX_P2P_PORT", "0", PORT),
+    ("VOIDLUX_HTTP_PORT", "65536", PORT),
+    ("VOIDLUX_HOST", "a/b", "an IP address or a host name is allowed"),
+    ("VOIDLUX_SEEDS", "a.example:1,b.example", SEEDS),
+    ("VOIDLUX_SEEDS", "::1:7101", SEEDS),
+    ("VOIDLUX_SEEDS", "a.example:0", SEEDS),
+    ("VOIDLUX_SWARM", "two words", WORD),
+    ("VOIDLUX_SWARM", "..", WORD),
+    ("VOIDLUX_NETWORK", "n" * 65, WORD),
+    ("VOIDLUX_ROLE", "king", "'emperor' or 'worker' is allowed"),
+    ("VOIDLUX_TEST_TIME_LIMIT_S", "0", SECONDS),
+    ("VOIDLUX_INITIAL_BALANCE", "-1", AMOUNT),
+    ("VOIDLUX_INITIAL_BALANCE", "1000000000001", AMOUNT),
+    ("VOIDLUX_PRICE_PER_TASK", "1.5", AMOUNT),
+    ("VOIDLUX_AGENTS", "51", "a whole number from 0 to 50 is allowed"),
+    ("VOIDLUX_SELL", "yes", "'on' or 'off' is allowed"),
+    ("VOIDLUX_RESERVATION_S", "0", SECONDS),
+    ("VOIDLUX_OFFERING_TTL_S", "never", SECONDS),
+]
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("VOIDLUX_HOME")
+
+
+@pytest.mark.parametrize(("variable", "value", "allowed"), WRONG)
+def test_wrong_value_is_named_in_one_line(
+    variable: str, value: str, allowed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+
+    with pytest.raises(InvalidEnvironment) as refusal:
+        read_environment()
+
+    assert str(refusal.value) == f"{variable} is {value!r}: {allowed}"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "begins"),
+    [
+        ("DATABASE_URL", "mysql://u:secret@h/d", "postgresql:// or sqlite://"),
+        ("DATABASE_URL", "postgresql://u:secret@h:x/d", "postgresql:// or sqlite://"),
+        ("REDIS_URL", "http://:secret@h", "redis:// or rediss://"),
+    ],
+)
+def test_secret_value_is_not_echoed(
+    variable: str, value: str, begins: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+
+    with pytest.raises(InvalidEnvironment) as refusal:
+        read_environment()
+
+    assert (
+        str(refusal.value)
+        == f"{variable} is not allowed: a URL that begins with {begins} is allowed"
+    )
+
+
+def test_long_value_with_line_breaks_stays_one_short_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VOIDLUX_SWARM", "a\n" * 5000)
+
+    with pytest.raises(InvalidEnvironment) as refusal:
+        read_environment()
+
+    assert "\n" not in str(refusal.value)
+    assert len(str(refusal.value)) < 600
+
+
+def test_defaults() -> None:
+    assert read_environment().model_dump() == {
+        "home": Path.cwd() / "data" / "7101",
+        "p2p_port": 7101,
+        "http_port": 9091,
+        "host": "127.0.0.1",
+        "seeds": (),
+        "swarm": "home",
+        "network": "galaxy",
+        "role": "emperor",
+        "test_command": "",
+        "test_time_limit_s": 600,
+        "initial_balance": 1000,
+        "allow_nodes": (),
+        "price_per_task": 1,
+        "agents": 0,
+        "agent_capabilities": (),
+        "sell": "off",
+        "reservation_s": 60,
+        "offering_ttl_s": 300,
+        "allowed_hosts": (),
+        "database_url": "",
+        "redis_url": "",
+    }
+
+
+def test_lists_and_addresses_are_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VOIDLUX_SEEDS", "127.0.0.1:7102, [::1]:7103,seed.example:7104,")
+    monkeypatch.setenv("VOIDLUX_ALLOW_NODES", NODE_ID)
+    monkeypatch.setenv("VOIDLUX_AGENT_CAPABILITIES", "python, c++")
+    monkeypatch.setenv("VOIDLUX_ALLOWED_HOSTS", ".example.org,::1")
+    monkeypatch.setenv("VOIDLUX_SELL", "on")
+    monkeypatch.setenv("VOIDLUX_TEST_COMMAND", "make test")
+
+    environment = read_environment()
+
+    assert environment.seeds == (("127.0.0.1", 7102), ("::1", 7103), ("seed.example", 7104))
+    assert environment.seeds[0].port == 7102
+    assert environment.allow_nodes == (NODE_ID,)
+    assert environment.agent_capabilities == ("python", "c++")
+    assert environment.allowed_hosts == (".example.org", "[::1]")
+    assert environment.sells is True
+    assert environment.test_command == "make test"
+
+
+def test_home_follows_the_port_and_is_absolute(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VOIDLUX_P2P_PORT", "8000")
+    assert read_environment().home == Path.cwd() / "data" / "8000"
+
+    monkeypatch.setenv("VOIDLUX_HOME", "somewhere")
+    assert read_environment().home == Path.cwd() / "somewhere"
+
+
+def test_empty_value_means_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    for field in Environment.model_fields:
+        monkeypatch.setenv(f"VOIDLUX_{field.upper()}", "")
+
+    assert read_environment().p2p_port == 7101
+
+
+@pytest.mark.parametrize("arguments", [["check"], ["migrate"], ["--help"], ["runnode"]])
+def test_manage_ends_with_one_line_and_code_2(arguments: list[str]) -> None:
+    result = run_manage(arguments, VOIDLUX_P2P_PORT="abc")
+
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == f"VOIDLUX_P2P_PORT is 'abc': {PORT}\n"
+
+
+def test_home_that_cannot_be_created_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    home = tmp_path / "file" / "home"
+
+    result = run_manage(["migrate"], VOIDLUX_HOME=str(home))
+
+    allowed = "a directory that this user may create and write is allowed"
+    assert result.returncode == 2
+    assert result.stderr == f"VOIDLUX_HOME is '{home}': {allowed} (Not a directory)\n"
+
+
+def test_celery_ends_with_one_line_and_code_2() -> None:
+    result = run_python(
+        ["-m", "celery", "-A", "voidlux_site", "inspect", "ping"], VOIDLUX_AGENTS="many"
+    )
+
+    allowed = "a whole number from 0 to 50 is allowed"
+    assert (result.returncode, result.stderr) == (2, f"VOIDLUX_AGENTS is 'many': {allowed}\n")
+
+
+def run_manage(arguments: list[str], **variables: str) -> subprocess.CompletedProcess[str]:
+    return run_python(["manage.py", *arguments], **variables)
+
+
+def run_python(arguments: list[str], **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
