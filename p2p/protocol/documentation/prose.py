@@ -1,0 +1,170 @@
+"""The rules of the protocol in words, with numbers and docstrings taken from the code."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+
+from p2p.protocol import handshake, limits, signatures
+from p2p.protocol.documentation.tables import number_of
+from p2p.protocol.messages import Message
+from p2p.protocol.numbers import PROTOCOL_VERSION, MessageNumber
+
+
+def introduction() -> str:
+    """Return the head of the page."""
+    return f"""# The VoidLux protocol, version {PROTOCOL_VERSION}
+
+This page is generated from the message classes and docstrings in `p2p/protocol`; do not edit
+it by hand. A client can be written from this page alone.
+
+Nodes talk over TCP, in both directions of one connection. A node is an Ed25519 key pair
+(RFC 8032); its **node id** is the first {limits.NODE_ID_BYTES} bytes of SHA-256(public key) as
+{2 * limits.NODE_ID_BYTES} lower-case hex digits. Whoever presents a node id must present the key
+that hashes to it and prove that it holds the private half."""
+
+
+def framing() -> str:
+    """Return framing, canonical form and signatures."""
+    return f"""## Frames
+
+A frame is a length in bytes (unsigned, {limits.FRAME_PREFIX_BYTES} bytes, big-endian) and a
+payload of that length: one JSON object in UTF-8. A payload has at most
+{limits.FRAME_BYTES_MAX:,} bytes, sent or received; before the handshake is finished at most
+{limits.HANDSHAKE_FRAME_BYTES_MAX:,}. A length of 0 or beyond the limit closes the connection as
+soon as it is read.
+
+### Canonical form
+
+- The payload begins with the exact bytes `{{"type":N,` (N in decimal, no sign, no leading zero)
+  and ends with `}}`; nothing stands before or after, not even white space.
+- No object has the same key twice, and no key is written with escapes (`\\u0061`).
+- At most {limits.NESTING_MAX} objects and arrays are nested, an object has at most
+  {limits.OBJECT_KEYS_MAX} keys, and strings and brackets number at most {limits.TOKENS_MAX:,}.
+
+These rules are checked before anything is decoded. Then every field must fit its table below:
+whole numbers never exceed 2^53 - 1, text has no NUL character, base64 is canonical (standard
+alphabet, padded, unused bits zero). A payload that breaks any of this closes the connection. A
+frame whose number is unknown is ignored once the handshake is finished; unknown fields are
+ignored.
+
+### Signed frames
+
+Every frame that changes state is signed by its origin, so that it counts whoever hands it on.
+
+```text
+{_body(signatures)}
+```
+
+`body` is everything before the ending, taken as bytes, from the opening brace to the last
+character before `,"sig"`. The receiver checks that `origin` is the hash of `public_key`, then
+the signature. A frame of a signed class without that exact ending, or with a wrong signature,
+closes the connection that brought it. Relays forward the original bytes, never a new encoding."""
+
+
+def handshaking() -> str:
+    """Return the handshake, its transcript and the choice between rival connections."""
+    return f"""## Handshake
+
+```text
+{_body(handshake)}
+```
+
+Until it is finished nothing else may be sent, and it must be finished within
+{limits.HANDSHAKE_TIMEOUT_S:g} seconds. A node refuses with AUTH_REJECT, which may come at any
+point, and one of these reasons:
+
+- `wrong_version`, `wrong_network`: the HELLO is of another version or network
+- `identity_mismatch`: the node id is not the hash of the key, or a response does not fit its HELLO
+- `self_connection`: the node id is the receiver's own
+- `reflected_nonce`: the challenge is the receiver's own, sent back
+- `bad_signature`: the response does not sign the transcript
+- `unexpected_message`: any other frame, or one out of order
+- `handshake_timeout`: not finished in time
+- `too_many_connections`: {limits.CONNECTIONS_MAX} other nodes are linked already
+
+### Transcript
+
+The signature of AUTH_RESPONSE covers these bytes.
+
+{_after_first_line(handshake.transcript)}
+
+The hash of a HELLO is taken over its payload as sent, without the length. Both sides sign the
+same fields except the second: a signature reflected to its maker never fits.
+
+### One connection for each pair of nodes
+
+When two nodes are connected twice, both keep the same connection: the one dialled by the node
+with the lower node id (compared as text); among connections dialled by the same node the one
+whose dialler sent the higher `nonce` in HELLO, hence the later dial. Nothing new is sent on the
+other; it is read for {limits.DRAIN_S:g} more seconds and closed with GOODBYE `duplicate_link`.
+
+### Signs of life
+
+Each side sends PING every {limits.PING_INTERVAL_S:g} seconds and answers every PING with a PONG
+that repeats its `timestamp`. A connection on which nothing was heard for
+{limits.IDLE_TIMEOUT_S:g} seconds is closed. GOODBYE is the last frame before a node closes on
+purpose. A peer for which more than {limits.WRITE_QUEUE_BYTES_MAX:,} bytes wait to be sent is
+dropped. Beyond {limits.FRAMES_PER_S:,} frames or {limits.BYTES_PER_S:,} bytes a second (after
+{limits.FRAMES_BURST:,} frames or {limits.BYTES_BURST:,} bytes at once) a node reads more slowly."""
+
+
+def delivery() -> str:
+    """Return clock, records, commands and answers."""
+    return f"""## Time and order
+
+`lamport_ts` is a hybrid logical clock: to write, a node takes max(last + 1, unix milliseconds);
+a received stamp raises `last` to at least that stamp. It stays below 2^53, is stored with what
+it stamps and never runs backwards. A frame more than {limits.CLOCK_AHEAD_MAX_MS // 60_000}
+minutes ahead of the receiver's wall clock is dropped without being applied, remembered or
+witnessed; it may come again later.
+
+## Records
+
+A record is the latest whole state of one key in a topic, flooded to everybody. Its origin
+numbers its records of a topic with a contiguous `seq` from 1 under an `incarnation`, which rises
+when the numbering had to begin anew. Of one origin's versions the higher (`incarnation`, `seq`)
+counts, between origins the higher (`lamport_ts`, `origin`).
+
+A node that gets a record which it has not seen, by (`origin`, topic, `incarnation`, `seq`),
+verifies it, applies it and sends the same bytes to all its peers but the one it came from. A
+record for which it has no room it forgets again and hands on to nobody. A
+record seen before is dropped before its signature is checked. At least the newest
+{limits.SEEN_MAX:,} are remembered. A node that is linked anew is sent the records that count.
+
+## Commands
+
+A command goes to one node, `to`, and acts once: the receiver stores (`origin`, `msg_id`) in the
+transaction of its effect. The answer is an ACK with `re` = `msg_id`, sent when the effect
+(`ok` true) or the refusal (`ok` false with `code` and `detail`) is committed. A repeated command
+changes nothing and gets the stored answer again.
+
+The sender keeps a command and sends **the same bytes** again, with growing, jittered pauses and
+after each new connection, until the ACK comes or the command expires: written to a socket is not
+delivered. An ACK is not itself answered or repeated unless the command comes again. A receiver
+too busy to take a command stays silent; the sender's repetition finds it later. A command whose
+`to` is another node is dropped."""
+
+
+def limits_and_numbers(registry_classes: Sequence[type[Message]]) -> str:
+    """Return the table of all message numbers, spoken or reserved."""
+    spoken = {number_of(each): each.__name__ for each in registry_classes}
+    rows = [
+        f"| 0x{number:02X} | {number:d} | {number.name} | "
+        f"{'spoken' if int(number) in spoken else 'reserved'} |"
+        for number in MessageNumber
+    ]
+    head = "| Number | Decimal | Name | State |\n|---|---|---|---|"
+    intro = "The table is append-only: a number is never reused or renamed."
+    return "\n\n".join(("## Message numbers", intro, "\n".join((head, *rows))))
+
+
+def _after_first_line(function: object) -> str:
+    return (inspect.getdoc(function) or "").partition("\n")[2].strip()
+
+
+def _body(module: object) -> str:
+    """Return the indented drawing in a module's docstring, without its indentation."""
+    lines = (inspect.getdoc(module) or "").splitlines()
+    drawing = [line for line in lines if line.startswith("    ")]
+    return inspect.cleandoc("\n".join(drawing))
