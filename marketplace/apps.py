@@ -6,7 +6,44 @@ from django.apps import AppConfig
 
 
 class MarketplaceConfig(AppConfig):
-    """Registers the layer's messages, handlers and hooks with the layer below."""
+    """Registers the marketplace's messages, topic and hooks with the layers below."""
 
     name = "marketplace"
     default_auto_field = "django.db.models.BigAutoField"
+    verbose_name = "Galactic Marketplace"
+
+    def ready(self) -> None:
+        """Register everything; nothing touches the database here."""
+        from marketplace import handlers, jobs, messages
+        from marketplace.services import offerings, sales, settlement, tributes
+        from p2p.registration import Topic, register_command, register_topic
+        from swarm import hooks
+
+        register_topic(
+            Topic(
+                name=messages.TOPIC,
+                classes=(messages.OfferingAnnounce, messages.OfferingWithdraw),
+                authority=offerings.authority_of,
+                apply=offerings.apply_records,
+                expires_at=offerings.expires_at_of,
+            )
+        )
+        register_command(
+            messages.TributeRequest, handlers.on_tribute_request, handlers.on_request_answered
+        )
+        register_command(
+            messages.TributeAccept, handlers.on_tribute_accept, handlers.on_acceptance_answered
+        )
+        register_command(messages.TributeReject, handlers.on_tribute_reject)
+        register_command(messages.TributeCancel, handlers.on_tribute_cancel)
+        register_command(messages.TributeVerdict, handlers.on_tribute_verdict)
+        register_command(messages.ConsensusPropose, handlers.on_consensus_propose)
+        register_command(messages.ConsensusVote, handlers.on_consensus_vote)
+        register_command(messages.ConsensusCommit, handlers.on_consensus_commit)
+        register_command(messages.ConsensusAbort, handlers.on_consensus_abort)
+        jobs.register()
+        hooks.admit_by(sales.admit_assignment)
+        hooks.hire_sources.append(settlement.hire)
+        hooks.task_listeners.append(settlement.on_task_moved)
+        hooks.task_listeners.append(tributes.on_goal_moved)
+        hooks.agents_listeners.append(offerings.refresh_offering)

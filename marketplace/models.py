@@ -139,9 +139,7 @@ class Payment(models.Model):
     payer_node_id = models.CharField(max_length=32)
     payee_node_id = models.CharField(max_length=32)
     amount = models.PositiveBigIntegerField()
-    status = models.CharField(
-        max_length=9, choices=PaymentStatus, default=PaymentStatus.PROPOSED
-    )
+    status = models.CharField(max_length=9, choices=PaymentStatus, default=PaymentStatus.PROPOSED)
     reason = models.CharField(max_length=500, blank=True)
     propose_frame = models.BinaryField(default=b"", help_text="The payer's signature.")
     vote_frame = models.BinaryField(default=b"", help_text="The payee's signature.")

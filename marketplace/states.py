@@ -56,9 +56,7 @@ TRIBUTE_MOVES: frozenset[tuple[TributeStatus, TributeStatus]] = frozenset(
         (_T.ACCEPTED, _T.CANCELLED),
     }
 )
-TRIBUTE_TERMINAL = frozenset(
-    {_T.REJECTED, _T.EXPIRED, _T.CANCELLED, _T.COMPLETED, _T.FAILED}
-)
+TRIBUTE_TERMINAL = frozenset({_T.REJECTED, _T.EXPIRED, _T.CANCELLED, _T.COMPLETED, _T.FAILED})
 
 
 def tribute_sources_of(target: TributeStatus) -> frozenset[TributeStatus]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 
-from p2p.models import NodeState, TopicSequence
 from p2p.local import incarnation
+from p2p.models import NodeState, TopicSequence
 from p2p.protocol.clock import HybridClock
 
 _KEY = "clock"
@@ -17,20 +17,19 @@ def now_utc() -> datetime:
     return datetime.now(UTC)
 
 
-def tick(now: datetime | None = None) -> int:
+def tick(now: datetime) -> int:
     """Advance the stored clock for a local event and return it; call inside a transaction."""
-    return _advance(lambda clock: clock.tick(), now)
+    return _advance(HybridClock.tick, now)
 
 
-def witness(remote_lamport_ts: int, now: datetime | None = None) -> int:
+def witness(remote_lamport_ts: int, now: datetime) -> int:
     """Advance the stored clock past a remote value; call inside a transaction."""
     return _advance(lambda clock: clock.witness(remote_lamport_ts), now)
 
 
-def _advance(move, now: datetime | None) -> int:  # type: ignore[no-untyped-def]
+def _advance(move: Callable[[HybridClock], object], now: datetime) -> int:
     row, _ = NodeState.objects.select_for_update().get_or_create(key=_KEY, defaults={"value": "0"})
-    now_ms = int((now.timestamp() if now else time.time()) * 1000)
-    clock = HybridClock(initial=int(row.value), now_ms=lambda: now_ms)
+    clock = HybridClock(now_ms=lambda: int(now.timestamp() * 1000), value=int(row.value))
     move(clock)
     row.value = str(clock.value)
     row.save(update_fields=["value"])

@@ -11,7 +11,7 @@ from django.db import transaction
 from p2p import clock, outbox
 from p2p.models import InboxMessage, OutboxKind, OutboxMessage
 from p2p.protocol.codec import Received
-from p2p.protocol.errors import DomainError
+from p2p.protocol.errors import DomainError, ProtocolError
 from p2p.protocol.messages import Ack, Command, Record
 from p2p.records import apply_records
 from p2p.registration import answer_handler_of, handler_of, number_of
@@ -82,6 +82,11 @@ def _handle(received: Received, now: datetime) -> tuple[str, str]:
     except DomainError as refusal:
         log.info("refused %s: %s", type(received.message).__name__, refusal)
         return refusal.code, str(refusal)
+    except ProtocolError as broken:
+        log.warning(
+            "%s from %s: %s", type(received.message).__name__, received.message.origin[:8], broken
+        )
+        return broken.reason, broken.detail
     return "", ""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import json
 import os
 import uuid
@@ -41,13 +42,13 @@ _override: LocalNode | None = None
 
 @lru_cache(maxsize=1)
 def _from_settings() -> LocalNode:
-    home = Path(settings.VOIDLUX_HOME)
+    home = Path(settings.ENVIRONMENT.home)
     home.mkdir(parents=True, exist_ok=True)
     return LocalNode(
         home=home,
         identity=Identity.load_or_create(home / "identity.pem"),
-        network=settings.VOIDLUX_NETWORK,
-        swarm=settings.VOIDLUX_SWARM,
+        network=settings.ENVIRONMENT.network,
+        swarm=settings.ENVIRONMENT.swarm,
     )
 
 
@@ -65,6 +66,15 @@ def acting_as(node: LocalNode) -> Iterator[None]:
         yield
     finally:
         _override = before
+
+
+def dial_addresses() -> list[tuple[str, int]]:
+    """Return where others can dial this node; none where it listens on every interface."""
+    host = settings.ENVIRONMENT.host
+    with contextlib.suppress(ValueError):
+        if ipaddress.ip_address(host).is_unspecified:
+            return []  # peers then take the address that they see
+    return [(host, settings.ENVIRONMENT.p2p_port)]
 
 
 def incarnation() -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from base64 import b64encode
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,8 +12,8 @@ from p2p.local import local_node
 from p2p.models import OutboxKind, OutboxMessage
 from p2p.protocol.messages import Ack, Command, Record
 from p2p.protocol.signing import seal
-from p2p.registration import number_of
 from p2p.records import store_own
+from p2p.registration import number_of
 
 COMMAND_EXPIRY_S = 3600.0
 
@@ -45,12 +44,8 @@ def send_answer(
     *, to_node_id: str, re: str, accepted: bool, code: str, detail: str, now: datetime
 ) -> OutboxMessage:
     """Sign the ACK of a command: its effect, or its refusal, is committed with this row."""
-    frame = _seal(
-        Ack, now, to=to_node_id, re=re, ok=accepted, code=code[:40], detail=detail[:500]
-    )
-    return _add(
-        OutboxKind.ANSWER, now, number=number_of(Ack), to_node_id=to_node_id, frame=frame
-    )
+    frame = _seal(Ack, now, to=to_node_id, re=re, ok=accepted, code=code[:40], detail=detail[:500])
+    return _add(OutboxKind.ANSWER, now, number=number_of(Ack), to_node_id=to_node_id, frame=frame)
 
 
 def publish_record(record: type[Record], *, now: datetime, **fields: Any) -> OutboxMessage:
@@ -82,7 +77,7 @@ def _build(message_class: type[Any], now: datetime, **fields: Any) -> Any:
     identity = local_node().identity
     return message_class(
         origin=identity.node_id,
-        public_key=b64encode(identity.public_key).decode(),
+        public_key=identity.public_key_text,
         lamport_ts=clock.tick(now),
         **fields,
     )

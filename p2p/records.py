@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
@@ -9,8 +10,11 @@ from django.db.models import Q
 
 from p2p.models import Record as StoredRecord
 from p2p.protocol.codec import Received
+from p2p.protocol.errors import ProtocolError
 from p2p.protocol.messages import Record
 from p2p.registration import Authority, Topic, topic_of
+
+log = logging.getLogger(__name__)
 
 
 def store_own(record: Record, frame: bytes, now: datetime) -> None:
@@ -49,7 +53,7 @@ def _apply_topic(group: list[Received], now: datetime) -> int:
         return 0
     best: dict[str, Received] = {}
     for received in group:
-        if topic.authority(received.message) is not Authority.APPLY:
+        if not _may_apply(topic, received.message):
             continue
         key = received.message.key()
         if key not in best or _rank(received.message) > _rank(best[key].message):
@@ -61,10 +65,16 @@ def _apply_topic(group: list[Received], now: datetime) -> int:
     return len(winners)
 
 
+def _may_apply(topic: Topic, record: Record) -> bool:
+    try:
+        return topic.authority(record) is Authority.APPLY
+    except ProtocolError as broken:
+        log.warning("record %s from %s: %s", topic.name, record.origin[:8], broken)
+        return False
+
+
 def _newer_than_stored(topic: Topic, best: dict[str, Received]) -> list[Received]:
-    stored = {
-        row.key: row for row in StoredRecord.objects.filter(topic=topic.name, key__in=best)
-    }
+    stored = {row.key: row for row in StoredRecord.objects.filter(topic=topic.name, key__in=best)}
     winners = [
         received
         for key, received in best.items()
@@ -105,7 +115,13 @@ def _upsert(rows: Iterable[StoredRecord]) -> None:
         update_conflicts=True,
         unique_fields=["topic", "key"],
         update_fields=[
-            "origin", "incarnation", "seq", "lamport_ts", "frame", "deleted", "expires_at",
+            "origin",
+            "incarnation",
+            "seq",
+            "lamport_ts",
+            "frame",
+            "deleted",
+            "expires_at",
             "received_at",
         ],
     )

@@ -14,7 +14,7 @@ from typing import Any
 
 from p2p.models import OutboxMessage
 from p2p.protocol.codec import Received
-from p2p.protocol.messages import Ack, Command, Record
+from p2p.protocol.messages import Command, Record
 from p2p.protocol.registry import MessageRegistry
 
 CommandHandler = Callable[[Received, datetime], None]
@@ -88,6 +88,3 @@ def topic_of(record: Record) -> Topic | None:
 def number_of(message_class: type[Any]) -> int:
     """Return the message number of a class, as in the wire table."""
     return int(message_class.__struct_config__.tag)
-
-
-registry.register(Ack)

@@ -144,6 +144,6 @@ def prune(now: datetime) -> None:
     edge = newest.values_list("id", flat=True)[EVENTS_KEPT : EVENTS_KEPT + 1]
     for oldest_kept in edge:
         OutboxMessage.objects.filter(kind=OutboxKind.EVENT, id__lte=oldest_kept).delete()
-    OutboxMessage.objects.filter(
-        done_at__lt=now - timedelta(seconds=SENT_KEPT_S)
-    ).exclude(kind=OutboxKind.EVENT).delete()
+    OutboxMessage.objects.filter(done_at__lt=now - timedelta(seconds=SENT_KEPT_S)).exclude(
+        kind=OutboxKind.EVENT
+    ).delete()

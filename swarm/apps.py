@@ -6,7 +6,24 @@ from django.apps import AppConfig
 
 
 class SwarmConfig(AppConfig):
-    """Registers the layer's messages, handlers and hooks with the layer below."""
+    """Registers the swarm's messages and handlers with the mesh."""
 
     name = "swarm"
     default_auto_field = "django.db.models.BigAutoField"
+    verbose_name = "Swarm"
+
+    def ready(self) -> None:
+        """Register handlers; nothing touches the database here."""
+        from p2p.registration import register_command
+        from swarm import handlers, hooks, jobs, messages
+        from swarm.services import attempts
+
+        register_command(messages.TaskAssign, handlers.on_task_assign, handlers.on_assign_answered)
+        jobs.register()
+        hooks.task_listeners.append(attempts.on_task_moved)
+        register_command(messages.TaskClaim, handlers.on_task_claim)
+        register_command(messages.TaskUpdate, handlers.on_task_update)
+        register_command(
+            messages.TaskComplete, handlers.on_task_complete, handlers.on_report_answered
+        )
+        register_command(messages.TaskFail, handlers.on_task_fail)

@@ -121,6 +121,7 @@ TASK_MOVES: tuple[Move[TaskStatus], ...] = (
     *_moves((_T.IN_PROGRESS,), _T.MERGING, Actor.GATE, "every subtask is merged"),
     *_moves((_T.IN_PROGRESS,), _T.FAILED, Actor.DEPENDENCY, "a subtask failed"),
     *_moves(_OPEN, _T.CANCELLED, Actor.OPERATOR, "cancelled by the operator"),
+    *_moves(_OPEN, _T.CANCELLED, Actor.DEPENDENCY, "its goal ended without it"),
 )
 
 _A = AttemptStatus

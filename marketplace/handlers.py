@@ -1,0 +1,133 @@
+"""One service call for each of the marketplace's messages."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import cast
+from uuid import UUID
+
+from marketplace import messages
+from marketplace.models import Tribute
+from marketplace.services import payments, sales, tributes
+from marketplace.states import TributeStatus
+from p2p.models import OutboxMessage
+from p2p.protocol.codec import Received
+from p2p.protocol.timestamps import from_timestamp
+from p2p.registration import registry
+
+
+def on_tribute_request(received: Received, now: datetime) -> None:
+    """Begin to decide on a buyer's request."""
+    command = cast(messages.TributeRequest, received.message)
+    sales.take_request(command.tribute, origin=command.origin, frame=received.raw, now=now)
+
+
+def on_tribute_accept(received: Received, now: datetime) -> None:
+    """Take the seller's acceptance."""
+    command = cast(messages.TributeAccept, received.message)
+    tributes.note_accepted(
+        UUID(command.tribute_id),
+        seller=command.origin,
+        tx_hash=command.tx_hash,
+        reserved_until=from_timestamp(command.reserved_until),
+        frame=received.raw,
+        now=now,
+    )
+
+
+def on_tribute_reject(received: Received, now: datetime) -> None:
+    """Take the seller's refusal."""
+    command = cast(messages.TributeReject, received.message)
+    tributes.note_rejected(
+        UUID(command.tribute_id),
+        seller=command.origin,
+        code=command.code,
+        reason=command.reason,
+        frame=received.raw,
+        now=now,
+    )
+
+
+def on_tribute_cancel(received: Received, now: datetime) -> None:
+    """Take executions back from a tribute."""
+    command = cast(messages.TributeCancel, received.message)
+    sales.take_cancel(
+        UUID(command.tribute_id),
+        buyer=command.origin,
+        released_count=command.released_count,
+        now=now,
+    )
+
+
+def on_tribute_verdict(received: Received, now: datetime) -> None:
+    """Note what the buyer's gate decided."""
+    command = cast(messages.TributeVerdict, received.message)
+    sales.take_verdict(
+        UUID(command.tribute_id),
+        UUID(command.task_id),
+        buyer=command.origin,
+        verdict=command.verdict,
+        commit=command.commit or "",
+        reason=command.reason,
+        now=now,
+    )
+
+
+def on_consensus_propose(received: Received, now: datetime) -> None:
+    """Credit and vote, or abort; then the sale may be settled."""
+    command = cast(messages.ConsensusPropose, received.message)
+    payments.take_proposal(command.proposal, origin=command.origin, frame=received.raw, now=now)
+    sold = Tribute.objects.filter(
+        id=UUID(command.proposal.tribute_id), from_node_id=command.origin
+    ).first()
+    if sold is not None:
+        sales.settle_sale(sold, now=now)
+
+
+def on_consensus_vote(received: Received, now: datetime) -> None:
+    """Close a payment with the payee's signature."""
+    command = cast(messages.ConsensusVote, received.message)
+    payments.take_vote(UUID(command.proposal_id), voter=command.origin, frame=received.raw, now=now)
+
+
+def on_consensus_commit(received: Received, now: datetime) -> None:
+    """Close a payment at the payee."""
+    command = cast(messages.ConsensusCommit, received.message)
+    payments.take_commit(UUID(command.proposal_id), origin=command.origin, now=now)
+
+
+def on_consensus_abort(received: Received, now: datetime) -> None:
+    """Take back what the payee did not credit."""
+    command = cast(messages.ConsensusAbort, received.message)
+    payments.take_abort(
+        UUID(command.proposal_id), origin=command.origin, reason=command.reason, now=now
+    )
+
+
+def on_request_answered(
+    row: OutboxMessage, accepted: bool, code: str, detail: str, now: datetime
+) -> None:
+    """End a request that the seller's node refused to take at all."""
+    if accepted or code == "expired":
+        return  # the deadline of the tribute itself decides about silence
+    command = cast(messages.TributeRequest, registry.decode(bytes(row.frame)))
+    tributes.note_rejected(
+        UUID(command.tribute.id),
+        seller=row.to_node_id,
+        code=code,
+        reason=detail,
+        frame=b"",
+        now=now,
+    )
+
+
+def on_acceptance_answered(
+    row: OutboxMessage, accepted: bool, code: str, detail: str, now: datetime
+) -> None:
+    """Free the agents of an acceptance that came to nothing."""
+    if accepted:
+        return
+    command = cast(messages.TributeAccept, registry.decode(bytes(row.frame)))
+    still = Tribute.objects.filter(id=UUID(command.tribute_id), status=TributeStatus.ACCEPTED)
+    if still.filter(executions__isnull=True).exists():
+        sales.note_acceptance_refused(UUID(command.tribute_id), code=code, detail=detail, now=now)

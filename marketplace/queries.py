@@ -1,0 +1,129 @@
+"""Reads of the marketplace as plain data for API, events and pages."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.db.models import QuerySet
+
+from marketplace.models import Execution, LedgerEntry, Offering, Payment, Tribute, Wallet
+from marketplace.states import TributeStatus
+
+CURRENCY = "VOID"
+
+
+def describe_offering(offering: Offering, now: datetime) -> dict[str, Any]:
+    """Return an offering as JSON-ready data; `state` is live, withdrawn or expired."""
+    return {
+        "id": offering.id.hex,
+        "node_id": offering.node_id,
+        "swarm": offering.swarm,
+        "addresses": offering.addresses,
+        "idle_agents": offering.idle_agents,
+        "capabilities": offering.capabilities,
+        "price_per_task": offering.price_per_task,
+        "currency": offering.currency,
+        "policy": offering.policy,
+        "state": state_of(offering, now),
+        "created_at": _time(offering.created_at),
+        "expires_at": _time(offering.expires_at),
+        "withdrawn_at": _time(offering.withdrawn_at),
+    }
+
+
+def state_of(offering: Offering, now: datetime) -> str:
+    """Return `live`, `withdrawn` or `expired`."""
+    if offering.withdrawn_at is not None:
+        return "withdrawn"
+    return "live" if offering.expires_at > now else "expired"
+
+
+def describe_tribute(tribute: Tribute) -> dict[str, Any]:
+    """Return a tribute as JSON-ready data, with its executions."""
+    return {
+        "id": tribute.id.hex,
+        "offering_id": tribute.offering_id.hex,
+        "from_node_id": tribute.from_node_id,
+        "to_node_id": tribute.to_node_id,
+        "goal_id": tribute.goal_id.hex if tribute.goal_id else None,
+        "repository": tribute.repository,
+        "ref": tribute.ref,
+        "task_count": tribute.task_count,
+        "released_count": tribute.released_count,
+        "price_per_task": tribute.price_per_task,
+        "total_cost": tribute.total_cost,
+        "currency": tribute.currency,
+        "policy": tribute.policy,
+        "status": tribute.status,
+        "reason_code": tribute.reason_code,
+        "reason": tribute.reason,
+        "tx_hash": tribute.tx_hash,
+        "deadline_at": _time(tribute.deadline_at),
+        "reserved_until": _time(tribute.reserved_until),
+        "created_at": _time(tribute.created_at),
+        "updated_at": _time(tribute.updated_at),
+        "executions": [describe_execution(each) for each in tribute.executions.all()],
+    }
+
+
+def describe_execution(execution: Execution) -> dict[str, Any]:
+    """Return an execution as JSON-ready data, with its payment's status."""
+    payment = Payment.objects.filter(execution=execution).first()
+    return {
+        "task_id": execution.task_id.hex,
+        "title": execution.title,
+        "status": execution.status,
+        "commit": execution.commit,
+        "reason": execution.reason,
+        "payment": payment.status if payment else None,
+        "opened_at": _time(execution.opened_at),
+        "closed_at": _time(execution.closed_at),
+    }
+
+
+def describe_wallet() -> dict[str, Any]:
+    """Return balance, held and available VOID of this node."""
+    wallet = Wallet.objects.filter(id=1).first() or Wallet()
+    return {
+        "balance": wallet.balance,
+        "held": wallet.held,
+        "available": wallet.balance - wallet.held,
+        "currency": CURRENCY,
+    }
+
+
+def describe_entry(entry: LedgerEntry) -> dict[str, Any]:
+    """Return a ledger entry as JSON-ready data."""
+    return {
+        "id": entry.id,
+        "kind": entry.kind,
+        "reference": entry.reference,
+        "tribute_id": entry.tribute_id.hex if entry.tribute_id else None,
+        "counterparty_node_id": entry.counterparty_node_id,
+        "amount": entry.amount,
+        "balance_after": entry.balance_after,
+        "held_after": entry.held_after,
+        "note": entry.note,
+        "created_at": _time(entry.created_at),
+    }
+
+
+def live_offerings(now: datetime) -> QuerySet[Offering]:
+    """Return offerings that are neither withdrawn nor expired, cheapest first."""
+    live = Offering.objects.filter(withdrawn_at__isnull=True, expires_at__gt=now)
+    return live.order_by("price_per_task", "-idle_agents", "id")
+
+
+def list_tributes(limit: int = 50) -> list[Tribute]:
+    """Return tributes, newest first, with their executions loaded."""
+    return list(Tribute.objects.prefetch_related("executions")[:limit])
+
+
+def waiting_tributes(node_id: str) -> QuerySet[Tribute]:
+    """Return requests to this node that nobody has answered yet."""
+    return Tribute.objects.filter(to_node_id=node_id, status=TributeStatus.PENDING)
+
+
+def _time(moment: datetime | None) -> str | None:
+    return moment.isoformat().replace("+00:00", "Z") if moment else None

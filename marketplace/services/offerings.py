@@ -1,0 +1,279 @@
+"""Offerings: what this node sells, renewed by evidence, and what others sell."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from functools import reduce
+from uuid import UUID
+
+import msgspec
+from django.conf import settings
+from django.db import transaction
+
+from marketplace.messages import OfferingAnnounce, OfferingBody, OfferingWithdraw
+from marketplace.models import Offering, SellingPolicy
+from marketplace.queries import describe_offering
+from p2p import outbox
+from p2p.local import dial_addresses, local_node
+from p2p.nodes import remember_addresses
+from p2p.protocol.errors import DomainError
+from p2p.protocol.fields import Address
+from p2p.protocol.limits import AMOUNT_MAX
+from p2p.protocol.messages import Record
+from p2p.protocol.timestamps import from_timestamp, to_timestamp
+from p2p.registration import Authority
+from swarm.errors import NotFound
+from swarm.models import Agent
+from swarm.queries import idle_agents, own_work_waits
+
+AGENTS_MAX = 50
+TTL_MAX_S = 86_400  # an offering that claims to live longer is not believed
+RENEW_FRACTION = 3  # renewed when a third of its life is left
+
+
+def start_selling(*, agents_max: int, price_per_task: int, now: datetime) -> Offering:
+    """Sell idle agents from now on; DomainError when none is idle or a number is out of range."""
+    if not 1 <= agents_max <= AGENTS_MAX:
+        raise DomainError(
+            "bad_count", f"idle_agents is {agents_max}: 1 to {AGENTS_MAX} is allowed", 422
+        )
+    if not 0 <= price_per_task <= AMOUNT_MAX:
+        raise DomainError(
+            "bad_price", f"price_per_task is {price_per_task}: 0 to {AMOUNT_MAX} is allowed", 422
+        )
+    with transaction.atomic():
+        idle = len(_sellable(now))
+        if agents_max > idle:
+            raise DomainError(
+                "no_idle_agents", f"{agents_max} agents wanted for sale, {idle} are idle"
+            )
+        SellingPolicy.objects.update_or_create(
+            id=1,
+            defaults={
+                "selling": True,
+                "agents_max": agents_max,
+                "price_per_task": price_per_task,
+            },
+        )
+        refresh_offering(now)
+        offering = own_live_offering(now)
+        assert offering is not None, "idle agents were just counted"
+    return offering
+
+
+def stop_selling(offering_id: UUID, *, now: datetime) -> None:
+    """Withdraw this node's offering and sell no more until told to."""
+    with transaction.atomic():
+        offering = Offering.objects.filter(id=offering_id).first()
+        if offering is None:
+            raise NotFound("offering", offering_id)
+        if offering.node_id != local_node().node_id:
+            raise DomainError("not_ours", f"offering {offering_id} is of another node", 403)
+        if offering.withdrawn_at is not None:
+            raise DomainError("already_withdrawn", f"offering {offering_id} is withdrawn")
+        SellingPolicy.objects.filter(id=1).update(selling=False)
+        _withdraw(offering, now)
+
+
+def set_policy(*, selling: bool, price_per_task: int, now: datetime) -> None:
+    """Set the selling policy as the environment says, at the node's first start only."""
+    SellingPolicy.objects.get_or_create(
+        id=1, defaults={"selling": selling, "price_per_task": price_per_task}
+    )
+
+
+def refresh_offering(now: datetime) -> None:
+    """Make the offering true: announce, renew, resize or withdraw it as agents come and go."""
+    with transaction.atomic():
+        policy = SellingPolicy.objects.filter(id=1).first()
+        current = own_live_offering(now)
+        agents = _sellable(now)[: policy.agents_max] if policy and policy.selling else []
+        if not agents:
+            if current is not None:
+                _withdraw(current, now)
+            return
+        assert policy is not None
+        capabilities = _common_capabilities(agents)
+        if current is not None and _still_true(current, agents, capabilities, policy, now):
+            return
+        _announce(current, len(agents), capabilities, policy, now)
+
+
+def withdraw_own(now: datetime) -> None:
+    """Withdraw this node's offering, if any: for its shutdown; selling goes on at its start."""
+    with transaction.atomic():
+        current = own_live_offering(now)
+        if current is not None:
+            _withdraw(current, now)
+
+
+def own_live_offering(now: datetime) -> Offering | None:
+    """Return this node's offering while it is live."""
+    return Offering.objects.filter(
+        node_id=local_node().node_id, withdrawn_at__isnull=True, expires_at__gt=now
+    ).first()
+
+
+def expire_offerings(now: datetime) -> int:
+    """Tell browsers of offerings that ran out, once; returns how many."""
+    with transaction.atomic():
+        ended = Offering.objects.filter(
+            withdrawn_at__isnull=True, expired_at__isnull=True, expires_at__lte=now
+        )
+        rows = list(ended[:200])
+        for offering in rows:
+            Offering.objects.filter(id=offering.id).update(expired_at=now)
+            _tell(offering, "expired", now)
+    return len(rows)
+
+
+def authority_of(record: Record) -> Authority:
+    """Only the seller writes its offering, and only for a believable time."""
+    if isinstance(record, OfferingAnnounce):
+        ours = record.offering.node_id == record.origin
+        lasts = from_timestamp(record.offering.expires_at) - from_timestamp(
+            record.offering.created_at
+        )
+        known = Offering.objects.filter(id=UUID(record.offering.id)).first()
+        same_seller = known is None or known.node_id == record.origin
+        if ours and same_seller and lasts >= timedelta(0):
+            return Authority.APPLY
+        return Authority.NEVER
+    assert isinstance(record, OfferingWithdraw)
+    known = Offering.objects.filter(id=UUID(record.offering_id)).first()
+    if record.node_id == record.origin and (known is None or known.node_id == record.origin):
+        return Authority.APPLY
+    return Authority.NEVER
+
+
+def expires_at_of(record: Record) -> datetime | None:
+    """Return when an announcement stops to count; a tombstone is kept 7 days."""
+    if isinstance(record, OfferingAnnounce):
+        return from_timestamp(record.offering.expires_at)
+    return datetime.fromtimestamp(record.lamport_ts / 1000, tz=UTC) + timedelta(days=7)
+
+
+def apply_records(records: Sequence[Record], now: datetime) -> None:
+    """Bring the offerings up to the records that won; many at once."""
+    announced = [each for each in records if isinstance(each, OfferingAnnounce)]
+    rows = [_row_of(each.offering, now) for each in announced]
+    known = {offering.id for offering in Offering.objects.filter(id__in=[r.id for r in rows])}
+    _upsert(rows)
+    for row in rows:
+        remember_addresses(row.node_id, row.swarm, row.addresses, now)
+        _tell(row, "renewed" if row.id in known else "announced", now)
+    for each in records:
+        if isinstance(each, OfferingWithdraw):
+            offering = Offering.objects.filter(id=UUID(each.offering_id)).first()
+            if offering is not None and offering.withdrawn_at is None:
+                _mark_withdrawn(offering, now)
+
+
+def _sellable(now: datetime) -> list[Agent]:
+    # Own work comes first: nothing is for sale while a task of ours waits for an agent.
+    return [] if own_work_waits() else list(idle_agents(now).order_by("name"))
+
+
+def _common_capabilities(agents: Sequence[Agent]) -> list[str]:
+    return sorted(reduce(set.intersection, (set(agent.capabilities) for agent in agents)))
+
+
+def _still_true(
+    current: Offering,
+    agents: Sequence[Agent],
+    capabilities: list[str],
+    policy: SellingPolicy,
+    now: datetime,
+) -> bool:
+    lasting = current.expires_at - now > timedelta(
+        seconds=settings.ENVIRONMENT.offering_ttl_s / RENEW_FRACTION
+    )
+    return (
+        lasting
+        and current.idle_agents == len(agents)
+        and current.capabilities == capabilities
+        and current.price_per_task == policy.price_per_task
+    )
+
+
+def _announce(
+    current: Offering | None,
+    idle: int,
+    capabilities: list[str],
+    policy: SellingPolicy,
+    now: datetime,
+) -> None:
+    node = local_node()
+    body = OfferingBody(
+        id=(current.id if current else uuid.uuid4()).hex,
+        node_id=node.node_id,
+        swarm=node.swarm,
+        addresses=[Address(host=host, port=port) for host, port in dial_addresses()],
+        idle_agents=idle,
+        capabilities=capabilities,
+        price_per_task=policy.price_per_task,
+        currency="VOID",
+        policy="accepted_result",
+        expires_at=to_timestamp(now + timedelta(seconds=settings.ENVIRONMENT.offering_ttl_s)),
+        created_at=to_timestamp(current.created_at if current else now),
+    )
+    outbox.publish_record(OfferingAnnounce, now=now, offering=body)
+    row = _row_of(body, now)
+    _upsert([row])
+    _tell(row, "renewed" if current else "announced", now)
+
+
+def _withdraw(offering: Offering, now: datetime) -> None:
+    outbox.publish_record(
+        OfferingWithdraw, now=now, offering_id=offering.id.hex, node_id=offering.node_id
+    )
+    _mark_withdrawn(offering, now)
+
+
+def _mark_withdrawn(offering: Offering, now: datetime) -> None:
+    offering.withdrawn_at = now
+    offering.save(update_fields=["withdrawn_at"])
+    _tell(offering, "withdrawn", now)
+
+
+def _row_of(body: OfferingBody, now: datetime) -> Offering:
+    expires_at = min(from_timestamp(body.expires_at), now + timedelta(seconds=TTL_MAX_S))
+    return Offering(
+        id=UUID(body.id),
+        node_id=body.node_id,
+        swarm=body.swarm,
+        addresses=msgspec.to_builtins(body.addresses),
+        idle_agents=min(body.idle_agents, 32_767),
+        capabilities=list(body.capabilities),
+        price_per_task=body.price_per_task,
+        currency=body.currency,
+        policy=body.policy,
+        created_at=from_timestamp(body.created_at),
+        expires_at=expires_at,
+    )
+
+
+def _upsert(rows: Sequence[Offering]) -> None:
+    Offering.objects.bulk_create(
+        rows,
+        update_conflicts=True,
+        unique_fields=["id"],
+        update_fields=[
+            "swarm",
+            "addresses",
+            "idle_agents",
+            "capabilities",
+            "price_per_task",
+            "expires_at",
+            "expired_at",
+            "withdrawn_at",
+        ],
+    )
+
+
+def _tell(offering: Offering, event: str, now: datetime) -> None:
+    outbox.publish_event(
+        "offering_update", event, {"offering": describe_offering(offering, now)}, now=now
+    )

@@ -1,0 +1,102 @@
+"""The agent loop of a node: keeps sessions alive and a runner on every open attempt."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from uuid import UUID
+
+from p2p.clock import now_utc
+from p2p.database_thread import DatabaseThread
+from p2p.protocol.errors import DomainError, ExternalError
+from swarm.agents import steps
+from swarm.agents.runner import Runner
+from swarm.models import Agent
+from swarm.queries import idle_sessions, unfinished_attempt_ids
+from swarm.services.agents import judge_agent
+from swarm.states import AgentStatus
+
+log = logging.getLogger(__name__)
+
+TEND_EVERY_S = 5.0
+
+
+class AgentLoop:
+    """Owns the runners; a failing one is logged and ends no other."""
+
+    def __init__(self, database: DatabaseThread, rung: asyncio.Event) -> None:
+        self._database = database
+        self._rung = rung
+        self._runners: dict[UUID, asyncio.Task[None]] = {}
+        self._done: set[UUID] = set()
+
+    async def run(self) -> None:
+        """Tend sessions and start runners at every ring and every 5 s, until cancelled."""
+        while True:
+            try:
+                await self._tend_sessions()
+                await self._start_runners()
+            except Exception:
+                log.exception("the agent loop failed and goes on")
+            try:
+                await asyncio.wait_for(self._rung.wait(), TEND_EVERY_S)
+            except TimeoutError:
+                continue
+            finally:
+                self._rung.clear()
+
+    async def stop(self) -> None:
+        """Stop the runners and end the sessions without unfinished work; runs go on in theirs."""
+        for runner in self._runners.values():
+            runner.cancel()
+        await asyncio.gather(*self._runners.values(), return_exceptions=True)
+        names = await self._database.run(idle_sessions)
+        try:
+            await asyncio.to_thread(steps.kill_sessions, names)
+        except (DomainError, ExternalError) as failure:
+            log.warning("idle sessions were not ended: %s", failure)
+
+    async def _start_runners(self) -> None:
+        for attempt_id in await self._database.run(unfinished_attempt_ids):
+            if attempt_id in self._runners or attempt_id in self._done:
+                continue
+            runner = Runner(attempt_id, self._database)
+            task = asyncio.create_task(runner.run(), name=f"attempt {attempt_id.hex[:8]}")
+            self._runners[attempt_id] = task
+            task.add_done_callback(lambda ended, key=attempt_id: self._ended(key, ended))
+
+    def _ended(self, attempt_id: UUID, task: asyncio.Task[None]) -> None:
+        self._runners.pop(attempt_id, None)
+        if task.cancelled():
+            return
+        if error := task.exception():
+            log.error("runner of attempt %s failed", attempt_id, exc_info=error)
+        # Not again in this process: a worktree that must be kept would be tried for ever.
+        self._done.add(attempt_id)
+
+    async def _tend_sessions(self) -> None:
+        for agent in await self._database.run(_agents_without_work):
+            await self._tend(agent)
+
+    async def _tend(self, agent: Agent) -> None:
+        try:
+            await asyncio.to_thread(steps.ensure_session, agent)
+            status, evidence = AgentStatus.READY, f"session {agent.session} waits at its prompt"
+            rule = "session_alive"
+        except (DomainError, ExternalError) as failure:
+            status, evidence, rule = AgentStatus.EXITED, str(failure), "session_not_started"
+        if agent.status == status:
+            return
+        await self._database.run(
+            judge_agent,
+            agent.id,
+            status,
+            source="tmux",
+            rule=rule,
+            evidence=evidence,
+            now=now_utc(),
+        )
+
+
+def _agents_without_work() -> list[Agent]:
+    return list(Agent.objects.filter(attempt__isnull=True))

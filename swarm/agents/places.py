@@ -1,0 +1,23 @@
+"""Where an attempt lives on this node's disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from p2p.local import local_node
+from swarm.models import Attempt
+
+
+def worktree_of(attempt: Attempt) -> Path:
+    """Return the worktree of an attempt; one per dispatch, never shared."""
+    return local_node().home / "worktrees" / f"{attempt.task_id.hex[:8]}-{attempt.id.hex[:8]}"
+
+
+def run_dir_of(attempt: Attempt) -> Path:
+    """Return the folder with the evidence of an attempt's run."""
+    return local_node().home / "runs" / attempt.id.hex
+
+
+def agent_dir(name: str) -> Path:
+    """Return the folder in which an agent's session starts."""
+    return local_node().home / "agents" / name

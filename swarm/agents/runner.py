@@ -1,0 +1,198 @@
+"""Drives one attempt from its assignment to its report, resuming wherever the node stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import TypeVar
+from uuid import UUID
+
+from p2p.clock import now_utc
+from p2p.database_thread import DatabaseThread
+from p2p.protocol.errors import DomainError, ExternalError
+from swarm.agents import steps
+from swarm.agents.shell import RunKind, RunState
+from swarm.models import Attempt
+from swarm.services import attempts, reports
+from swarm.states import ATTEMPT_TERMINAL, AttemptStatus
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 0.2
+STATUS_EVERY_S = 1.0
+LIFE_SIGN_EVERY_S = 20.0  # well within the lease of 90 s
+DELIVERY_WAIT_S = 10.0
+DELIVERIES_MAX = 3
+TRIES_MAX = 5
+RETRY_FIRST_S = 1.0
+
+R = TypeVar("R")
+
+
+class Runner:
+    """Runs the steps of one attempt; what it has reached is in the attempt's row."""
+
+    def __init__(self, attempt_id: UUID, database: DatabaseThread) -> None:
+        self._id = attempt_id
+        self._database = database
+
+    async def run(self) -> None:
+        """Bring the attempt to its end and clean up behind it."""
+        while True:
+            attempt = await self._database.run(attempts.get_attempt, self._id)
+            if attempt.status in ATTEMPT_TERMINAL:
+                await self._clean_up(attempt)
+                return
+            try:
+                await self._step(attempt)
+            except DomainError as refusal:
+                await self._fail(attempt, refusal.code, str(refusal))
+            except ExternalError as failure:
+                await self._fail(attempt, "external", str(failure))
+            except Exception as bug:
+                log.exception("attempt %s failed by a bug", self._id)
+                await self._fail(attempt, "internal", f"internal error: {type(bug).__name__}")
+
+    async def _step(self, attempt: Attempt) -> None:
+        if attempt.status == AttemptStatus.QUEUED:
+            await self._move(AttemptStatus.PREPARING)
+        elif attempt.status == AttemptStatus.PREPARING:
+            await _with_retries(lambda: steps.set_up(attempt))
+            await _with_retries(lambda: steps.deliver(attempt))
+            await self._move(AttemptStatus.WORKING, typed_at=now_utc())
+        elif attempt.status == AttemptStatus.WORKING:
+            await self._watch(attempt)
+        else:
+            commit = await _with_retries(lambda: steps.publish(attempt))
+            output = await asyncio.to_thread(steps.output, attempt)
+            await self._database.run(
+                attempts.succeed, self._id, commit=commit, output=output, now=now_utc()
+            )
+
+    async def _watch(self, attempt: Attempt) -> None:
+        """Look at the run until it ends, giving signs of life; returns after the move."""
+        watch = _Watch()
+        while True:
+            state = await asyncio.to_thread(steps.observe, attempt)
+            if state.kind is RunKind.EXITED and state.code == 0:
+                await self._acknowledge(attempt)
+                await self._move(AttemptStatus.PUSHING, exit_code=0)
+                return
+            if state.kind in (RunKind.EXITED, RunKind.LOST):
+                await self._fail_run(attempt, state)
+                return
+            if state.kind is RunKind.RUNNING:
+                await self._acknowledge(attempt)
+                await self._give_life_sign(attempt, watch)
+            elif watch.delivery_is_late():
+                await self._deliver_again(attempt, watch)
+            if watch.status_is_due() and await self._is_over():
+                return
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _acknowledge(self, attempt: Attempt) -> None:
+        if attempt.acknowledged_at is None:
+            attempt.acknowledged_at = now_utc()
+            await self._database.run(attempts.acknowledge, attempt, now=now_utc())
+
+    async def _give_life_sign(self, attempt: Attempt, watch: _Watch) -> None:
+        if watch.life_sign_is_due():
+            line = await asyncio.to_thread(steps.last_line, attempt)
+            await self._database.run(reports.report_progress, attempt, line, now=now_utc())
+
+    async def _deliver_again(self, attempt: Attempt, watch: _Watch) -> None:
+        if watch.deliveries >= DELIVERIES_MAX:
+            raise DomainError(
+                "not_delivered", f"typed {watch.deliveries} times and never seen to start"
+            )
+        watch.delivered()
+        await asyncio.to_thread(steps.deliver, attempt)
+
+    async def _fail_run(self, attempt: Attempt, state: RunState) -> None:
+        if state.kind is RunKind.LOST:
+            await asyncio.to_thread(steps.stop, attempt)
+        code = "lost" if state.kind is RunKind.LOST else "exit_code"
+        output = await asyncio.to_thread(steps.output, attempt)
+        error = f"{state.evidence}\n{output}".strip()
+        await self._fail(attempt, code, error, exit_code=state.code, output_tail=output)
+
+    async def _fail(self, attempt: Attempt, code: str, error: str, **columns: object) -> None:
+        """End the attempt; a report that nobody wants any more cancels it instead."""
+        log.info("attempt %s of %s: %s", attempt.number, attempt.title, error.splitlines()[0])
+        pushed = await asyncio.to_thread(steps.salvage, attempt)
+        try:
+            await self._database.run(
+                attempts.fail,
+                self._id,
+                code=code,
+                error=error,
+                pushed=pushed,
+                now=now_utc(),
+                **columns,
+            )
+        except DomainError as unwanted:
+            await self._database.run(
+                attempts.cancel, self._id, reason=f"{error}; {unwanted}", now=now_utc()
+            )
+
+    async def _is_over(self) -> bool:
+        attempt = await self._database.run(attempts.get_attempt, self._id)
+        return attempt.status in ATTEMPT_TERMINAL
+
+    async def _move(self, target: AttemptStatus, **columns: object) -> None:
+        await self._database.run(attempts.move_attempt, self._id, target, now=now_utc(), **columns)
+
+    async def _clean_up(self, attempt: Attempt) -> None:
+        if attempt.status == AttemptStatus.CANCELLED and attempt.agent is not None:
+            await asyncio.to_thread(steps.stop, attempt)
+            await asyncio.to_thread(steps.salvage, attempt)
+        try:
+            await _with_retries(lambda: steps.clean_up(attempt))
+        except (DomainError, ExternalError) as kept:
+            log.warning("worktree of %s is kept: %s", attempt.branch, kept)
+            return
+        await self._database.run(attempts.note_worktree_removed, self._id, now=now_utc())
+
+
+class _Watch:
+    """What is due while a run is watched; all times are monotonic seconds."""
+
+    def __init__(self) -> None:
+        self.deliveries = 1
+        self._delivered_at = time.monotonic()
+        self._life_sign_at = time.monotonic()
+        self._status_at = time.monotonic()
+
+    def delivered(self) -> None:
+        self.deliveries += 1
+        self._delivered_at = time.monotonic()
+
+    def delivery_is_late(self) -> bool:
+        return time.monotonic() - self._delivered_at > DELIVERY_WAIT_S
+
+    def life_sign_is_due(self) -> bool:
+        due = time.monotonic() - self._life_sign_at > LIFE_SIGN_EVERY_S
+        if due:
+            self._life_sign_at = time.monotonic()
+        return due
+
+    def status_is_due(self) -> bool:
+        due = time.monotonic() - self._status_at > STATUS_EVERY_S
+        if due:
+            self._status_at = time.monotonic()
+        return due
+
+
+async def _with_retries(step: Callable[[], R]) -> R:
+    """Run a blocking step on a thread, again with back-off while a tool may recover."""
+    for number in range(1, TRIES_MAX + 1):
+        try:
+            return await asyncio.to_thread(step)
+        except ExternalError as failure:
+            if not failure.retryable or number == TRIES_MAX:
+                raise
+            log.info("trying again: %s", failure)
+            await asyncio.sleep(RETRY_FIRST_S * 2 ** (number - 1))
+    raise AssertionError("unreachable")

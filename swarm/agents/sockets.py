@@ -1,0 +1,15 @@
+"""Names of what this node keeps in tmux."""
+
+from __future__ import annotations
+
+from p2p.local import local_node
+
+
+def socket_name() -> str:
+    """Return the node's private tmux socket; two nodes on one machine have two servers."""
+    return f"voidlux-{local_node().node_id[:12]}"
+
+
+def session_name(agent_id_hex: str) -> str:
+    """Return the tmux session of an agent."""
+    return f"vl-{agent_id_hex[:12]}"

@@ -1,0 +1,146 @@
+"""The slow steps of an attempt: worktree, delivery, commit, push and clean-up.
+
+Blocking calls of git and tmux without any database: the runner calls them on threads.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from p2p.local import local_node
+from p2p.protocol.errors import DomainError, ExternalError
+from swarm.agents import shell
+from swarm.agents.adapters import tool_named
+from swarm.agents.places import agent_dir, run_dir_of, worktree_of
+from swarm.agents.sockets import socket_name
+from swarm.agents.tmux import TmuxServer
+from swarm.clean_env import clean_environment
+from swarm.git.attempts import start_point
+from swarm.git.committing import commit_all
+from swarm.git.pushing import push_branch
+from swarm.git.removal import remove_worktree
+from swarm.git.repository import Repository
+from swarm.git.worktrees import add_worktree
+from swarm.models import Agent, Attempt
+
+FEEDBACK_CHARS_MAX = 4000
+
+
+def tmux_server() -> TmuxServer:
+    """Return this node's private tmux server."""
+    return TmuxServer(socket_name())
+
+
+def ensure_session(agent: Agent) -> None:
+    """Start the agent's session, anew where its program ended; raises what tmux raises."""
+    tmux = tmux_server()
+    if tmux.has_session(agent.session) and tmux.pane_dead(agent.session) is not None:
+        tmux.kill_session(agent.session)
+    folder = agent_dir(agent.name)
+    folder.mkdir(parents=True, exist_ok=True)
+    tmux.ensure_session(
+        agent.session,
+        cwd=folder,
+        env=clean_environment({"PS1": f"{agent.name}$ "}),
+        command=tool_named(agent.tool).start,
+    )
+
+
+def set_up(attempt: Attempt) -> None:
+    """Make the attempt's worktree at its start and the files of its run; may be repeated."""
+    repository = _repository(attempt)
+    repository.ensure()
+    start = start_point(repository, attempt.base_commit, attempt.previous_branch or None)
+    worktree = worktree_of(attempt)
+    add_worktree(repository, worktree, attempt.branch, start)
+    shell.prepare_run(
+        run_dir_of(attempt),
+        script=attempt.shell,
+        worktree=worktree,
+        env={
+            "VOIDLUX_TASK_ID": attempt.task_id.hex,
+            "VOIDLUX_TASK_TITLE": attempt.title,
+            "VOIDLUX_ATTEMPT": str(attempt.number),
+            "VOIDLUX_FEEDBACK": attempt.feedback[:FEEDBACK_CHARS_MAX],
+            "PYTHONDONTWRITEBYTECODE": "1",
+        },
+    )
+
+
+def deliver(attempt: Attempt) -> None:
+    """Type the attempt's run into its agent's session, unless it has started."""
+    agent = _agent(attempt)
+    ensure_session(agent)
+    shell.deliver(tmux_server(), agent.session, run_dir_of(attempt))
+
+
+def observe(attempt: Attempt) -> shell.RunState:
+    """Return what is known of the attempt's run."""
+    return shell.observe(tmux_server(), _agent(attempt).session, run_dir_of(attempt))
+
+
+def stop(attempt: Attempt) -> None:
+    """End the attempt's run and what is left of it."""
+    shell.stop(tmux_server(), _agent(attempt).session, run_dir_of(attempt))
+
+
+def last_line(attempt: Attempt) -> str:
+    """Return the last line of output that is not blank."""
+    lines = [line for line in output(attempt).splitlines() if line.strip()]
+    return lines[-1].strip() if lines else "working"
+
+
+def output(attempt: Attempt) -> str:
+    """Return the tail of the run's output."""
+    return shell.output_tail(run_dir_of(attempt)).replace("\x00", "")
+
+
+def publish(attempt: Attempt) -> str:
+    """Commit what the run left, push it and return the commit that the remote shows.
+
+    DomainError `no_changes` where it adds nothing to the base.
+    """
+    repository = _repository(attempt)
+    head = commit_all(worktree_of(attempt), attempt.title, author_of(attempt))
+    if repository.is_ancestor(head, attempt.base_commit):
+        raise DomainError("no_changes", f"the run left nothing that {head[:8]} does not have")
+    return push_branch(repository, attempt.branch)
+
+
+def salvage(attempt: Attempt) -> bool:
+    """Commit and push what an unfinished run left; False when it stays in its worktree only."""
+    if not worktree_of(attempt).exists():
+        return False
+    try:
+        publish(attempt)
+    except (DomainError, ExternalError):
+        return False
+    return True
+
+
+def clean_up(attempt: Attempt) -> None:
+    """Remove the worktree; DomainError `unpushed_work` where anything in it is not pushed."""
+    remove_worktree(_repository(attempt), worktree_of(attempt), attempt.branch)
+
+
+def kill_sessions(names: list[str]) -> None:
+    """End sessions; one that is gone is fine."""
+    tmux = tmux_server()
+    for name in names:
+        tmux.kill_session(name)
+
+
+def author_of(attempt: Attempt) -> str:
+    """Return the author of an agent's commits: the agent at its node."""
+    agent = attempt.agent.name if attempt.agent else "agent"
+    return f"{agent} <{agent}@{local_node().node_id[:8]}.voidlux.invalid>"
+
+
+def _agent(attempt: Attempt) -> Agent:
+    if attempt.agent is None:
+        raise DomainError("agent_gone", f"the agent of attempt {attempt.id} was removed")
+    return attempt.agent
+
+
+def _repository(attempt: Attempt) -> Repository:
+    return Repository(attempt.repository, Path(local_node().home))

@@ -1,0 +1,91 @@
+"""Evidence and runs of the swarm as plain data for the API."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from swarm.models import Agent, Attempt, MergeRun, TaskEvent, TestRun
+from swarm.queries import describe_agent
+
+
+def describe_event(event: TaskEvent) -> dict[str, Any]:
+    """Return a transition of a task as JSON-ready data."""
+    return {
+        "id": event.id,
+        "source": event.source,
+        "target": event.target,
+        "by": event.by,
+        "reason": event.reason,
+        "evidence": event.evidence,
+        "at": _time(event.at),
+    }
+
+
+def describe_test_run(run: TestRun) -> dict[str, Any]:
+    """Return a run of a test command as JSON-ready data; duration in milliseconds."""
+    return {
+        "id": run.id,
+        "commit": run.commit,
+        "command": run.command,
+        "passed": run.passed,
+        "exit_code": run.exit_code,
+        "timed_out": run.timed_out,
+        "duration_ms": run.duration_ms,
+        "output_tail": run.output_tail,
+        "at": _time(run.at),
+    }
+
+
+def describe_merge_run(run: MergeRun) -> dict[str, Any]:
+    """Return a batch of the merge gate as JSON-ready data."""
+    return {
+        "id": run.id,
+        "tasks": run.tasks,
+        "base_commit": run.base_commit,
+        "head_commit": run.head_commit,
+        "outcome": run.outcome,
+        "detail": run.detail,
+        "test_run_id": run.test_run_id,
+        "at": _time(run.at),
+    }
+
+
+def describe_attempt(attempt: Attempt) -> dict[str, Any]:
+    """Return a run of a task by an agent of this node as JSON-ready data."""
+    return {
+        "id": attempt.id.hex,
+        "task_id": attempt.task_id.hex,
+        "assigner_node_id": attempt.assigner_node_id,
+        "tribute_id": attempt.tribute_id.hex if attempt.tribute_id else None,
+        "title": attempt.title,
+        "number": attempt.number,
+        "generation": attempt.generation,
+        "agent": attempt.agent.name if attempt.agent else None,
+        "status": attempt.status,
+        "repository": attempt.repository,
+        "base_commit": attempt.base_commit,
+        "branch": attempt.branch,
+        "commit": attempt.commit,
+        "exit_code": attempt.exit_code,
+        "error": attempt.error,
+        "output_tail": attempt.output_tail,
+        "typed_at": _time(attempt.typed_at),
+        "acknowledged_at": _time(attempt.acknowledged_at),
+        "created_at": _time(attempt.created_at),
+        "ended_at": _time(attempt.ended_at),
+    }
+
+
+def explain_agent(agent: Agent, now: datetime) -> dict[str, Any]:
+    """Return why an agent is in its state: the evidence, its age (seconds) and its run."""
+    return {
+        **describe_agent(agent),
+        "age_s": max(0.0, round((now - agent.status_since).total_seconds(), 1)),
+        "session": agent.session,
+        "attempt": describe_attempt(agent.attempt) if agent.attempt else None,
+    }
+
+
+def _time(moment: datetime | None) -> str | None:
+    return moment.isoformat().replace("+00:00", "Z") if moment else None

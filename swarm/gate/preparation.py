@@ -1,0 +1,24 @@
+"""Prepares a goal: proves that its repository can be used and stores its plan."""
+
+from __future__ import annotations
+
+from p2p.clock import now_utc
+from p2p.local import local_node
+from swarm.git.repository import Repository
+from swarm.models import Task
+from swarm.services.goals import store_plan
+
+
+def prepare_goal(goal: Task) -> None:
+    """Clone the goal's repository, find where the work starts, and create the subtasks.
+
+    Raises DomainError for a branch that does not exist or a remote that refuses a push, and
+    ExternalError (retryable) for a remote that cannot be reached.
+    """
+    repository = Repository(goal.repository, local_node().home)
+    branch, commit = repository.resolve_base(goal.base_branch)
+    repository.ensure()
+    refusal = repository.can_push()
+    if refusal is not None:
+        raise refusal
+    store_plan(goal.id, base_branch=branch, base_commit=commit, now=now_utc())

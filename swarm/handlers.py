@@ -1,0 +1,159 @@
+"""One service call for each of the swarm's messages."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from django.db import transaction
+
+from p2p.models import OutboxMessage
+from p2p.protocol.codec import Received
+from p2p.protocol.errors import DomainError
+from p2p.registration import registry
+from swarm import hooks
+from swarm.git.names import validate_url
+from swarm.messages import TaskAssign, TaskClaim, TaskComplete, TaskFail, TaskUpdate
+from swarm.models import Agent, Attempt, Task
+from swarm.services import reports
+from swarm.services.attempts import Assignment, note_report_refused, start_attempt
+from swarm.states import TASK_WITH_AGENT
+
+
+def on_task_assign(received: Received, now: datetime) -> None:
+    """Start the work with a reserved agent and claim it, or answer why not."""
+    command: TaskAssign = received.message  # type: ignore[assignment]
+    task_id = UUID(command.task.id)
+    same = Attempt.objects.filter(
+        assigner_node_id=command.origin, task_id=task_id, generation=command.generation
+    )
+    if same.exists():
+        return
+    try:
+        with transaction.atomic():
+            reservation = _admit(command, now)
+            attempt = _start(command, task_id, reservation, now)
+            reports.report_claim(attempt, now=now)
+    except DomainError as refusal:
+        reports.refuse_assignment(
+            task_id,
+            generation=command.generation,
+            to_node_id=command.origin,
+            code=refusal.code,
+            error=str(refusal),
+            now=now,
+        )
+
+
+def on_task_claim(received: Received, now: datetime) -> None:
+    """Note who took the task."""
+    command: TaskClaim = received.message  # type: ignore[assignment]
+    reports.apply_claim(
+        UUID(command.task_id),
+        generation=command.generation,
+        from_node_id=command.origin,
+        agent_name=command.agent_name,
+        branch=command.git_branch,
+        now=now,
+    )
+
+
+def on_task_update(received: Received, now: datetime) -> None:
+    """Take a sign of life."""
+    command: TaskUpdate = received.message  # type: ignore[assignment]
+    reports.apply_progress(
+        UUID(command.task_id),
+        generation=command.generation,
+        from_node_id=command.origin,
+        progress=command.progress[: reports.PROGRESS_CHARS_MAX],
+        now=now,
+    )
+
+
+def on_task_complete(received: Received, now: datetime) -> None:
+    """Take note of a reported commit."""
+    command: TaskComplete = received.message  # type: ignore[assignment]
+    reports.apply_completion(
+        UUID(command.task_id),
+        generation=command.generation,
+        from_node_id=command.origin,
+        branch=command.git_branch,
+        commit=command.commit,
+        result=command.result,
+        now=now,
+    )
+
+
+def on_task_fail(received: Received, now: datetime) -> None:
+    """Requeue or fail the task."""
+    command: TaskFail = received.message  # type: ignore[assignment]
+    reports.apply_failure(
+        UUID(command.task_id),
+        generation=command.generation,
+        from_node_id=command.origin,
+        code=command.code,
+        error=command.error,
+        branch=command.git_branch,
+        now=now,
+    )
+
+
+def on_assign_answered(
+    row: OutboxMessage, accepted: bool, code: str, detail: str, now: datetime
+) -> None:
+    """Take a task back when its assignment was refused or never answered."""
+    if accepted:
+        return
+    command: TaskAssign = registry.decode(bytes(row.frame))  # type: ignore[assignment]
+    task = Task.objects.filter(
+        id=UUID(command.task.id), generation=command.generation, status__in=TASK_WITH_AGENT
+    ).first()
+    if task is not None:
+        reports.hand_back(
+            task, reason=f"{row.to_node_id[:8]} did not take it: {detail or code}", now=now
+        )
+
+
+def on_report_answered(
+    row: OutboxMessage, accepted: bool, code: str, detail: str, now: datetime
+) -> None:
+    """Keep why an assigner did not want a completion."""
+    if not accepted:
+        command: TaskComplete = registry.decode(bytes(row.frame))  # type: ignore[assignment]
+        note_report_refused(
+            UUID(command.task_id), generation=command.generation, detail=detail or code
+        )
+
+
+def _admit(command: TaskAssign, now: datetime) -> str:
+    validate_url(command.task.repository)
+    admission = hooks.admission()
+    if admission is None:
+        raise DomainError("not_allowed", "this node takes no work from other swarms")
+    return admission(command, now)
+
+
+def _start(command: TaskAssign, task_id: UUID, reservation: str, now: datetime) -> Attempt:
+    spec = command.task
+    reserved = Agent.objects.filter(reserved_for=reservation, attempt__isnull=True)
+    attempt = start_attempt(
+        Assignment(
+            task_id=task_id,
+            assigner_node_id=command.origin,
+            title=spec.title,
+            instructions=spec.instructions,
+            shell=spec.shell,
+            feedback=spec.feedback,
+            repository=spec.repository,
+            number=spec.attempt,
+            generation=command.generation,
+            base_commit=command.base_commit,
+            previous_branch=spec.previous_branch or "",
+            tribute_id=UUID(command.tribute_id),
+        ),
+        list(reserved.order_by("name")),
+        now=now,
+    )
+    if attempt is None:
+        raise DomainError("no_idle_agents", f"no agent of {reservation} is free now")
+    return attempt

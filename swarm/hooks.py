@@ -1,0 +1,64 @@
+"""What an upper layer may add to the swarm; it registers itself here in `AppConfig.ready`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from swarm.messages import TaskAssign
+from swarm.models import Task
+from swarm.states import Actor, TaskStatus
+
+
+@dataclass(frozen=True)
+class Hire:
+    """A place for one task on another node, paid for under a tribute."""
+
+    node_id: str
+    tribute_id: UUID
+
+
+@dataclass(frozen=True)
+class TaskMoved:
+    """A transition that just happened, inside its transaction."""
+
+    task: Task
+    source: TaskStatus
+    target: TaskStatus
+    by: Actor
+    reason: str
+    evidence: dict[str, Any]
+    now: datetime
+
+
+HireSource = Callable[[Task, datetime], Hire | None]
+Admission = Callable[[TaskAssign, datetime], str]
+TaskListener = Callable[[TaskMoved], None]
+
+hire_sources: list[HireSource] = []
+task_listeners: list[TaskListener] = []
+agents_listeners: list[Callable[[datetime], None]] = []
+_admissions: list[Admission] = []
+
+
+def admit_by(admission: Admission) -> None:
+    """Register who decides on assignments from other swarms.
+
+    It returns the reservation whose agents may take the task, or raises DomainError with the
+    code that the assigner will see.
+    """
+    _admissions.append(admission)
+
+
+def admission() -> Admission | None:
+    """Return the registered decision on assignments from other swarms, if any."""
+    return _admissions[0] if _admissions else None
+
+
+def agents_changed(now: datetime) -> None:
+    """Tell the upper layers that the set of idle agents may have changed."""
+    for listener in agents_listeners:
+        listener(now)

@@ -1,0 +1,93 @@
+"""The swarm's messages: an assignment, and the reports that answer it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Struct
+
+from p2p.protocol.fields import (
+    Body,
+    Count,
+    Detail,
+    GitRef,
+    Name,
+    NodeId,
+    OptionalName,
+    Sha,
+    Summary,
+    Title,
+    Url,
+    Uuid,
+    about,
+)
+from p2p.protocol.messages import Command
+from p2p.protocol.numbers import MessageNumber
+
+
+class TaskSpec(Struct, frozen=True, kw_only=True):
+    """The whole task, so that its executor needs nothing else of the assigner."""
+
+    id: Annotated[Uuid, about("task id; branches carry its first 8 digits")]
+    title: Annotated[Title, about("one line")]
+    instructions: Annotated[Body, about("what to do, Markdown")] = ""
+    shell: Annotated[Body, about("what the shell tool runs")] = ""
+    feedback: Annotated[Summary, about("why the last attempt was not accepted")] = ""
+    repository: Annotated[Url, about("git remote that executor and assigner share")]
+    attempt: Annotated[Count, about("attempt number, from 1")]
+    previous_branch: Annotated[GitRef | None, about("branch of the attempt before, if any")] = None
+
+
+class TaskAssign(Command, frozen=True, kw_only=True, tag=MessageNumber.TASK_ASSIGN.value):
+    """Give a task to an agent of the receiver, who picks it; answered by CLAIM or FAIL."""
+
+    task: Annotated[TaskSpec, about("the whole task")]
+    base_commit: Annotated[Sha, about("where the work starts; the remote has it")]
+    generation: Annotated[Count, about("the dispatch's number; reports repeat it")]
+    tribute_id: Annotated[Uuid, about("the tribute that pays for it")]
+
+
+class Report(Command, frozen=True, kw_only=True):
+    """What every report of an executor to its assigner carries."""
+
+    task_id: Annotated[Uuid, about("the task")]
+    agent_id: Annotated[Uuid, about("the agent that the executor picked")]
+    generation: Annotated[Count, about("as in the TASK_ASSIGN; an older one is refused")]
+
+
+class TaskClaim(Report, frozen=True, kw_only=True, tag=MessageNumber.TASK_CLAIM.value):
+    """The executor took the task and will work on it."""
+
+    node_id: Annotated[NodeId, about("the executor's node id")]
+    agent_name: Annotated[Title, about("name of the agent, for people")]
+    git_branch: Annotated[GitRef, about("branch that the work will be pushed to")]
+
+
+class TaskUpdate(Report, frozen=True, kw_only=True, tag=MessageNumber.TASK_UPDATE.value):
+    """A sign of life: renews the task's lease and shows its progress."""
+
+    status: Annotated[Name, about("`in_progress`")]
+    progress: Annotated[Detail, about("last line of the agent's output")]
+    git_branch: Annotated[GitRef, about("branch that the work will be pushed to")]
+
+
+class TaskComplete(Report, frozen=True, kw_only=True, tag=MessageNumber.TASK_COMPLETE.value):
+    """The work is pushed; it counts when the remote shows `commit` on `git_branch`."""
+
+    git_branch: Annotated[GitRef, about("the pushed branch")]
+    commit: Annotated[Sha, about("head of the pushed branch")]
+    result: Annotated[Summary, about("tail of the agent's output")]
+
+
+class TaskFail(Command, frozen=True, kw_only=True, tag=MessageNumber.TASK_FAIL.value):
+    """The executor cannot do it: refused at once, or failed while working."""
+
+    task_id: Annotated[Uuid, about("the task")]
+    agent_id: Annotated[Uuid | None, about("the agent that failed; none when refused")]
+    generation: Annotated[Count, about("as in the TASK_ASSIGN")]
+    code: Annotated[OptionalName, about("`lapsed`, `no_idle_agents`, `exit_code`, …")]
+    error: Annotated[Summary, about("what happened, with the tail of the output")]
+    git_branch: Annotated[GitRef | None, about("branch with what was done, if pushed")] = None
+
+
+COMMANDS = (TaskAssign, TaskClaim, TaskUpdate, TaskComplete, TaskFail)

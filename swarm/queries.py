@@ -1,0 +1,165 @@
+"""Reads of the swarm: tasks, agents and evidence as plain data for API, events and pages."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Count, Q, QuerySet
+
+from swarm.models import Agent, Attempt, Job, Task
+from swarm.states import (
+    ATTEMPT_TERMINAL,
+    TASK_TERMINAL,
+    TASK_WITH_AGENT,
+    AgentStatus,
+    JobStatus,
+    TaskStatus,
+)
+
+PHASES = ("planning", "working", "reviewing", "merging", "done")
+
+_PHASE_OF = {
+    TaskStatus.PLANNING: "planning",
+    TaskStatus.PENDING_REVIEW: "reviewing",
+    TaskStatus.MERGING: "merging",
+    TaskStatus.COMPLETED: "done",
+    TaskStatus.FAILED: "done",
+    TaskStatus.CANCELLED: "done",
+}
+
+
+def describe_task(task: Task) -> dict[str, Any]:
+    """Return a task as JSON-ready data: ids as hex, times as RFC 3339."""
+    return {
+        "id": task.id.hex,
+        "parent_id": task.parent_id.hex if task.parent_id else None,
+        "number": task.number,
+        "title": task.title,
+        "status": task.status,
+        "phase": phase_of(task),
+        "priority": task.priority,
+        "required_capabilities": task.required_capabilities,
+        "repository": task.repository,
+        "base_branch": task.base_branch,
+        "base_commit": task.base_commit,
+        "base_red": task.base_red,
+        "integration_commit": task.integration_commit,
+        "test_command": task.test_command,
+        "created_by": task.created_by,
+        "assigned_node": task.assigned_node,
+        "assigned_agent": task.assigned_agent,
+        "tribute_id": task.tribute_id.hex if task.tribute_id else None,
+        "attempt": task.attempt,
+        "attempts_max": task.attempts_max,
+        "generation": task.generation,
+        "git_branch": task.git_branch,
+        "commit": task.commit,
+        "merged_commit": task.merged_commit,
+        "progress": task.progress,
+        "result": task.result,
+        "error": task.error,
+        "lease_expires_at": _time(task.lease_expires_at),
+        "created_at": _time(task.created_at),
+        "updated_at": _time(task.updated_at),
+        "claimed_at": _time(task.claimed_at),
+        "completed_at": _time(task.completed_at),
+    }
+
+
+def describe_agent(agent: Agent) -> dict[str, Any]:
+    """Return an agent as JSON-ready data, with the evidence of its status and its age."""
+    attempt = agent.attempt
+    return {
+        "id": agent.id.hex,
+        "name": agent.name,
+        "tool": agent.tool,
+        "capabilities": agent.capabilities,
+        "status": agent.status,
+        "source": agent.source,
+        "rule": agent.rule,
+        "evidence": agent.evidence,
+        "status_since": _time(agent.status_since),
+        "task_id": attempt.task_id.hex if attempt else None,
+        "task_title": attempt.title if attempt else None,
+        "reserved_for": agent.reserved_for,
+        "reserved_until": _time(agent.reserved_until),
+    }
+
+
+def phase_of(task: Task) -> str:
+    """Return which of the five PHASES a task is in."""
+    if task.status == TaskStatus.IN_PROGRESS and task.parent_id is None and task.pk:
+        statuses = set(task.subtasks.values_list("status", flat=True))
+        if statuses and statuses <= {TaskStatus.MERGING, *TASK_TERMINAL}:
+            return "merging"
+        if statuses and statuses <= {TaskStatus.PENDING_REVIEW, *TASK_TERMINAL}:
+            return "reviewing"
+    return _PHASE_OF.get(TaskStatus(task.status), "working")
+
+
+def list_goals(limit: int = 50) -> list[Task]:
+    """Return goals, newest first, with their subtasks loaded in plan order."""
+    goals = Task.objects.filter(parent__isnull=True).order_by("-created_at")
+    return list(goals.prefetch_related("subtasks__depends_on")[:limit])
+
+
+def task_counts() -> dict[str, int]:
+    """Return how many tasks (goals and subtasks) are in each status."""
+    rows = Task.objects.order_by().values_list("status").annotate(number=Count("id"))
+    return {**dict.fromkeys(TaskStatus.values, 0), **dict(rows)}
+
+
+def idle_agents(now: datetime) -> QuerySet[Agent]:
+    """Return agents that could take work now: ready, without work and not reserved."""
+    return Agent.objects.filter(status=AgentStatus.READY, attempt__isnull=True).filter(
+        Q(reserved_for="") | Q(reserved_until__lte=now)
+    )
+
+
+def open_attempts() -> list[Attempt]:
+    """Return this node's attempts that have not ended, oldest first."""
+    return list(
+        Attempt.objects.exclude(status__in=ATTEMPT_TERMINAL)
+        .select_related("agent")
+        .order_by("created_at")
+    )
+
+
+def own_work_waits() -> bool:
+    """Tell whether tasks of this node's own wait for an agent: own work comes first."""
+    return Task.objects.filter(status=TaskStatus.PENDING, parent__isnull=False).exists()
+
+
+def busy_goals() -> dict[UUID, int]:
+    """Return how many subtasks of each goal are with an agent now."""
+    rows = (
+        Task.objects.filter(status__in=TASK_WITH_AGENT)
+        .values_list("parent_id")
+        .annotate(n=Count("id"))
+    )
+    return dict(rows.order_by())
+
+
+def troubled_jobs() -> list[Job]:
+    """Return jobs that failed, or wait for another try after a failure, newest first."""
+    failing = Q(status=JobStatus.FAILED) | (Q(attempts__gt=0) & ~Q(status=JobStatus.DONE))
+    return list(Job.objects.filter(failing).order_by("-id")[:20])
+
+
+def _time(moment: datetime | None) -> str | None:
+    return moment.isoformat().replace("+00:00", "Z") if moment else None
+
+
+def unfinished_attempt_ids() -> list[UUID]:
+    """Return attempts that need a runner: not ended, or ended with their worktree in place."""
+    unfinished = ~Q(status__in=ATTEMPT_TERMINAL) | Q(worktree_removed_at__isnull=True)
+    return list(
+        Attempt.objects.filter(unfinished).order_by("created_at").values_list("id", flat=True)
+    )
+
+
+def idle_sessions() -> list[str]:
+    """Return the tmux sessions of agents without work."""
+    return list(Agent.objects.filter(attempt__isnull=True).values_list("session", flat=True))

@@ -1,0 +1,211 @@
+"""Agents of this node: registered, judged by evidence, reserved and taken into work."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import F, Q
+
+from p2p import outbox
+from p2p.doorbell import ring_on_commit
+from p2p.protocol.errors import DomainError
+from swarm import hooks
+from swarm.agents.adapters import tool_named
+from swarm.agents.sockets import session_name
+from swarm.errors import NotFound
+from swarm.models import Agent, Attempt
+from swarm.queries import describe_agent, idle_agents
+from swarm.states import AgentStatus
+
+AGENTS_MAX = 50
+CAPABILITIES_MAX = 32
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_CAPABILITY = re.compile(r"[a-z0-9][a-z0-9._+-]{0,63}")
+
+
+def register_agent(*, name: str, tool: str, capabilities: Sequence[str], now: datetime) -> Agent:
+    """Register an agent; its session is started by the agent loop. DomainError says what is wrong.
+
+    At most AGENTS_MAX agents a node, names unique.
+    """
+    _check(name, capabilities)
+    tool_named(tool)
+    with transaction.atomic():
+        if Agent.objects.filter(name=name).exists():
+            raise DomainError("name_taken", f"an agent {name!r} exists already")
+        if Agent.objects.count() >= AGENTS_MAX:
+            raise DomainError("too_many_agents", f"this node has {AGENTS_MAX} agents, the maximum")
+        agent_id = uuid.uuid4()
+        agent = Agent.objects.create(
+            id=agent_id,
+            name=name,
+            tool=tool,
+            capabilities=sorted(set(capabilities)),
+            session=session_name(agent_id.hex),
+            status_since=now,
+            registered_at=now,
+        )
+        _tell(agent, "registered", now)
+    return agent
+
+
+def ensure_agents(count: int, capabilities: Sequence[str], *, prefix: str, now: datetime) -> None:
+    """Register shell agents until the node has `count`, named `{prefix}-{n}`."""
+    for number in range(1, count + 1):
+        name = f"{prefix}-{number}"
+        if not Agent.objects.filter(name=name).exists():
+            register_agent(name=name, tool="shell", capabilities=capabilities, now=now)
+
+
+def remove_agent(agent_id: UUID, *, now: datetime) -> Agent:
+    """Deregister an idle agent; DomainError `agent_busy` while it has work or is reserved."""
+    with transaction.atomic():
+        agent = get_agent(agent_id)
+        free = Agent.objects.filter(id=agent_id, attempt__isnull=True).filter(
+            Q(reserved_for="") | Q(reserved_until__lte=now)
+        )
+        if not free.exists():
+            raise DomainError(
+                "agent_busy", f"agent {agent.name} has work or is reserved; cancel that first"
+            )
+        description = describe_agent(agent)
+        free.delete()
+        outbox.publish_event("agent_update", "removed", {"agent": description}, now=now)
+        hooks.agents_changed(now)
+    return agent
+
+
+def get_agent(agent_id: UUID) -> Agent:
+    """Return an agent, or raise NotFound."""
+    agent = Agent.objects.select_related("attempt").filter(id=agent_id).first()
+    if agent is None:
+        raise NotFound("agent", agent_id)
+    return agent
+
+
+def judge_agent(
+    agent_id: UUID,
+    status: AgentStatus,
+    *,
+    source: str,
+    rule: str,
+    evidence: str,
+    now: datetime,
+) -> None:
+    """Set what an agent is known to be doing, with the evidence; no news when nothing changed."""
+    with transaction.atomic():
+        changed = (
+            Agent.objects.filter(id=agent_id)
+            .exclude(status=status, source=source, rule=rule)
+            .update(
+                status=status,
+                source=source,
+                rule=rule,
+                evidence=evidence[:500],
+                status_since=now,
+            )
+        )
+        if changed:
+            _tell(get_agent(agent_id), str(status), now)
+
+
+def take_agent(agent: Agent, attempt: Attempt, *, now: datetime) -> bool:
+    """Give an idle agent its work; False when another dispatch was faster."""
+    taken = Agent.objects.filter(
+        id=agent.id, status=AgentStatus.READY, attempt__isnull=True
+    ).update(
+        attempt=attempt,
+        status=AgentStatus.WORKING,
+        source="dispatch",
+        rule="assigned",
+        evidence=f"{attempt.title} (attempt {attempt.number})"[:500],
+        status_since=now,
+    )
+    if taken:
+        _tell(get_agent(agent.id), "working", now)
+    return bool(taken)
+
+
+def free_agent(attempt: Attempt, *, now: datetime) -> None:
+    """Take an ended attempt from its agent, which is ready again."""
+    freed = Agent.objects.filter(attempt=attempt).update(
+        attempt=None,
+        status=AgentStatus.READY,
+        source="attempt",
+        rule="attempt_ended",
+        evidence=f"{attempt.branch} {attempt.status}"[:500],
+        status_since=now,
+    )
+    if freed and attempt.agent_id:
+        _tell(get_agent(attempt.agent_id), "ready", now)
+
+
+def capable(agents: Sequence[Agent], required: Sequence[str]) -> list[Agent]:
+    """Return the agents whose capabilities contain all of `required`."""
+    return [agent for agent in agents if set(required) <= set(agent.capabilities)]
+
+
+def reserve_agents(count: int, *, reserved_for: str, until: datetime, now: datetime) -> list[Agent]:
+    """Reserve idle agents; DomainError `no_idle_agents`, and none is reserved, if too few are."""
+    with transaction.atomic():
+        free = idle_agents(now)
+        chosen = list(free.order_by("name")[:count])
+        reserved = free.filter(id__in=[agent.id for agent in chosen]).update(
+            reserved_for=reserved_for, reserved_until=until
+        )
+        if reserved < count:
+            raise DomainError(
+                "no_idle_agents", f"{count} agents wanted, {reserved} are idle and not reserved"
+            )
+        for agent in chosen:
+            _tell(get_agent(agent.id), "reserved", now)
+    return chosen
+
+
+def release_agents(reserved_for: str, *, keep: int, now: datetime) -> int:
+    """Give back all but `keep` agents of a reservation; those with work are kept first."""
+    with transaction.atomic():
+        held = Agent.objects.filter(reserved_for=reserved_for)
+        surplus = list(held.order_by(F("attempt").asc(nulls_last=True), "name"))[keep:]
+        for agent in surplus:
+            Agent.objects.filter(id=agent.id).update(reserved_for="", reserved_until=None)
+            _tell(get_agent(agent.id), "released", now)
+    return len(surplus)
+
+
+def prolong_reservation(reserved_for: str, *, until: datetime) -> None:
+    """Keep a reservation's agents until a later time."""
+    Agent.objects.filter(reserved_for=reserved_for).update(reserved_until=until)
+
+
+def _tell(agent: Agent, event: str, now: datetime) -> None:
+    outbox.publish_event("agent_update", event, {"agent": describe_agent(agent)}, now=now)
+    hooks.agents_changed(now)
+    ring_on_commit()
+
+
+def _check(name: str, capabilities: Sequence[str]) -> None:
+    if not _NAME.fullmatch(name):
+        raise DomainError(
+            "bad_name",
+            f"agent name {name[:80]!r}: 1 to 64 letters, digits, '.', '_' or '-'",
+            status=422,
+        )
+    if len(capabilities) > CAPABILITIES_MAX:
+        raise DomainError(
+            "too_many_capabilities",
+            f"{len(capabilities)} capabilities, at most {CAPABILITIES_MAX}",
+            status=422,
+        )
+    for capability in capabilities:
+        if not _CAPABILITY.fullmatch(capability):
+            raise DomainError(
+                "bad_capability",
+                f"capability {capability[:80]!r}: 1 to 64 of a-z, 0-9, '.', '_', '+', '-'",
+                status=422,
+            )

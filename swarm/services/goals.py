@@ -1,0 +1,287 @@
+"""Goals: from the user's outline to stored subtasks, and from merged subtasks to an end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from django.db import transaction
+
+from p2p.local import local_node
+from p2p.protocol.errors import DomainError
+from swarm.errors import NotFound, WrongState
+from swarm.git.repository import validate_url
+from swarm.models import Task
+from swarm.outline import OutlineItem, parse_outline
+from swarm.services import jobs
+from swarm.services.transitions import move_task, note_event
+from swarm.states import TASK_TERMINAL, TASK_WITH_AGENT, Actor, TaskStatus
+
+PREPARE_GOAL = "prepare_goal"
+GATE = "gate"
+TITLE_CHARS_MAX = 200
+TEST_COMMAND_CHARS_MAX = 1000
+PRIORITY_LIMIT = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoalRequest:
+    """What a user asks for: an outline, the repository it is about and how it is proved."""
+
+    description: str
+    repository: str
+    title: str = ""
+    base_branch: str = ""
+    test_command: str = ""
+    priority: int = 0
+
+
+def create_goal(request: GoalRequest, *, now: datetime) -> Task:
+    """Store a goal and start to prepare it; DomainError names what is wrong with the request."""
+    outline = parse_outline(request.description)
+    title = (request.title or outline.title or outline.items[0].title).strip()
+    _check(title, request)
+    with transaction.atomic():
+        goal = Task.objects.create(
+            title=title,
+            description=request.description,
+            instructions=outline.intro,
+            status=TaskStatus.PLANNING,
+            repository=request.repository,
+            base_branch=request.base_branch,
+            test_command=request.test_command,
+            priority=request.priority,
+            created_by=local_node().node_id,
+            created_at=now,
+            updated_at=now,
+        )
+        note_event(
+            goal, "", TaskStatus.PLANNING, by=Actor.OPERATOR, reason="goal submitted", now=now
+        )
+        jobs.enqueue(PREPARE_GOAL, key=goal.id.hex, lane=lane_of(goal), now=now)
+    return goal
+
+
+def lane_of(goal: Task) -> str:
+    """Return the lane of a goal's jobs: one at a time per repository."""
+    return f"repository:{goal.repository}"
+
+
+def enqueue_gate(goal: Task, *, now: datetime) -> None:
+    """Ask for a run of the merge gate over a goal's ready subtasks."""
+    jobs.enqueue(GATE, key=goal.id.hex, lane=lane_of(goal), now=now)
+
+
+def store_plan(goal_id: UUID, *, base_branch: str, base_commit: str, now: datetime) -> list[Task]:
+    """Create all subtasks of a goal with their dependencies in one transaction."""
+    with transaction.atomic():
+        goal = move_task(
+            goal_id,
+            TaskStatus.IN_PROGRESS,
+            by=Actor.PLANNER,
+            reason=f"planned on {base_branch} at {base_commit[:8]}",
+            now=now,
+            base_branch=base_branch,
+            base_commit=base_commit,
+        )
+        items = parse_outline(goal.description).items
+        subtasks = {item.number: _create_subtask(goal, item, now) for item in items}
+        for item in items:
+            subtasks[item.number].depends_on.set([subtasks[number] for number in item.after])
+    return list(subtasks.values())
+
+
+def cancel_task(task_id: UUID, *, reason: str, now: datetime) -> Task:
+    """Cancel a task and its open subtasks; WrongState when it has already ended."""
+    with transaction.atomic():
+        task = move_task(
+            task_id, TaskStatus.CANCELLED, by=Actor.OPERATOR, reason=reason, now=now, error=reason
+        )
+        for subtask in task.subtasks.exclude(status__in=TASK_TERMINAL):
+            move_task(
+                subtask.id,
+                TaskStatus.CANCELLED,
+                by=Actor.DEPENDENCY,
+                reason=f"goal cancelled: {reason}",
+                now=now,
+            )
+        if task.parent_id:
+            settle_dependants(task.parent_id, now=now)
+    return task
+
+
+def fail_goal(goal_id: UUID, *, reason: str, now: datetime) -> None:
+    """End a goal that cannot go on: its open subtasks are cancelled, itself failed."""
+    with transaction.atomic():
+        goal = get_task(goal_id)
+        if goal.status in TASK_TERMINAL:
+            return
+        for subtask in goal.subtasks.exclude(status__in=TASK_TERMINAL):
+            move_task(subtask.id, TaskStatus.CANCELLED, by=Actor.DEPENDENCY, reason=reason, now=now)
+        by = {TaskStatus.PLANNING: Actor.PLANNER, TaskStatus.MERGING: Actor.GATE}.get(
+            TaskStatus(goal.status), Actor.DEPENDENCY
+        )
+        move_task(goal_id, TaskStatus.FAILED, by=by, reason=reason, now=now, error=reason)
+
+
+def settle_dependants(goal_id: UUID, *, now: datetime) -> None:
+    """Free subtasks whose prerequisites are merged, fail those whose prerequisites failed.
+
+    When every subtask has ended the gate decides the goal, or the goal fails with them.
+    """
+    with transaction.atomic():
+        while _settle_round(goal_id, now):
+            pass
+        goal = get_task(goal_id)
+        if goal.status != TaskStatus.IN_PROGRESS:
+            return
+        statuses = set(goal.subtasks.values_list("status", flat=True))
+        if not statuses <= TASK_TERMINAL:
+            return
+        if statuses == {TaskStatus.COMPLETED}:
+            enqueue_gate(goal, now=now)
+        else:
+            _fail_with_subtasks(goal, now)
+
+
+def get_task(task_id: UUID) -> Task:
+    """Return a task, or raise NotFound."""
+    task = Task.objects.filter(id=task_id).first()
+    if task is None:
+        raise NotFound("task", task_id)
+    return task
+
+
+def _check(title: str, request: GoalRequest) -> None:
+    validate_url(request.repository)
+    limits = (
+        ("title", title, TITLE_CHARS_MAX),
+        ("base_branch", request.base_branch, TITLE_CHARS_MAX),
+        ("test_command", request.test_command, TEST_COMMAND_CHARS_MAX),
+    )
+    for name, value, chars_max in limits:
+        if len(value) > chars_max:
+            raise DomainError(
+                "too_long", f"{name} has {len(value)} characters, at most {chars_max}", status=422
+            )
+    if request.base_branch.startswith("-") or any(c in request.base_branch for c in " ~^:?*[\\"):
+        raise DomainError(
+            "bad_branch", f"base_branch {request.base_branch!r} is not a branch name", status=422
+        )
+    if abs(request.priority) > PRIORITY_LIMIT:
+        raise DomainError(
+            "bad_priority",
+            f"priority {request.priority} is outside -{PRIORITY_LIMIT}..{PRIORITY_LIMIT}",
+            status=422,
+        )
+
+
+def _create_subtask(goal: Task, item: OutlineItem, now: datetime) -> Task:
+    status = TaskStatus.BLOCKED if item.after else TaskStatus.PENDING
+    subtask = Task.objects.create(
+        parent=goal,
+        number=item.number,
+        title=item.title,
+        instructions=item.instructions,
+        shell=item.shell,
+        test_command=item.test,
+        required_capabilities=list(item.capabilities),
+        status=status,
+        priority=goal.priority,
+        repository=goal.repository,
+        base_branch=goal.base_branch,
+        created_by=goal.created_by,
+        created_at=now,
+        updated_at=now,
+    )
+    note_event(subtask, "", status, by=Actor.PLANNER, reason="planned", now=now)
+    return subtask
+
+
+def _settle_round(goal_id: UUID, now: datetime) -> bool:
+    moved = False
+    blocked = Task.objects.filter(parent_id=goal_id, status=TaskStatus.BLOCKED)
+    for task in blocked.prefetch_related("depends_on"):
+        statuses = {TaskStatus(each.status): each for each in task.depends_on.all()}
+        lost = statuses.get(TaskStatus.FAILED) or statuses.get(TaskStatus.CANCELLED)
+        if lost is not None:
+            reason = f"prerequisite {lost.number} ({lost.title}) {lost.status}"
+            move_task(
+                task.id,
+                TaskStatus.FAILED,
+                by=Actor.DEPENDENCY,
+                reason=reason,
+                now=now,
+                error=reason,
+            )
+            moved = True
+        elif set(statuses) == {TaskStatus.COMPLETED}:
+            move_task(
+                task.id,
+                TaskStatus.PENDING,
+                by=Actor.DEPENDENCY,
+                reason="every prerequisite is merged",
+                now=now,
+            )
+    return moved
+
+
+def _fail_with_subtasks(goal: Task, now: datetime) -> None:
+    lost = goal.subtasks.exclude(status=TaskStatus.COMPLETED).order_by("number")
+    reason = "; ".join(f"{task.number} {task.title}: {task.error or task.status}" for task in lost)
+    move_task(
+        goal.id,
+        TaskStatus.FAILED,
+        by=Actor.DEPENDENCY,
+        reason=f"{lost.count()} subtasks did not complete",
+        now=now,
+        error=reason[:4000],
+        result=f"integrate/{goal.id8}" if goal.integration_commit else "",
+    )
+
+
+def requeue_or_fail(
+    task: Task, *, by: Actor, reason: str, feedback: str, evidence: dict[str, object], now: datetime
+) -> Task:
+    """Send a subtask back for another attempt, or fail it when none is left.
+
+    The goal's other subtasks are settled with it.
+    """
+    left = task.attempt < task.attempts_max
+    with transaction.atomic():
+        moved = move_task(
+            task.id,
+            TaskStatus.PENDING if left else TaskStatus.FAILED,
+            by=by,
+            reason=reason if left else f"{reason}; attempt {task.attempt} was the last",
+            now=now,
+            evidence=evidence,
+            feedback=feedback[:8000],
+            error=reason,
+            assigned_node="",
+            assigned_agent="",
+            lease_expires_at=None,
+            progress="",
+        )
+        if task.parent_id and not left:
+            settle_dependants(task.parent_id, now=now)
+    return moved
+
+
+def requeue_lapsed(now: datetime) -> int:
+    """Requeue tasks whose lease ran out without a sign of life; returns how many."""
+    lapsed = list(Task.objects.filter(status__in=TASK_WITH_AGENT, lease_expires_at__lte=now)[:100])
+    for task in lapsed:
+        try:
+            requeue_or_fail(
+                task,
+                by=Actor.LEASE,
+                reason=f"no sign of life from {task.assigned_node[:8]} since its lease began",
+                feedback=task.feedback,
+                evidence={"lease_expires_at": str(task.lease_expires_at)},
+                now=now,
+            )
+        except WrongState:
+            continue  # its report came in between
+    return len(lapsed)
