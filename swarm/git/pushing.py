@@ -11,8 +11,8 @@ from swarm.git.repository import Repository
 def push_branch(repo: Repository, branch: str, expected_old: str | None = None) -> str:
     """Push the clone's `branch` with lease and return its commit as the remote confirms it.
 
-    The remote must still show `expected_old` ("" for no such branch); None takes what it shows
-    now and then only adds to it.  DomainError `remote_moved` where it shows something else.
+    The remote must still show `expected_old` ("" for no such branch; None for whatever it shows
+    now), and the push only ever adds to that.  DomainError `remote_moved` where it would not.
     """
     commit = repo.local_head(validate_branch(branch))
     if commit is None:
@@ -20,10 +20,9 @@ def push_branch(repo: Repository, branch: str, expected_old: str | None = None) 
     shown = repo.remote_head(branch) or ""
     if shown == commit:  # a worker that died after its push already did it
         return commit
-    if expected_old is None:
-        _require_contained(repo, branch, shown, commit)
-    elif shown != expected_old:
+    if expected_old is not None and shown != expected_old:
         raise _moved(repo, branch, expected_old, shown)
+    _require_contained(repo, branch, shown, commit)
     _push(repo, branch, commit, shown)
     return commit
 

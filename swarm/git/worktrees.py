@@ -50,14 +50,15 @@ def find_worktree(repo: Repository, path: Path) -> Worktree | None:
 def add_worktree(repo: Repository, path: Path, branch: str, start_commit: str) -> Worktree:
     """Make the worktree of `branch`, new at `start_commit`, or return the one made before.
 
-    DomainError `branch_diverged` where `branch` exists without `start_commit`, and
-    `worktree_in_use` where `path` is on another branch.
+    DomainError `branch_diverged` where `branch` exists without `start_commit`, `branch_in_use`
+    where it lives in another worktree, and `worktree_in_use` where `path` is on another branch.
     """
     validate_branch(branch)
     repo.require_commit(validate_commit(start_commit))
     path = path.resolve()
     with repo.locked():
         _require_descends(repo, branch, start_commit)
+        _require_free(repo, branch, path)
         if not _reusable(repo, path, branch):
             _make(repo, path, branch, start_commit)
         made = find_worktree(repo, path)
@@ -125,6 +126,16 @@ def _require_descends(repo: Repository, branch: str, start_commit: str) -> None:
     if head is not None and not repo.is_ancestor(start_commit, head):
         message = f"branch {branch} at {head} does not contain its start {start_commit}"
         raise DomainError("branch_diverged", message)
+
+
+def _require_free(repo: Repository, branch: str, path: Path) -> None:
+    for tree in list_worktrees(repo):
+        if tree.branch != branch or tree.path == path:
+            continue
+        if tree.path.exists():
+            message = f"branch {branch} is at work in worktree {tree.path.name}"
+            raise DomainError("branch_in_use", message)
+        forget_worktree(repo, tree)
 
 
 def _pair(line: str) -> tuple[str, str]:

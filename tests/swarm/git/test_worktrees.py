@@ -129,6 +129,24 @@ def test_worktree_on_another_branch_is_refused(repo: Repository, tree: Path, bas
     assert caught.value.code == "worktree_in_use"
 
 
+def test_branch_at_work_elsewhere_is_refused(repo: Repository, tree: Path, base: str) -> None:
+    with pytest.raises(DomainError, match=f"{BRANCH} is at work in worktree one") as caught:
+        add_worktree(repo, tree.with_name("two"), BRANCH, base)
+
+    assert caught.value.code == "branch_in_use"
+    assert not tree.with_name("two").exists()
+
+
+def test_branch_of_a_deleted_worktree_moves_to_the_new_place(
+    repo: Repository, tree: Path, base: str
+) -> None:
+    shutil.rmtree(tree)
+
+    made = add_worktree(repo, tree.with_name("two"), BRANCH, base)
+
+    assert list_worktrees(repo) == [made]
+
+
 def test_unknown_start_is_refused_and_makes_nothing(repo: Repository, tmp_path: Path) -> None:
     with pytest.raises(DomainError) as caught:
         add_worktree(repo, tmp_path / "wt", BRANCH, "0" * 40)
@@ -206,6 +224,20 @@ def test_push_never_overwrites_what_came_in_between(
 
     with pytest.raises(DomainError, match=f"shows {theirs}") as caught:
         push_branch(repo, BRANCH, expected_old)
+
+    assert caught.value.code == "remote_moved"
+    assert remote.refs()[f"refs/heads/{BRANCH}"] == theirs
+
+
+def test_an_expectation_is_no_leave_to_drop_commits(
+    repo: Repository, remote: GitRemote, tree: Path
+) -> None:
+    theirs = remote.push(BRANCH, {"theirs.txt": "theirs"})
+    (tree / "ours.txt").write_text("ours")
+    commit_all(tree, "ours", AUTHOR)
+
+    with pytest.raises(DomainError) as caught:
+        push_branch(repo, BRANCH, theirs)
 
     assert caught.value.code == "remote_moved"
     assert remote.refs()[f"refs/heads/{BRANCH}"] == theirs
