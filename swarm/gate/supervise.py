@@ -100,7 +100,7 @@ class Supervisor:
             self._signal_group(signal.SIGTERM)
             self._watch(time.monotonic() + TERMINATE_GRACE_S)
         self._signal_group(signal.SIGKILL)
-        _end_strays(self._process.pid)
+        _end_strays()
         self._drain()
         code = self._process.wait()
         self._log.close()
@@ -154,27 +154,40 @@ class Supervisor:
             os.killpg(self._process.pid, signum)
 
 
-def _end_strays(known: int) -> None:
-    """End what left the group; the children of a stray become ours as soon as it has ended."""
+def _end_strays() -> None:
+    """End what left the group, until two looks in a row find nothing alive below us."""
     deadline = time.monotonic() + TERMINATE_GRACE_S
-    while (strays := _children(known)) and time.monotonic() < deadline:
+    quiet_looks = 0  # one look may miss a process that is handed on while we read
+    while quiet_looks < 2 and time.monotonic() < deadline:
+        strays = _live_descendants()
+        quiet_looks = 0 if strays else quiet_looks + 1
         for pid in strays:
-            with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, os.WNOHANG)
         time.sleep(STRAY_POLL_S)
 
 
-def _children(known: int) -> list[int]:
-    """Return our children besides `known`: strays that the kernel handed to us."""
-    found = []
+def _live_descendants() -> list[int]:
+    """Return the processes below us that still run; the kernel hands us those left orphaned."""
+    parents: dict[int, int] = {}
+    live = []
     for entry in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError, ValueError, IndexError):
-            parent = int(entry.read_text(errors="replace").rpartition(")")[2].split()[1])
-            if parent == os.getpid() and int(entry.parent.name) != known:
-                found.append(int(entry.parent.name))
-    return found
+            pid = int(entry.parent.name)
+            state, parent = entry.read_text(errors="replace").rpartition(")")[2].split()[:2]
+            parents[pid] = int(parent)
+            if state not in {"Z", "X"}:
+                live.append(pid)
+    me = os.getpid()
+    return [pid for pid in live if pid != me and _descends(pid, me, parents)]
+
+
+def _descends(pid: int, ancestor: int, parents: dict[int, int]) -> bool:
+    for _ in range(len(parents)):
+        if pid == ancestor:
+            return True
+        pid = parents.get(pid, 0)
+    return False
 
 
 def _adopt_strays() -> None:
