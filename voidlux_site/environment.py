@@ -23,7 +23,7 @@ SECRET_VARIABLES = frozenset({"DATABASE_URL", "REDIS_URL"})
 
 _HOST_LABELS = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?")
 _PORT_ALLOWED = "a whole number from 1 to 65535"
-_NAME_ALLOWED = "a word of up to 64 letters, digits and any of '._-', a letter or digit first,"
+_NAME_ALLOWED = "a word of up to 64 of a-z, 0-9 and '._+-', a letter or digit first,"
 
 
 class InvalidEnvironment(Exception):
@@ -96,10 +96,10 @@ Host = Annotated[
     str, AfterValidator(_check_host), Field(description="an IP address or a host name")
 ]
 Name = Annotated[
-    str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description=_NAME_ALLOWED)
+    str, Field(pattern=r"^[a-z0-9][a-z0-9._+-]{0,63}$", description=_NAME_ALLOWED)
 ]
 NodeIdText = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
-CapabilityText = Annotated[str, Field(pattern=r"^[A-Za-z0-9._+-]{1,64}$")]
+CapabilityText = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._+-]{0,63}$")]
 HostPattern = Annotated[str, AfterValidator(_check_allowed_host)]
 
 
@@ -151,7 +151,7 @@ class Environment(BaseSettings):
         Field(
             default=(),
             max_length=32,
-            description="a comma list of up to 32 words of letters, digits and any of '._+-'",
+            description="a comma list of up to 32 words of a-z, 0-9 and any of '._+-'",
         )
     )
     sell: Literal["on", "off"] = Field(default="off", description="'on' or 'off'")

@@ -1,0 +1,72 @@
+"""What the node does by the clock: dispatch, leases, deadlines, jobs and offerings."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import datetime
+
+from marketplace.services.offerings import expire_offerings, refresh_offering
+from marketplace.services.sales import lapse_reservations
+from marketplace.services.tributes import expire_unanswered
+from p2p import relay
+from p2p.clock import now_utc
+from p2p.database_thread import DatabaseThread
+from p2p.records import remove_expired
+from swarm.services import jobs
+from swarm.services.dispatch import dispatch_ready
+from swarm.services.goals import requeue_lapsed
+
+log = logging.getLogger(__name__)
+
+SWEEP_EVERY_S = 1.0
+PRUNE_EVERY_S = 600.0
+
+_SWEEPS: tuple[Callable[[datetime], object], ...] = (
+    requeue_lapsed,
+    jobs.recover_lapsed,
+    expire_unanswered,
+    lapse_reservations,
+    expire_offerings,
+    refresh_offering,
+)
+_PRUNES: tuple[Callable[[datetime], object], ...] = (remove_expired, relay.prune)
+
+
+async def dispatch_when_rung(database: DatabaseThread, rung: asyncio.Event) -> None:
+    """Match ready tasks and free agents at every ring and every second, until cancelled."""
+    while True:
+        await _run_on(database, dispatch_ready)
+        try:
+            await asyncio.wait_for(rung.wait(), SWEEP_EVERY_S)
+        except TimeoutError:
+            continue
+        finally:
+            rung.clear()
+
+
+async def sweep(database: DatabaseThread) -> None:
+    """Settle what has run out and nudge waiting jobs, every second, until cancelled."""
+    seconds = 0.0
+    while True:
+        for chore in _SWEEPS:
+            await _run_on(database, chore)
+        await _nudge_waiting(database)
+        if seconds % PRUNE_EVERY_S == 0:
+            for chore in _PRUNES:
+                await _run_on(database, chore)
+        seconds += SWEEP_EVERY_S
+        await asyncio.sleep(SWEEP_EVERY_S)
+
+
+async def _nudge_waiting(database: DatabaseThread) -> None:
+    for job_id in await database.run(jobs.due_unnudged, now_utc()):
+        await asyncio.to_thread(jobs.nudge, job_id)
+
+
+async def _run_on(database: DatabaseThread, chore: Callable[[datetime], object]) -> None:
+    try:
+        await database.run(chore, now_utc())
+    except Exception:
+        log.exception("%s failed and is tried again", chore.__name__)

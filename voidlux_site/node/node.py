@@ -1,0 +1,179 @@
+"""The composition root: everything that makes one node, in one asyncio loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Coroutine
+from typing import Any
+
+from django.conf import settings
+
+from p2p import nodes
+from p2p.clock import now_utc
+from p2p.database_thread import DatabaseThread
+from p2p.doorbell import Doorbell
+from p2p.local import dial_addresses, local_node
+from p2p.mesh.mesh import Mesh
+from p2p.mesh.settings import PeerInfo, Profile
+from p2p.mesh.supervision import TaskOwner
+from p2p.protocol.fields import Address
+from p2p.records import live_frames
+from p2p.registration import registry
+from p2p.relay import Relay
+from swarm.agents.loop import AgentLoop
+from voidlux_site.live import publish_live
+from voidlux_site.node import chores, start_up
+from voidlux_site.node.inbox_pump import InboxPump
+from voidlux_site.node.web import WebServer
+from voidlux_site.node.worker import Worker
+
+log = logging.getLogger(__name__)
+
+LATENCY_EVERY_S = 15.0
+WEB_STOP_S = 3.0
+WORKER_STOP_S = 5.0
+LAST_FLUSH_S = 2.0
+
+
+class Node:
+    """One node: mesh, relay, agents, web and worker; started and stopped as a whole."""
+
+    def __init__(self, *, with_web: bool = True, with_worker: bool = True) -> None:
+        environment = settings.ENVIRONMENT
+        node = local_node()
+        self._environment = environment
+        self._database = DatabaseThread()
+        self._doorbell = Doorbell(node.home)
+        self._tasks = TaskOwner("node")
+        self._pump = InboxPump(self._database)
+        self._mesh = Mesh(
+            identity=node.identity,
+            network=node.network,
+            profile=Profile(
+                swarm=node.swarm,
+                role=environment.role,
+                p2p_port=environment.p2p_port,
+                http_port=environment.http_port if with_web else 0,
+                addresses=tuple(Address(host=host, port=port) for host, port in dial_addresses()),
+            ),
+            registry=registry,
+            deliver=self._pump.deliver,
+            on_peer_up=self._peer_up,
+            on_peer_down=self._peer_down,
+        )
+        self._relay = Relay(
+            sender=self._mesh,
+            database=self._database,
+            publish=publish_live,
+            rung=self._doorbell.listener(),
+        )
+        self._agents = AgentLoop(self._database, self._doorbell.listener())
+        self._web = WebServer(environment.host, environment.http_port) if with_web else None
+        self._worker = (
+            Worker(node.home, settings.CELERY_TASK_DEFAULT_QUEUE) if with_worker else None
+        )
+
+    async def start(self) -> None:
+        """Migrate, reconcile, open the ports and begin; OSError where a port is in use."""
+        await self._database.run(start_up.migrate)
+        await self._mesh.start(self._environment.host, self._environment.p2p_port)
+        if self._web is not None:
+            await self._web.start()
+        await self._database.run(start_up.reconcile)
+        await self._doorbell.start()
+        self._run("inbox", self._pump.run())
+        self._run("relay", self._relay.run())
+        self._run("agents", self._agents.run())
+        self._run("dispatch", chores.dispatch_when_rung(self._database, self._doorbell.listener()))
+        self._run("sweep", chores.sweep(self._database))
+        self._run("latencies", self._note_latencies())
+        if self._worker is not None:
+            self._run("worker", self._worker.run())
+        for seed in self._environment.seeds:
+            self._mesh.dial(seed.host, seed.port)
+
+    async def stop(self) -> None:
+        """Say goodbye, keep the outbox, end the worker and idle sessions; at most about 12 s."""
+        await self._quietly("withdrawing", self._database.run(start_up.close_shop))
+        stops: list[Coroutine[Any, Any, None]] = [self._agents.stop()]
+        if self._worker is not None:
+            stops.append(self._worker.stop(WORKER_STOP_S))
+        await self._quietly("stopping agents and worker", _all(stops))
+        await self._quietly("the last flush", asyncio.wait_for(self._relay.flush(), LAST_FLUSH_S))
+        if self._web is not None:
+            await self._quietly("stopping the web server", self._web.stop(WEB_STOP_S))
+        await self._quietly("leaving the mesh", self._mesh.stop("stopping"))
+        await self._tasks.stop()
+        self._doorbell.stop()
+        await asyncio.to_thread(self._database.stop)
+
+    def _run(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks.start(name, work)
+
+    async def _quietly(self, what: str, work: Coroutine[Any, Any, Any]) -> None:
+        try:
+            await work
+        except Exception as error:
+            log.warning("%s: %s", what, error or type(error).__name__)
+
+    def _peer_up(self, peer: PeerInfo) -> None:
+        log.info("linked to %s of %s at %s", peer.node_id[:8], peer.swarm, peer.host)
+        self._run(f"greet {peer.node_id}", self._greet(peer))
+
+    def _peer_down(self, node_id: str) -> None:
+        log.info("lost the link to %s", node_id[:8])
+        self._run(
+            f"down {node_id}",
+            self._database.run(nodes.node_down, node_id=node_id, now=now_utc()),
+        )
+
+    async def _greet(self, peer: PeerInfo) -> None:
+        """Remember the peer and give it the records that it may have missed."""
+        addresses = [{"host": each.host, "port": each.port} for each in peer.addresses]
+        if not addresses and peer.p2p_port:
+            addresses = [{"host": peer.host, "port": peer.p2p_port}]
+        await self._database.run(
+            nodes.node_up,
+            node_id=peer.node_id,
+            swarm=peer.swarm,
+            role=peer.role,
+            addresses=addresses,
+            http_port=peer.http_port,
+            now=now_utc(),
+        )
+        for frame in await self._database.run(live_frames, now_utc()):
+            self._mesh.send(peer.node_id, frame)
+
+    async def _note_latencies(self) -> None:
+        while True:
+            measured = {
+                peer.node_id: peer.latency_ms
+                for peer in self._mesh.peers()
+                if peer.latency_ms is not None
+            }
+            with contextlib.suppress(Exception):
+                await self._database.run(nodes.note_latencies, measured, now_utc())
+            await asyncio.sleep(LATENCY_EVERY_S)
+
+
+async def run_until_stopped(node: Node, announce: Coroutine[Any, Any, None]) -> int:
+    """Run a node until SIGINT or SIGTERM and return 0; OSError where it cannot start."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        await node.start()
+        await announce
+        await stop.wait()
+    finally:
+        announce.close()
+        await node.stop()
+    return 0
+
+
+async def _all(works: list[Coroutine[Any, Any, None]]) -> None:
+    await asyncio.gather(*works)

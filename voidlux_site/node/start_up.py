@@ -1,0 +1,46 @@
+"""What a node does with its database before it opens its ports, and before it closes them."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.core.management import call_command
+
+from marketplace.services.offerings import set_policy, withdraw_own
+from marketplace.services.wallet import grant_initial
+from p2p.clock import now_utc
+from p2p.local import incarnation, local_node
+from p2p.nodes import all_down
+from swarm.models import Agent
+from swarm.services import jobs
+from swarm.services.agents import ensure_agents
+from swarm.states import AgentStatus
+
+
+def migrate() -> None:
+    """Bring the database up to this version of the code."""
+    call_command("migrate", interactive=False, verbosity=0)
+
+
+def reconcile() -> None:
+    """Make the stored state true again after whatever ended the node before."""
+    environment, now = settings.ENVIRONMENT, now_utc()
+    incarnation()
+    all_down()
+    jobs.recover_all(now)
+    # Sessions may have gone with the machine: an agent is ready when its session is seen.
+    Agent.objects.filter(attempt__isnull=True).update(
+        status=AgentStatus.STARTING,
+        source="node",
+        rule="node_started",
+        evidence="the node has just started",
+        status_since=now,
+    )
+    grant_initial(environment.initial_balance, now=now)
+    set_policy(selling=environment.sells, price_per_task=environment.price_per_task, now=now)
+    prefix = f"{environment.swarm}-{local_node().node_id[:6]}"[:60]
+    ensure_agents(environment.agents, environment.agent_capabilities, prefix=prefix, now=now)
+
+
+def close_shop() -> None:
+    """Withdraw the offering: nobody should ask a node that is about to stop."""
+    withdraw_own(now_utc())
