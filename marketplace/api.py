@@ -19,12 +19,8 @@ from marketplace.queries import (
     live_offerings,
 )
 from marketplace.services.offerings import start_selling, stop_selling
-from marketplace.services.tributes import (
-    accept_by_operator,
-    cancel_tribute,
-    reject_by_operator,
-    request_tribute,
-)
+from marketplace.services.sales import accept_by_operator, reject_by_operator
+from marketplace.services.tributes import TASK_COUNT_MAX, cancel_tribute, request_tribute
 from marketplace.states import TributeStatus
 from p2p.clock import now_utc
 from p2p.paging import PageQuery, paginate
@@ -63,7 +59,7 @@ class TributeIn(Schema):
     model_config = ConfigDict(extra="forbid")
 
     offering_id: UUID
-    task_count: Annotated[int, Field(ge=1, le=1000)]
+    task_count: Annotated[int, Field(ge=1, le=TASK_COUNT_MAX)]
     goal_id: UUID
 
 

@@ -45,11 +45,11 @@ def read_or_create_secret_key(home: Path) -> str:
     path = home / SECRET_KEY_FILE
     if not path.exists():
         create_home(home)
-        _write_once(path, secrets.token_urlsafe(SECRET_KEY_BYTES))
+        write_once(path, secrets.token_urlsafe(SECRET_KEY_BYTES))
     return path.read_text("ascii").strip()
 
 
-def _write_once(path: Path, text: str) -> None:
+def write_once(path: Path, text: str) -> None:
     """Write a private file that appears complete or not at all; the first writer wins."""
     draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

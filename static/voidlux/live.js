@@ -1,0 +1,53 @@
+// Follows the node's events over one WebSocket: reconnects with back-off, resumes from a seq.
+
+const RETRY_FIRST_MS = 500;
+const RETRY_MAX_MS = 15000;
+const CLOSE_UNAUTHENTICATED = 4401;
+
+export class LiveEvents {
+  constructor({ onEvent, onState, onResync }) {
+    Object.assign(this, { onEvent, onState, onResync });
+    this.seq = null;
+    this.retries = 0;
+  }
+
+  start() {
+    this.onState("connecting");
+    const scheme = location.protocol === "https:" ? "wss:" : "ws:";
+    const since = this.seq === null ? "" : `?since=${this.seq}`;
+    const socket = new WebSocket(`${scheme}//${location.host}/ws${since}`);
+    socket.addEventListener("message", (message) => this.receive(JSON.parse(message.data)));
+    socket.addEventListener("close", (close) => this.closed(close));
+  }
+
+  receive(event) {
+    if (event.type === "status" && event.event === "hello") return this.greeted(event);
+    if (event.type === "status" && event.event === "resync") {
+      this.seq = event.seq;
+      return this.onResync();
+    }
+    if (this.seq !== null && event.seq <= this.seq) return; // replayed and live at once
+    this.seq = event.seq;
+    this.onEvent(event);
+  }
+
+  greeted(hello) {
+    this.retries = 0;
+    this.onState("live");
+    if (this.seq === null) {
+      this.seq = hello.seq;
+      this.onResync(); // the page is as old as its HTML
+    }
+  }
+
+  closed(close) {
+    if (close.code === CLOSE_UNAUTHENTICATED) {
+      location.assign("/login");
+      return;
+    }
+    this.onState("offline");
+    const delay = Math.min(RETRY_MAX_MS, RETRY_FIRST_MS * 2 ** this.retries) * (0.75 + Math.random() / 2);
+    this.retries += 1;
+    setTimeout(() => this.start(), delay);
+  }
+}

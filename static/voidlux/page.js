@@ -1,0 +1,91 @@
+// Joins the dashboard's modules: live events, parts, dialogs and small conveniences.
+
+import { LiveEvents } from "./live.js";
+import { keepDetails, refreshAll, refreshFor, refreshNamed } from "./parts.js";
+import { keepTimes } from "./times.js";
+
+const STATES = { connecting: "Connecting", live: "Live", offline: "Offline, retrying" };
+const ANNOUNCE_MS = 1500;
+
+const byId = (id) => document.getElementById(id);
+const dialog = byId("dialog");
+let latestNews = "";
+
+function showState(state) {
+  if (byId("live").dataset.state === state) return;
+  byId("live").dataset.state = state;
+  byId("live-text").textContent = STATES[state];
+}
+
+// One sentence at a time: a screen reader must not be flooded by a busy swarm.
+function announce(text) {
+  if (!latestNews) setTimeout(() => { byId("announcer").textContent = latestNews; latestNews = ""; }, ANNOUNCE_MS);
+  latestNews = text;
+}
+
+function newsOf(event) {
+  const subject = event.task?.title ?? event.agent?.name ?? event.type.replace("_update", "");
+  return `${subject}: ${event.event.replaceAll("_", " ")}`;
+}
+
+function showCost() {
+  const form = dialog.querySelector("[data-price]");
+  if (!form) return;
+  const cost = Number(form.dataset.price) * Math.max(0, Number(form.elements.task_count.value) || 0);
+  form.querySelector("[data-cost]").textContent = cost.toLocaleString("en-US");
+}
+
+function onClick({ target }) {
+  const button = target.closest("[data-close], [data-dismiss], [data-copy], [data-fill]");
+  if (!button) return;
+  if ("close" in button.dataset) dialog.close();
+  if ("dismiss" in button.dataset) button.closest(".notice").remove();
+  if ("copy" in button.dataset) copy(button);
+  if ("fill" in button.dataset) {
+    const field = byId(button.dataset.fill);
+    field.value = byId(button.dataset.from).textContent;
+    field.focus();
+  }
+}
+
+async function copy(button) {
+  const label = button.textContent;
+  try {
+    await navigator.clipboard.writeText(button.dataset.copy);
+    button.textContent = "Copied";
+  } catch {
+    button.textContent = button.dataset.copy; // no clipboard without HTTPS: show it to be selected
+    return;
+  }
+  setTimeout(() => { button.textContent = label; }, 1500);
+}
+
+document.addEventListener("click", onClick);
+document.addEventListener("input", showCost);
+dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
+dialog.addEventListener("close", () => { byId("dialog-body").replaceChildren(); });
+
+document.body.addEventListener("htmx:afterSwap", ({ detail }) => {
+  if (detail.target.id !== "dialog-body") return;
+  if (!dialog.open) dialog.showModal();
+  const wrong = dialog.querySelector(".wrong :is(input, select, textarea)");
+  (wrong ?? dialog.querySelector("input:not([type=hidden]), textarea, select"))?.focus();
+  showCost();
+});
+
+document.body.addEventListener("voidlux:saved", ({ detail }) => {
+  dialog.close();
+  byId("notice").replaceChildren();
+  refreshNamed(detail.parts);
+  announce(detail.message);
+});
+
+document.body.addEventListener("htmx:sendError", () => showState("offline"));
+
+keepDetails();
+keepTimes();
+new LiveEvents({
+  onState: showState,
+  onResync: refreshAll,
+  onEvent: (event) => { refreshFor(event.type); announce(newsOf(event)); },
+}).start();

@@ -1,0 +1,108 @@
+"""The swarm's tables in the admin; its only action calls the service."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from p2p.admin import ReadOnlyAdmin
+from p2p.clock import now_utc
+from p2p.protocol.errors import DomainError
+from swarm.models import Agent, Attempt, Job, MergeRun, Task, TaskEvent, TestRun
+from swarm.services.goals import cancel_task
+
+CANCEL_REASON = "cancelled in the admin"
+
+
+@admin.register(Task)
+class TaskAdmin(ReadOnlyAdmin):
+    """Goals and subtasks."""
+
+    list_display = ("id8", "title", "status", "parent", "attempt", "assigned_agent", "updated_at")
+    list_filter = ("status", ("parent", admin.EmptyFieldListFilter), "base_red")
+    search_fields = ("id", "title", "repository", "assigned_node")
+    list_select_related = ("parent",)
+    date_hierarchy = "created_at"
+    actions = ("cancel",)
+
+    @admin.action(description="Cancel the selected tasks", permissions=["view"])
+    def cancel(self, request: HttpRequest, tasks: QuerySet[Task]) -> None:
+        """Cancel each task; those that have ended are named and left alone."""
+        for task in tasks:
+            try:
+                cancel_task(task.id, reason=CANCEL_REASON, now=now_utc())
+            except DomainError as error:
+                self.message_user(request, error.message, messages.ERROR)
+            else:
+                self.message_user(request, f"{task} is cancelled")
+
+
+@admin.register(TaskEvent)
+class TaskEventAdmin(ReadOnlyAdmin):
+    """The history of every task."""
+
+    list_display = ("at", "task", "source", "target", "by", "reason")
+    list_filter = ("by", "target")
+    search_fields = ("task__id", "task__title", "reason")
+    list_select_related = ("task",)
+    ordering = ("-id",)
+
+
+@admin.register(Agent)
+class AgentAdmin(ReadOnlyAdmin):
+    """Agents of this node."""
+
+    list_display = ("name", "tool", "status", "source", "rule", "status_since", "reserved_for")
+    list_filter = ("status", "tool")
+    search_fields = ("name", "reserved_for")
+
+
+@admin.register(Attempt)
+class AttemptAdmin(ReadOnlyAdmin):
+    """Runs of tasks by this node's agents."""
+
+    list_display = ("branch", "title", "number", "status", "agent", "created_at", "ended_at")
+    list_filter = ("status",)
+    search_fields = ("task_id", "title", "branch", "commit", "assigner_node_id")
+    list_select_related = ("agent",)
+
+
+@admin.register(Job)
+class JobAdmin(ReadOnlyAdmin):
+    """Slow work and its tries."""
+
+    list_display = ("id", "kind", "key", "status", "attempts", "due_at", "short_error")
+    list_filter = ("status", "kind")
+    search_fields = ("key", "lane", "error")
+    ordering = ("-id",)
+
+    @admin.display(description="error")
+    def short_error(self, job: Job) -> str:
+        """Return the first line of the error."""
+        return job.error.partition("\n")[0][:120]
+
+
+class _EvidenceAdmin(ReadOnlyAdmin):
+    list_select_related: Any = ("goal",)
+    ordering = ("-id",)
+
+
+@admin.register(TestRun)
+class TestRunAdmin(_EvidenceAdmin):
+    """Runs of test commands."""
+
+    list_display = ("at", "goal", "commit", "command", "passed", "exit_code", "duration_ms")
+    list_filter = ("passed", "timed_out")
+    search_fields = ("commit", "command", "goal__title")
+
+
+@admin.register(MergeRun)
+class MergeRunAdmin(_EvidenceAdmin):
+    """Batches of the merge gate."""
+
+    list_display = ("at", "goal", "outcome", "base_commit", "head_commit", "test_run")
+    list_filter = ("outcome",)
+    search_fields = ("base_commit", "head_commit", "goal__title")

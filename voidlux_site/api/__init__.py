@@ -1,0 +1,1 @@
+"""The REST API that joins the routers of all layers."""

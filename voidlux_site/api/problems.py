@@ -1,0 +1,115 @@
+"""Errors of the API as RFC 9457 problems, with stable codes."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from django.core.exceptions import RequestDataTooBig
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from ninja import NinjaAPI
+from ninja.errors import AuthenticationError, HttpError, ValidationError
+
+from p2p.protocol.errors import DomainError, ExternalError
+
+logger = logging.getLogger(__name__)
+
+CONTENT_TYPE = "application/problem+json"
+VALUE_CHARS_MAX = 200
+_LIMITS = ("ge", "gt", "le", "lt", "max_length", "min_length", "pattern", "expected")
+_CODES = {400: "bad_request", 401: "unauthenticated", 403: "forbidden", 404: "not_found"}
+
+
+def problem(
+    status: int, code: str, detail: str, *, errors: list[dict[str, Any]] | None = None
+) -> HttpResponse:
+    """Return a problem+json response; `errors` name field, value and limit of each mistake."""
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "code": code,
+    }
+    if errors is not None:
+        body["errors"] = errors
+    response = JsonResponse(body, status=status, content_type=CONTENT_TYPE)
+    if status == HTTPStatus.UNAUTHORIZED:
+        response["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def install_problem_handlers(api: NinjaAPI) -> None:
+    """Let every error of `api` be answered with a problem."""
+    api.add_exception_handler(DomainError, _on_domain_error)
+    api.add_exception_handler(ExternalError, _on_external_error)
+    api.add_exception_handler(ValidationError, _on_validation_error)
+    api.add_exception_handler(AuthenticationError, _on_unauthenticated)
+    api.add_exception_handler(HttpError, _on_http_error)
+    api.add_exception_handler(Http404, _on_not_found)
+    api.add_exception_handler(RequestDataTooBig, _on_too_big)
+    api.add_exception_handler(Exception, _on_bug)
+
+
+def _on_domain_error(request: HttpRequest, error: DomainError) -> HttpResponse:
+    return problem(error.status, error.code, error.message)
+
+
+def _on_external_error(request: HttpRequest, error: ExternalError) -> HttpResponse:
+    response = problem(503, "tool_failed", error.message)
+    if error.retryable:
+        response["Retry-After"] = "1"
+    return response
+
+
+def _on_validation_error(request: HttpRequest, error: ValidationError) -> HttpResponse:
+    errors = [_mistake(each) for each in error.errors]
+    first = errors[0] if errors else {"field": "request", "message": "not valid"}
+    return problem(422, "invalid", f"{first['field']}: {first['message']}", errors=errors)
+
+
+def _on_unauthenticated(request: HttpRequest, error: AuthenticationError) -> HttpResponse:
+    return problem(
+        401, "unauthenticated", "send the bearer token of VOIDLUX_HOME/api-token, or log in"
+    )
+
+
+def _on_http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
+    code = _CODES.get(error.status_code, "error")
+    return problem(error.status_code, code, str(error))
+
+
+def _on_not_found(request: HttpRequest, error: Http404) -> HttpResponse:
+    return problem(404, "not_found", f"nothing at {request.path}")
+
+
+def _on_too_big(request: HttpRequest, error: RequestDataTooBig) -> HttpResponse:
+    return problem(413, "body_too_large", str(error))
+
+
+def _on_bug(request: HttpRequest, error: Exception) -> HttpResponse:
+    logger.error("%s %s failed", request.method, request.path, exc_info=error)
+    return problem(500, "internal", "the node failed to answer; its log says why")
+
+
+def _mistake(error: dict[str, Any]) -> dict[str, Any]:
+    """Return field, message, value and limit of one mistake."""
+    place = [str(part) for part in error["loc"] if part not in ("body", "query", "path")]
+    context = error.get("ctx", {})
+    limits = [context[name] for name in _LIMITS if name in context]
+    # The first part below `body` is the name of the view's parameter, which is nobody's business.
+    field = ".".join(place[1:] if error["loc"][0] == "body" and len(place) > 1 else place)
+    return {
+        "field": field or "body",
+        "message": error["msg"],
+        "value": _shown(error.get("input")),
+        "limit": limits[0] if limits else None,
+    }
+
+
+def _shown(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= VALUE_CHARS_MAX else f"{text[:VALUE_CHARS_MAX]}..."

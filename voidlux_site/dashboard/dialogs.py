@@ -1,0 +1,138 @@
+"""The dialogs of the dashboard: a form, one service call, and its refusal shown inline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.forms import Form
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_http_methods
+
+from marketplace.models import Offering
+from marketplace.queries import describe_wallet
+from marketplace.services.offerings import start_selling
+from marketplace.services.sales import reject_by_operator
+from marketplace.services.tributes import request_tribute
+from p2p.clock import now_utc
+from p2p.protocol.errors import DomainError
+from swarm.errors import NotFound
+from swarm.models import Task
+from swarm.queries import list_goals
+from swarm.services.agents import register_agent
+from swarm.services.goals import GoalRequest, create_goal
+from swarm.states import TASK_TERMINAL
+from voidlux_site.dashboard.answers import refusals_shown, saved, staff_only
+from voidlux_site.dashboard.forms import (
+    OUTLINE_EXAMPLE,
+    AgentForm,
+    GoalForm,
+    ReasonForm,
+    SellForm,
+    TributeForm,
+)
+
+Submit = Callable[[dict[str, Any]], HttpResponse]
+
+
+@require_http_methods(["GET", "POST"])
+@staff_only
+def goal(request: HttpRequest) -> HttpResponse:
+    """Submit a new goal."""
+    last = Task.objects.filter(parent__isnull=True).order_by("-created_at").first()
+    initial = {
+        "test_command": settings.ENVIRONMENT.test_command,
+        "repository": last.repository if last else "",
+    }
+    form = GoalForm(request.POST or None, initial=initial)
+
+    def submit(fields: dict[str, Any]) -> HttpResponse:
+        created = create_goal(GoalRequest(**fields), now=now_utc())
+        return saved(f"{created.title} is submitted", "tasks")
+
+    return _answer(request, "goal", form, submit, {"example": OUTLINE_EXAMPLE})
+
+
+@require_http_methods(["GET", "POST"])
+@staff_only
+def agent(request: HttpRequest) -> HttpResponse:
+    """Register an agent."""
+    form = AgentForm(request.POST or None)
+
+    def submit(fields: dict[str, Any]) -> HttpResponse:
+        created = register_agent(**fields, now=now_utc())
+        return saved(f"{created.name} is registered", "agents")
+
+    return _answer(request, "agent", form, submit, {})
+
+
+@require_http_methods(["GET", "POST"])
+@staff_only
+def sell(request: HttpRequest) -> HttpResponse:
+    """Sell idle agents."""
+    form = SellForm(
+        request.POST or None, initial={"price_per_task": settings.ENVIRONMENT.price_per_task}
+    )
+
+    def submit(fields: dict[str, Any]) -> HttpResponse:
+        start_selling(**fields, now=now_utc())
+        return saved("Idle agents are for sale", "offerings")
+
+    return _answer(request, "sell", form, submit, {})
+
+
+@require_http_methods(["GET", "POST"])
+@staff_only
+@refusals_shown
+def tribute(request: HttpRequest, offering_id: UUID) -> HttpResponse:
+    """Request a tribute under an offering."""
+    offering = Offering.objects.filter(id=offering_id).first()
+    if offering is None:
+        raise NotFound("offering", offering_id)
+    goals = [each for each in list_goals() if each.status not in TASK_TERMINAL]
+    form = TributeForm(request.POST or None, goals=goals)
+
+    def submit(fields: dict[str, Any]) -> HttpResponse:
+        request_tribute(
+            offering_id=offering_id,
+            task_count=fields["task_count"],
+            goal_id=UUID(fields["goal"]),
+            now=now_utc(),
+        )
+        return saved("The tribute is requested", "tributes", "wallet", "ledger", "offerings")
+
+    context = {"offering": offering, "goals": goals, "wallet": describe_wallet()}
+    return _answer(request, "tribute", form, submit, context)
+
+
+@require_http_methods(["GET", "POST"])
+@staff_only
+def reject(request: HttpRequest, tribute_id: UUID) -> HttpResponse:
+    """Reject a tribute that waits for a decision."""
+    form = ReasonForm(request.POST or None)
+
+    def submit(fields: dict[str, Any]) -> HttpResponse:
+        reject_by_operator(tribute_id, reason=fields["reason"], now=now_utc())
+        return saved("The tribute is rejected", "tributes")
+
+    return _answer(request, "reject", form, submit, {"tribute_id": tribute_id})
+
+
+def _answer(
+    request: HttpRequest, name: str, form: Form, submit: Submit, context: dict[str, Any]
+) -> HttpResponse:
+    """Show the dialog, or submit it; a mistake or a refusal shows it again with the reason."""
+    status = 200
+    if request.method == "POST":
+        status = 422
+        if form.is_valid():
+            try:
+                return submit(form.cleaned_data)
+            except DomainError as error:
+                form.add_error(None, error.message)
+    return render(
+        request, f"dashboard/dialogs/{name}.html", {**context, "form": form}, status=status
+    )

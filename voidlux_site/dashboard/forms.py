@@ -1,0 +1,112 @@
+"""The forms of the dashboard; limits are those of the services behind them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+
+from marketplace.services.tributes import TASK_COUNT_MAX
+from p2p.protocol.limits import AMOUNT_MAX
+from swarm.models import Task
+
+OUTLINE_EXAMPLE = """# Greet in two languages
+Keep every greeting in a file of its own.
+
+- [ ] Write the English greeting
+  ```sh
+  echo "Hello, galaxy" > hello.txt
+  ```
+- [ ] Write the Latin greeting
+  ```sh
+  echo "Salve, galaxia" > salve.txt
+  ```
+- [ ] List all greetings (after: 1, 2)
+  test: test -s greetings.txt
+  ```sh
+  cat hello.txt salve.txt > greetings.txt
+  ```
+"""
+
+
+class GoalForm(forms.Form):
+    """A new goal."""
+
+    description = forms.CharField(
+        label="Outline",
+        max_length=65_536,
+        strip=False,
+        widget=forms.Textarea(attrs={"rows": 14, "spellcheck": "false", "class": "code"}),
+        help_text=(
+            "A Markdown checklist of 1 to 8 subtasks. A shell block is what the shell tool runs; "
+            "“after: 1” waits for subtask 1, “test:” proves a subtask, “needs:” names capabilities."
+        ),
+    )
+    repository = forms.CharField(
+        max_length=512,
+        help_text="URL or absolute path of the git remote that is cloned and pushed to.",
+        widget=forms.TextInput(attrs={"placeholder": "ssh://git@host/team/project.git"}),
+    )
+    base_branch = forms.CharField(
+        required=False, max_length=200, help_text="Empty: the remote’s default branch."
+    )
+    test_command = forms.CharField(
+        required=False,
+        max_length=1000,
+        help_text="Run on the merged result; it must pass before the goal is done.",
+        widget=forms.TextInput(attrs={"placeholder": "python -m pytest -q", "class": "code"}),
+    )
+
+
+class AgentForm(forms.Form):
+    """A new agent of this node."""
+
+    name = forms.CharField(max_length=64, help_text="Letters, digits, “.”, “_” or “-”.")
+    tool = forms.CharField(max_length=32, initial="shell")
+    capabilities = forms.CharField(
+        required=False, max_length=500, help_text="Separated by commas, such as python, testing."
+    )
+
+    def clean_capabilities(self) -> list[str]:
+        """Return the trimmed, non-empty parts."""
+        return [
+            part.strip() for part in self.cleaned_data["capabilities"].split(",") if part.strip()
+        ]
+
+
+class SellForm(forms.Form):
+    """What to sell, and for how much."""
+
+    agents_max = forms.IntegerField(
+        label="Agents to sell at most",
+        min_value=1,
+        max_value=50,
+        initial=1,
+        help_text="Only idle agents are offered; this node’s own work comes first.",
+    )
+    price_per_task = forms.IntegerField(
+        label="Price per task (VOID)", min_value=0, max_value=AMOUNT_MAX, initial=1
+    )
+
+
+class TributeForm(forms.Form):
+    """How many tasks of which goal are bought under an offering."""
+
+    goal = forms.ChoiceField(help_text="Its open subtasks are sent to the seller.")
+    task_count = forms.IntegerField(
+        label="Tasks to buy", min_value=1, max_value=TASK_COUNT_MAX, initial=1
+    )
+
+    def __init__(self, *args: Any, goals: list[Task], **kwargs: Any) -> None:
+        """Take the goals to choose from."""
+        super().__init__(*args, **kwargs)
+        choices = [(goal.id.hex, f"{goal.title} ({goal.id8})") for goal in goals]
+        self.fields["goal"].choices = choices  # type: ignore[attr-defined]
+
+
+class ReasonForm(forms.Form):
+    """Why a tribute is rejected."""
+
+    reason = forms.CharField(
+        max_length=500, initial="not now", help_text="The buyer sees this sentence."
+    )

@@ -1,0 +1,164 @@
+"""What each part of the dashboard shows, as contexts for its template."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.db.models import prefetch_related_objects
+
+from marketplace.models import LedgerEntry, SellingPolicy, Tribute
+from marketplace.queries import describe_wallet, live_offerings
+from marketplace.states import TributeStatus
+from p2p.local import local_node
+from p2p.nodes import list_nodes
+from swarm.models import Agent, Task
+from swarm.queries import list_goals, troubled_jobs
+from swarm.states import TASK_TERMINAL, TaskStatus
+from voidlux_site.dashboard.phases import PhaseStep, pipeline
+
+GOALS_SHOWN = 20
+TRIBUTES_SHOWN = 20
+ENTRIES_SHOWN = 25
+PEERS_SHOWN = 50
+FINISHED_OPEN = 1
+
+Context = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class GoalView:
+    """A goal as its card shows it; `expanded` is how it looks until a user decides."""
+
+    task: Task
+    steps: list[PhaseStep]
+    subtasks: list[Task]
+    done: int
+    expanded: bool
+    ended: bool
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the page: its template, context and the event types that refresh it."""
+
+    name: str
+    context: Callable[[datetime], Context]
+    events: str
+
+    @property
+    def template(self) -> str:
+        """The template of the part's inside."""
+        return f"dashboard/parts/{self.name}.html"
+
+
+def node_context(now: datetime) -> Context:
+    """Return what every template may need: who this node is."""
+    return {"node": local_node(), "role": settings.ENVIRONMENT.role, "now": now}
+
+
+def _wallet(now: datetime) -> Context:
+    return {"wallet": describe_wallet()}
+
+
+def _trouble(now: datetime) -> Context:
+    return {"jobs": troubled_jobs()}
+
+
+def _tasks(now: datetime) -> Context:
+    goals = list_goals(GOALS_SHOWN)
+    prefetch_related_objects(goals, "merge_runs", "test_runs")
+    return {
+        "goals": [_goal_view(goal, place) for place, goal in enumerate(goals)],
+        "hidden": max(0, Task.objects.filter(parent__isnull=True).count() - len(goals)),
+    }
+
+
+def _goal_view(goal: Task, place: int) -> GoalView:
+    subtasks = sorted(goal.subtasks.all(), key=lambda task: task.number)
+    ended = goal.status in TASK_TERMINAL
+    return GoalView(
+        task=goal,
+        steps=pipeline(goal),
+        subtasks=subtasks,
+        done=sum(task.status == TaskStatus.COMPLETED for task in subtasks),
+        expanded=not ended or place < FINISHED_OPEN,
+        ended=ended,
+    )
+
+
+def _agents(now: datetime) -> Context:
+    return {"agents": list(Agent.objects.select_related("attempt"))}
+
+
+def _offerings(now: datetime) -> Context:
+    own_id = local_node().node_id
+    offerings = list(live_offerings(now))
+    return {
+        "offerings": [each for each in offerings if each.node_id != own_id],
+        "own": next((each for each in offerings if each.node_id == own_id), None),
+        "selling": SellingPolicy.objects.filter(id=1, selling=True).first(),
+    }
+
+
+def _tributes(now: datetime) -> Context:
+    own_id = local_node().node_id
+    rows = Tribute.objects.prefetch_related("executions__payment")[:TRIBUTES_SHOWN]
+    return {"tributes": [_tribute_view(row, own_id) for row in rows]}
+
+
+def _tribute_view(tribute: Tribute, own_id: str) -> Context:
+    buying = tribute.from_node_id == own_id
+    pending = tribute.status == TributeStatus.PENDING
+    return {
+        "row": tribute,
+        "buying": buying,
+        "other_node_id": tribute.to_node_id if buying else tribute.from_node_id,
+        "decides": pending and not buying,
+        "cancellable": buying and (pending or tribute.status == TributeStatus.ACCEPTED),
+        "executions": list(tribute.executions.all()),
+    }
+
+
+def _ledger(now: datetime) -> Context:
+    entries = list(LedgerEntry.objects.all()[: ENTRIES_SHOWN + 1])
+    return {"entries": entries[:ENTRIES_SHOWN], "more": len(entries) > ENTRIES_SHOWN}
+
+
+def _peers(now: datetime) -> Context:
+    nodes = [node for node in list_nodes() if node.node_id != local_node().node_id]
+    return {
+        "peers": nodes[:PEERS_SHOWN],
+        "connected": sum(node.connected for node in nodes),
+        "hidden": max(0, len(nodes) - PEERS_SHOWN),
+    }
+
+
+PARTS = {
+    part.name: part
+    for part in (
+        Part("wallet", _wallet, "wallet_update"),
+        Part("trouble", _trouble, "task_update tribute_update"),
+        Part("tasks", _tasks, "task_update"),
+        Part("agents", _agents, "agent_update"),
+        Part("offerings", _offerings, "offering_update"),
+        Part("tributes", _tributes, "tribute_update"),
+        Part("ledger", _ledger, "wallet_update"),
+        Part("peers", _peers, "peer_update"),
+    )
+}
+
+
+def part_context(name: str, now: datetime) -> Context:
+    """Return the whole context of a part; KeyError for an unknown name."""
+    part = PARTS[name]
+    return {**node_context(now), **part.context(now), "part": part}
+
+
+def page_context(now: datetime) -> Context:
+    """Return the context of the whole page: every part with its own."""
+    parts = {name: part_context(name, now) for name in PARTS}
+    return {**node_context(now), "parts": parts}

@@ -1,0 +1,99 @@
+"""The page, its parts and the actions of its buttons; every action is one service call."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.csrf import ensure_csrf_cookie
+from django.views.decorators.http import require_GET, require_POST
+
+from marketplace.services.offerings import stop_selling
+from marketplace.services.sales import accept_by_operator
+from marketplace.services.tributes import cancel_tribute
+from p2p.clock import now_utc
+from swarm.agents.sockets import socket_name
+from swarm.agents.tmux import TmuxServer
+from swarm.services.agents import get_agent, remove_agent
+from swarm.services.goals import cancel_task
+from voidlux_site.dashboard.answers import refusals_shown, saved, staff_only
+from voidlux_site.dashboard.parts import PARTS, page_context, part_context
+
+TERMINAL_LINES = 200
+CANCEL_REASON = "cancelled on the dashboard"
+
+
+@require_GET
+@staff_only
+@ensure_csrf_cookie
+def page(request: HttpRequest) -> HttpResponse:
+    """Show the whole dashboard."""
+    return render(request, "dashboard/page.html", page_context(now_utc()))
+
+
+@require_GET
+@staff_only
+def part(request: HttpRequest, name: str) -> HttpResponse:
+    """Show the inside of one part."""
+    if name not in PARTS:
+        raise Http404(f"no part {name}")
+    return render(request, PARTS[name].template, part_context(name, now_utc()))
+
+
+@require_GET
+@staff_only
+@refusals_shown
+def terminal(request: HttpRequest, agent_id: UUID) -> HttpResponse:
+    """Show the screen of an agent's terminal."""
+    agent = get_agent(agent_id)
+    output = TmuxServer(socket_name()).capture(agent.session, TERMINAL_LINES)
+    template = "dashboard/dialogs/terminal.html"
+    if request.GET.get("screen"):
+        template = "dashboard/dialogs/screen.html"
+    return render(request, template, {"agent": agent, "output": output})
+
+
+@require_POST
+@staff_only
+@refusals_shown
+def cancel(request: HttpRequest, task_id: UUID) -> HttpResponse:
+    """Cancel a goal or a subtask."""
+    task = cancel_task(task_id, reason=CANCEL_REASON, now=now_utc())
+    return saved(f"{task.title} is cancelled", "tasks", "tributes")
+
+
+@require_POST
+@staff_only
+@refusals_shown
+def remove(request: HttpRequest, agent_id: UUID) -> HttpResponse:
+    """Deregister an idle agent."""
+    agent = remove_agent(agent_id, now=now_utc())
+    return saved(f"{agent.name} is removed", "agents", "offerings")
+
+
+@require_POST
+@staff_only
+@refusals_shown
+def withdraw(request: HttpRequest, offering_id: UUID) -> HttpResponse:
+    """Withdraw this node's offering and stop selling."""
+    stop_selling(offering_id, now=now_utc())
+    return saved("This node sells no more", "offerings")
+
+
+@require_POST
+@staff_only
+@refusals_shown
+def accept(request: HttpRequest, tribute_id: UUID) -> HttpResponse:
+    """Accept a tribute that waits for a decision."""
+    accept_by_operator(tribute_id, now=now_utc())
+    return saved("The tribute is accepted", "tributes", "offerings", "agents")
+
+
+@require_POST
+@staff_only
+@refusals_shown
+def cancel_purchase(request: HttpRequest, tribute_id: UUID) -> HttpResponse:
+    """Cancel a tribute that this node requested."""
+    cancel_tribute(tribute_id, reason=CANCEL_REASON, now=now_utc())
+    return saved("The tribute is cancelled", "tributes", "wallet", "ledger")

@@ -1,0 +1,104 @@
+"""Live events for browsers and tools: one JSON message per transition, resumable by `seq`."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import parse_qs
+
+from channels.db import database_sync_to_async
+from channels.generic.websocket import AsyncJsonWebsocketConsumer
+from channels.layers import get_channel_layer
+
+from p2p.clock import now_utc
+from p2p.models import OutboxKind, OutboxMessage
+from voidlux_site.access import bearer_of, is_api_token
+from voidlux_site.status import describe_status, last_event_seq
+
+GROUP = "live"
+CLOSE_UNAUTHENTICATED = 4401
+REPLAY_MAX = 500
+SEQ_DIGITS_MAX = 18
+
+
+async def publish_live(event: dict[str, Any]) -> None:
+    """Send one event (with its `seq`) to every browser that is connected to this process."""
+    await get_channel_layer().group_send(GROUP, {"type": "live.event", "event": event})
+
+
+class LiveConsumer(AsyncJsonWebsocketConsumer):
+    """One browser or tool that follows the node's events."""
+
+    async def connect(self) -> None:
+        """Say hello with the node's status, then replay what came after `?since=`."""
+        await self.accept()
+        if not await _may_follow(self.scope):
+            # Accepted first: a browser does not see the code of a refused handshake.
+            await self.close(code=CLOSE_UNAUTHENTICATED)
+            return
+        await self.channel_layer.group_add(GROUP, self.channel_name)
+        status = await database_sync_to_async(describe_status)(now_utc())
+        seq = status.pop("event_seq")
+        await self.send_json({"type": "status", "event": "hello", **status, "seq": seq})
+        since = _seq_of(
+            parse_qs(self.scope["query_string"].decode("latin-1")).get("since", [""])[0]
+        )
+        if since is not None:
+            await self._replay(since)
+
+    async def disconnect(self, code: int) -> None:
+        """Leave the group of followers."""
+        await self.channel_layer.group_discard(GROUP, self.channel_name)
+
+    async def receive_json(self, content: Any, **kwargs: Any) -> None:
+        """Replay what came after the `seq` that a `{"resume": seq}` message names."""
+        since = _seq_of(content.get("resume")) if isinstance(content, dict) else None
+        if since is not None:
+            await self._replay(since)
+
+    async def live_event(self, message: dict[str, Any]) -> None:
+        """Pass one event of the channel layer on."""
+        await self.send_json(message["event"])
+
+    @classmethod
+    async def decode_json(cls, text_data: str) -> Any:
+        """Decode a message; one that is not JSON counts as one that says nothing."""
+        try:
+            return await super().decode_json(text_data)
+        except ValueError:
+            return None
+
+    async def _replay(self, since: int) -> None:
+        events, complete = await database_sync_to_async(events_after)(since)
+        for event in events:
+            await self.send_json(event)
+        if not complete:
+            seq = await database_sync_to_async(last_event_seq)()
+            await self.send_json({"type": "status", "event": "resync", "seq": seq})
+
+
+def events_after(since: int) -> tuple[list[dict[str, Any]], bool]:
+    """Return the oldest REPLAY_MAX events above `since`, and whether these are all of them.
+
+    A `since` that this database has not reached came from another one: nothing fits then.
+    """
+    rows = OutboxMessage.objects.filter(kind=OutboxKind.EVENT)
+    if since > last_event_seq():
+        return [], since == 0
+    newer = list(rows.filter(id__gt=since).order_by("id")[: REPLAY_MAX + 1])
+    events = [{**(row.event or {}), "seq": row.id} for row in newer[:REPLAY_MAX]]
+    return events, len(newer) <= REPLAY_MAX
+
+
+async def _may_follow(scope: dict[str, Any]) -> bool:
+    user = scope.get("user")
+    if user is not None and user.is_active and user.is_staff:
+        return True
+    header = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
+    token = bearer_of(header)
+    return bool(token) and is_api_token(token)
+
+
+def _seq_of(value: Any) -> int | None:
+    """Return a `seq` given as number or digits; None for anything else."""
+    text = str(value)
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= SEQ_DIGITS_MAX else None
