@@ -16,13 +16,17 @@ from p2p.protocol.documentation.tables import message_tables
 from p2p.protocol.messages import Message
 
 
-def render(registry_classes: Sequence[type[Message]]) -> str:
-    """Return the whole page in Markdown for the classes of a registry, ending in a line end."""
+def render(registry_classes: Sequence[type[Message]], upper_sections: Sequence[str] = ()) -> str:
+    """Return the whole page in Markdown for the classes of a registry, ending in a line end.
+
+    `upper_sections` are what the layers above say of their own messages.
+    """
     sections = (
         introduction(),
         framing(),
         handshaking(),
         delivery(),
+        *upper_sections,
         message_tables(registry_classes),
         examples(),
         limits_and_numbers(registry_classes),
