@@ -1,0 +1,88 @@
+# Everything that is done with this repository by hand or by CI. `make help` lists it.
+#
+# The virtual environment is made once and again only when a lock file changes: a copy of the
+# lock that was installed last lies in .venv. Only relative paths, so that a clone works anywhere.
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+PYTEST := $(PY) -m pytest
+TOOLS := git tmux
+
+.DEFAULT_GOAL := help
+.PHONY: help demo run test check lint bench lock docs clean run-env dev-env tools
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: run-env ## the whole story on real processes, in about a minute (KEEP=1 keeps the nodes, ARGS=...)
+	@exec $(PY) manage.py demo $(if $(filter-out 0,$(KEEP)),--keep) $(ARGS)
+
+run: run-env ## one node, set up by VOIDLUX_* variables (ARGS=...)
+	@exec $(PY) manage.py runnode $(ARGS)
+
+# Two runs, because the browser's event loop would break later asyncio tests of one process.
+# The second one runs even when the first one failed.
+test: dev-env ## all tests (ARGS="-k word" picks some)
+	@failed=0; \
+	echo "tests"; \
+	$(PYTEST) -m "not browser" $(ARGS) || failed=$$?; \
+	echo "browser tests"; \
+	$(PYTEST) -m browser tests/browser $(ARGS) || failed=$$?; \
+	exit $$failed
+
+lint: dev-env ## format, style, types, layers, migrations and generated pages
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+	$(PY) -c "from importlinter.cli import lint_imports_command as run; run()"
+	$(PY) manage.py makemigrations --check --dry-run
+	$(PY) manage.py docs --check
+
+check: lint test ## all that must hold before a change is merged: lint, then test
+
+bench: dev-env ## the benchmarks in benchmarks/, one after the other
+	@found=0; \
+	for each in benchmarks/*.py; do \
+	  if [ -e "$$each" ]; then found=1; echo "$$each"; $(PY) "$$each" $(ARGS) || exit 1; fi; \
+	done; \
+	if [ $$found = 0 ]; then echo "there is no benchmark yet: see benchmarks/README.md"; fi
+
+docs: run-env ## write the generated pages in docs/
+	@$(PY) manage.py docs
+
+LOCK_NOW := $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-annotate --no-header pyproject.toml
+
+lock: dev-env ## write requirements/*.lock anew from pyproject.toml (ARGS=--upgrade for newer versions)
+	$(LOCK_NOW) -o requirements/run.lock $(ARGS)
+	$(LOCK_NOW) --extra server --group dev -c requirements/run.lock -o requirements/dev.lock $(ARGS)
+
+clean: ## remove .venv and caches; data/, the homes of nodes, stays
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# What a newcomer's machine must have, each with one line that says what to do.
+tools:
+	@command -v $(PYTHON) >/dev/null 2>&1 || \
+	  { echo "$(PYTHON) is missing: install Python 3.11 or newer, or name it with PYTHON=" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$$($(PYTHON) --version) is too old: VoidLux needs 3.11; name it with PYTHON=" >&2; exit 1; }
+	@for tool in $(TOOLS); do command -v $$tool >/dev/null 2>&1 || \
+	  { echo "$$tool is missing: install it with the package manager of your system" >&2; exit 1; }; done
+
+run-env: LOCK = run
+dev-env: LOCK = dev
+run-env dev-env: tools
+	@if ! $(PY) -m pip --version >/dev/null 2>&1; then \
+	  echo "making $(VENV) with $$($(PYTHON) --version)"; \
+	  $(PYTHON) -m venv --clear $(VENV) >/dev/null || \
+	    { echo "$(PYTHON) -m venv failed: install its venv module (python3-venv)" >&2; exit 1; }; \
+	fi
+	@if ! cmp -s requirements/$(LOCK).lock $(VENV)/$(LOCK).lock; then \
+	  echo "installing requirements/$(LOCK).lock into $(VENV), once"; \
+	  rm -f $(VENV)/run.lock $(VENV)/dev.lock; \
+	  $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes \
+	    -r requirements/$(LOCK).lock || exit 1; \
+	  cp $(sort requirements/run.lock requirements/$(LOCK).lock) $(VENV)/; \
+	fi
