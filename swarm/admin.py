@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -85,24 +83,23 @@ class JobAdmin(ReadOnlyAdmin):
         return job.error.partition("\n")[0][:120]
 
 
-class _EvidenceAdmin(ReadOnlyAdmin):
-    list_select_related: Any = ("goal",)
-    ordering = ("-id",)
-
-
 @admin.register(TestRun)
-class TestRunAdmin(_EvidenceAdmin):
+class TestRunAdmin(ReadOnlyAdmin):
     """Runs of test commands."""
 
     list_display = ("at", "goal", "commit", "command", "passed", "exit_code", "duration_ms")
     list_filter = ("passed", "timed_out")
     search_fields = ("commit", "command", "goal__title")
+    list_select_related = ("goal",)
+    ordering = ("-id",)
 
 
 @admin.register(MergeRun)
-class MergeRunAdmin(_EvidenceAdmin):
+class MergeRunAdmin(ReadOnlyAdmin):
     """Batches of the merge gate."""
 
     list_display = ("at", "goal", "outcome", "base_commit", "head_commit", "test_run")
     list_filter = ("outcome",)
     search_fields = ("base_commit", "head_commit", "goal__title")
+    list_select_related = ("goal", "test_run__goal")
+    ordering = ("-id",)

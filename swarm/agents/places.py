@@ -9,8 +9,8 @@ from swarm.models import Attempt
 
 
 def worktree_of(attempt: Attempt) -> Path:
-    """Return the worktree of an attempt; one per dispatch, never shared."""
-    return local_node().home / "worktrees" / f"{attempt.task_id.hex[:8]}-{attempt.id.hex[:8]}"
+    """Return the worktree of an attempt: one per branch, as git has it."""
+    return local_node().home / "worktrees" / attempt.branch.replace("/", "-")
 
 
 def run_dir_of(attempt: Attempt) -> Path:

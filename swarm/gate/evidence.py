@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,9 @@ def test_commit(goal: Task, worktree: Path, commit: str, command: str) -> TestRu
     known = TestRun.objects.filter(goal=goal, commit=commit, command=command).first()
     if known is not None:
         return known
-    log_path = local_node().home / "logs" / "tests" / f"{goal.id8}-{commit[:12]}.log"
-    log_path.parent.mkdir(parents=True, exist_ok=True)
+    command_id = hashlib.sha256(command.encode()).hexdigest()[:8]
+    name = f"{goal.id8}-{commit[:12]}-{command_id}.log"
+    log_path = local_node().home / "logs" / "tests" / name
     outcome = run_test_command(
         command,
         cwd=worktree,

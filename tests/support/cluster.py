@@ -1,0 +1,159 @@
+"""Several nodes in one process: a database and a key each, and a network that misbehaves.
+
+The services, the inbox, the outbox and the signed frames are the real ones; only sockets and
+real time are missing. Everything random comes from one seed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import connections
+from django.db.backends.sqlite3.base import DatabaseWrapper
+
+from p2p import inbox, relay
+from p2p.local import LocalNode, acting_as
+from p2p.models import OutboxKind
+from p2p.protocol.identity import Identity
+from p2p.protocol.signing import open_sealed
+from p2p.registration import registry
+
+NETWORK = "testnet"
+START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
+
+
+@dataclass
+class SimNode:
+    """One simulated node: its identity, its environment and its own database."""
+
+    name: str
+    local: LocalNode
+    connection: DatabaseWrapper
+    environment: Any
+
+    @property
+    def node_id(self) -> str:
+        return self.local.node_id
+
+
+@dataclass
+class Faults:
+    """How the network misbehaves: probabilities per frame."""
+
+    drop: float = 0.0
+    duplicate: float = 0.0
+    reorder: bool = False
+
+
+@dataclass
+class Cluster:
+    """Nodes, the frames between them and the time."""
+
+    folder: Path
+    template: Path
+    seed: int = 0
+    faults: Faults = field(default_factory=Faults)
+    now: datetime = START
+
+    def __post_init__(self) -> None:
+        self.random = random.Random(self.seed)
+        self.nodes: dict[str, SimNode] = {}
+        self._flying: list[tuple[str, bytes]] = []
+        registry.freeze()
+
+    def add(self, name: str, **environment: Any) -> SimNode:
+        """Add a node with a fresh database; `environment` overrides single settings."""
+        home = self.folder / name
+        home.mkdir()
+        seed = self.random.randbytes(32)
+        local = LocalNode(home, Identity.from_seed(seed), NETWORK, f"swarm-{name}")
+        database = home / "node.sqlite3"
+        shutil.copy(self.template, database)
+        own = {**connections["default"].settings_dict, "NAME": str(database)}
+        node = SimNode(
+            name,
+            local,
+            DatabaseWrapper(own, alias="default"),
+            settings.ENVIRONMENT.model_copy(update={"home": home, **environment}),
+        )
+        self.nodes[name] = node
+        return node
+
+    @contextlib.contextmanager
+    def acting(self, node: SimNode) -> Iterator[None]:
+        """Let services run as `node`, on its database and with its environment."""
+        before, environment = connections["default"], settings.ENVIRONMENT
+        connections["default"] = node.connection
+        settings.ENVIRONMENT = node.environment
+        try:
+            with acting_as(node.local):
+                yield
+        finally:
+            connections["default"] = before
+            settings.ENVIRONMENT = environment
+
+    def collect(self) -> None:
+        """Take what is due from every outbox onto the network."""
+        for node in self.nodes.values():
+            with self.acting(node):
+                sent = [(row, self._emit(node, row)) for row, _ in relay.take_due(self.now)]
+                relay.note_sent(sent, self.now)
+
+    def deliver(self) -> int:
+        """Deliver what is on the network, with its faults; returns how many frames arrived."""
+        frames, self._flying = self._flying, []
+        if self.faults.reorder:
+            self.random.shuffle(frames)
+        arrived = 0
+        for to_node_id, frame in frames:
+            if self.random.random() < self.faults.drop:
+                continue
+            times = 2 if self.random.random() < self.faults.duplicate else 1
+            for _ in range(times):
+                arrived += self._arrive(to_node_id, frame)
+        return arrived
+
+    def settle(self, rounds: int = 12) -> None:
+        """Let everything that is said arrive, without faults, over `rounds` minutes."""
+        faults, self.faults = self.faults, Faults()
+        for _ in range(rounds):
+            self.now += timedelta(seconds=61)
+            for _ in range(6):
+                self.collect()
+                self.deliver()
+        self.faults = faults
+
+    def step(self, seconds: float = 3.0) -> None:
+        """Pass a little time and move what is due."""
+        self.now += timedelta(seconds=seconds)
+        self.collect()
+        self.deliver()
+
+    def close(self) -> None:
+        """Close all databases."""
+        for node in self.nodes.values():
+            node.connection.close()
+
+    def _emit(self, node: SimNode, row: Any) -> bool:
+        if row.kind == OutboxKind.RECORD:
+            others = [other for other in self.nodes.values() if other is not node]
+            self._flying.extend((other.node_id, bytes(row.frame)) for other in others)
+        elif row.kind != OutboxKind.EVENT:
+            self._flying.append((row.to_node_id, bytes(row.frame)))
+        return True
+
+    def _arrive(self, to_node_id: str, frame: bytes) -> int:
+        for node in self.nodes.values():
+            if node.node_id == to_node_id:
+                with self.acting(node):
+                    inbox.apply_batch([open_sealed(frame, NETWORK, registry)], self.now)
+                return 1
+        return 0
