@@ -14,6 +14,7 @@ from swarm.models import Agent
 from swarm.services import jobs
 from swarm.services.agents import ensure_agents
 from swarm.states import AgentStatus
+from voidlux_site.access import api_token
 
 
 def migrate() -> None:
@@ -24,6 +25,7 @@ def migrate() -> None:
 def reconcile() -> None:
     """Make the stored state true again after whatever ended the node before."""
     environment, now = settings.ENVIRONMENT, now_utc()
+    api_token()  # made at the first start, so that tools find it before the first request
     incarnation()
     all_down()
     jobs.recover_all(now)
