@@ -16,15 +16,15 @@ from p2p.protocol.timestamps import from_timestamp
 from p2p.registration import registry
 
 
-def on_tribute_request(received: Received, now: datetime) -> None:
+def on_tribute_request(received: Received[messages.TributeRequest], now: datetime) -> None:
     """Begin to decide on a buyer's request."""
-    command = cast(messages.TributeRequest, received.message)
+    command = received.message
     sales.take_request(command.tribute, origin=command.origin, frame=received.raw, now=now)
 
 
-def on_tribute_accept(received: Received, now: datetime) -> None:
+def on_tribute_accept(received: Received[messages.TributeAccept], now: datetime) -> None:
     """Take the seller's acceptance."""
-    command = cast(messages.TributeAccept, received.message)
+    command = received.message
     tributes.note_accepted(
         UUID(command.tribute_id),
         seller=command.origin,
@@ -35,9 +35,9 @@ def on_tribute_accept(received: Received, now: datetime) -> None:
     )
 
 
-def on_tribute_reject(received: Received, now: datetime) -> None:
+def on_tribute_reject(received: Received[messages.TributeReject], now: datetime) -> None:
     """Take the seller's refusal."""
-    command = cast(messages.TributeReject, received.message)
+    command = received.message
     tributes.note_rejected(
         UUID(command.tribute_id),
         seller=command.origin,
@@ -48,9 +48,9 @@ def on_tribute_reject(received: Received, now: datetime) -> None:
     )
 
 
-def on_tribute_cancel(received: Received, now: datetime) -> None:
+def on_tribute_cancel(received: Received[messages.TributeCancel], now: datetime) -> None:
     """Take executions back from a tribute."""
-    command = cast(messages.TributeCancel, received.message)
+    command = received.message
     sales.take_cancel(
         UUID(command.tribute_id),
         buyer=command.origin,
@@ -59,9 +59,9 @@ def on_tribute_cancel(received: Received, now: datetime) -> None:
     )
 
 
-def on_tribute_verdict(received: Received, now: datetime) -> None:
+def on_tribute_verdict(received: Received[messages.TributeVerdict], now: datetime) -> None:
     """Note what the buyer's gate decided."""
-    command = cast(messages.TributeVerdict, received.message)
+    command = received.message
     sales.take_verdict(
         UUID(command.tribute_id),
         UUID(command.task_id),
@@ -73,9 +73,9 @@ def on_tribute_verdict(received: Received, now: datetime) -> None:
     )
 
 
-def on_consensus_propose(received: Received, now: datetime) -> None:
+def on_consensus_propose(received: Received[messages.ConsensusPropose], now: datetime) -> None:
     """Credit and vote, or abort; then the sale may be settled."""
-    command = cast(messages.ConsensusPropose, received.message)
+    command = received.message
     payments.take_proposal(command.proposal, origin=command.origin, frame=received.raw, now=now)
     sold = Tribute.objects.filter(
         id=UUID(command.proposal.tribute_id), from_node_id=command.origin
@@ -84,21 +84,21 @@ def on_consensus_propose(received: Received, now: datetime) -> None:
         sales.settle_sale(sold, now=now)
 
 
-def on_consensus_vote(received: Received, now: datetime) -> None:
+def on_consensus_vote(received: Received[messages.ConsensusVote], now: datetime) -> None:
     """Close a payment with the payee's signature."""
-    command = cast(messages.ConsensusVote, received.message)
+    command = received.message
     payments.take_vote(UUID(command.proposal_id), voter=command.origin, frame=received.raw, now=now)
 
 
-def on_consensus_commit(received: Received, now: datetime) -> None:
+def on_consensus_commit(received: Received[messages.ConsensusCommit], now: datetime) -> None:
     """Close a payment at the payee."""
-    command = cast(messages.ConsensusCommit, received.message)
+    command = received.message
     payments.take_commit(UUID(command.proposal_id), origin=command.origin, now=now)
 
 
-def on_consensus_abort(received: Received, now: datetime) -> None:
+def on_consensus_abort(received: Received[messages.ConsensusAbort], now: datetime) -> None:
     """Take back what the payee did not credit."""
-    command = cast(messages.ConsensusAbort, received.message)
+    command = received.message
     payments.take_abort(
         UUID(command.proposal_id), origin=command.origin, reason=command.reason, now=now
     )

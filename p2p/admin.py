@@ -34,7 +34,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):
         return False
 
 
-def frame_text(frame: bytes) -> SafeString | str:
+def frame_text(frame: bytes | memoryview) -> SafeString | str:
     """Return a stored frame as readable text, cut after FRAME_CHARS_MAX characters."""
     text = bytes(frame).decode("utf-8", errors="backslashreplace")
     if not text:
@@ -95,7 +95,6 @@ class InboxMessageAdmin(FrameAdmin):
     list_display = ("number_hex", "origin", "msg_id", "accepted", "code", "received_at")
     list_filter = ("accepted", "number", "code")
     search_fields = ("origin", "msg_id", "detail")
-    list_select_related = ()
 
     @admin.display(description="number", ordering="number")
     def number_hex(self, row: InboxMessage) -> str:

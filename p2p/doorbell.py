@@ -78,7 +78,11 @@ class Doorbell:
                 bell._set()
 
         self._transport, _ = await loop.create_datagram_endpoint(_Protocol, sock=sock)
-        _ring_here = lambda: loop.call_soon_threadsafe(bell._set)  # noqa: E731
+
+        def ring_here() -> None:
+            loop.call_soon_threadsafe(bell._set)
+
+        _ring_here = ring_here
 
     def stop(self) -> None:
         """Stop listening and remove the socket."""

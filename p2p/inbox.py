@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from django.db import transaction
 
@@ -21,7 +22,7 @@ log = logging.getLogger(__name__)
 BATCH_MAX = 100  # stack notes: 100 keeps the loop's lag p99 at 4 ms, 500 makes it 60 ms
 
 
-def apply_batch(batch: Sequence[Received], now: datetime) -> None:
+def apply_batch(batch: Sequence[Received[Any]], now: datetime) -> None:
     """Apply at most BATCH_MAX received messages in one transaction.
 
     Records are applied in bulk; answers and commands one by one, each command in a savepoint of
@@ -38,7 +39,7 @@ def apply_batch(batch: Sequence[Received], now: datetime) -> None:
                 _apply_command(received, now)
 
 
-def _apply_command(received: Received, now: datetime) -> None:
+def _apply_command(received: Received[Command], now: datetime) -> None:
     command = received.message
     earlier = InboxMessage.objects.filter(origin=command.origin, msg_id=command.msg_id).first()
     if earlier is not None:
@@ -71,7 +72,7 @@ def _apply_command(received: Received, now: datetime) -> None:
     )
 
 
-def _handle(received: Received, now: datetime) -> tuple[str, str]:
+def _handle(received: Received[Command], now: datetime) -> tuple[str, str]:
     """Run the handler in a savepoint; return ("", "") or the code and text of its refusal."""
     handler = handler_of(received.message)
     if handler is None:

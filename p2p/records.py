@@ -24,13 +24,13 @@ def store_own(record: Record, frame: bytes, now: datetime) -> None:
     _upsert([_row(topic, record, frame, now)])
 
 
-def apply_records(batch: Sequence[Received], now: datetime) -> int:
+def apply_records(batch: Sequence[Received[Record]], now: datetime) -> int:
     """Store and apply the records of a batch that win their keys; return how many did.
 
     One SELECT and one upsert per topic, whatever the size of the batch. Records that their
     topic's rule refuses, or that lose against what is stored, change nothing.
     """
-    by_topic: dict[str, list[Received]] = {}
+    by_topic: dict[str, list[Received[Record]]] = {}
     for received in batch:
         by_topic.setdefault(type(received.message).topic, []).append(received)
     return sum(_apply_topic(group, now) for group in by_topic.values())
@@ -47,11 +47,11 @@ def remove_expired(now: datetime) -> int:
     return StoredRecord.objects.filter(expires_at__lte=now).delete()[0]
 
 
-def _apply_topic(group: list[Received], now: datetime) -> int:
+def _apply_topic(group: list[Received[Record]], now: datetime) -> int:
     topic = topic_of(group[0].message)
     if topic is None:
         return 0
-    best: dict[str, Received] = {}
+    best: dict[str, Received[Record]] = {}
     for received in group:
         if not _may_apply(topic, received.message):
             continue
@@ -73,7 +73,7 @@ def _may_apply(topic: Topic, record: Record) -> bool:
         return False
 
 
-def _newer_than_stored(topic: Topic, best: dict[str, Received]) -> list[Received]:
+def _newer_than_stored(topic: Topic, best: dict[str, Received[Record]]) -> list[Received[Record]]:
     stored = {row.key: row for row in StoredRecord.objects.filter(topic=topic.name, key__in=best)}
     winners = [
         received

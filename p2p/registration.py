@@ -17,7 +17,7 @@ from p2p.protocol.codec import Received
 from p2p.protocol.messages import Command, Record
 from p2p.protocol.registry import MessageRegistry
 
-CommandHandler = Callable[[Received, datetime], None]
+CommandHandler = Callable[[Received[Any], datetime], None]
 AnswerHandler = Callable[[OutboxMessage, bool, str, str, datetime], None]
 
 

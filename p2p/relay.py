@@ -81,7 +81,7 @@ class Relay:
 
     async def _send(self, row: OutboxMessage) -> bool:
         if row.kind == OutboxKind.EVENT:
-            await self._publish({**row.event, "seq": row.id})
+            await self._publish({**(row.event or {}), "seq": row.id})
             return True
         if row.kind == OutboxKind.RECORD:
             self._sender.broadcast(bytes(row.frame))

@@ -24,6 +24,7 @@ class TaskAdmin(ReadOnlyAdmin):
     search_fields = ("id", "title", "repository", "assigned_node")
     list_select_related = ("parent",)
     date_hierarchy = "created_at"
+    ordering = ("-created_at", "number")
     actions = ("cancel",)
 
     @admin.action(description="Cancel the selected tasks", permissions=["view"])

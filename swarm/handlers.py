@@ -20,9 +20,9 @@ from swarm.services.attempts import Assignment, note_report_refused, start_attem
 from swarm.states import TASK_WITH_AGENT
 
 
-def on_task_assign(received: Received, now: datetime) -> None:
+def on_task_assign(received: Received[TaskAssign], now: datetime) -> None:
     """Start the work with a reserved agent and claim it, or answer why not."""
-    command: TaskAssign = received.message  # type: ignore[assignment]
+    command = received.message
     task_id = UUID(command.task.id)
     same = Attempt.objects.filter(
         assigner_node_id=command.origin, task_id=task_id, generation=command.generation
@@ -45,9 +45,9 @@ def on_task_assign(received: Received, now: datetime) -> None:
         )
 
 
-def on_task_claim(received: Received, now: datetime) -> None:
+def on_task_claim(received: Received[TaskClaim], now: datetime) -> None:
     """Note who took the task."""
-    command: TaskClaim = received.message  # type: ignore[assignment]
+    command = received.message
     reports.apply_claim(
         UUID(command.task_id),
         generation=command.generation,
@@ -58,9 +58,9 @@ def on_task_claim(received: Received, now: datetime) -> None:
     )
 
 
-def on_task_update(received: Received, now: datetime) -> None:
+def on_task_update(received: Received[TaskUpdate], now: datetime) -> None:
     """Take a sign of life."""
-    command: TaskUpdate = received.message  # type: ignore[assignment]
+    command = received.message
     reports.apply_progress(
         UUID(command.task_id),
         generation=command.generation,
@@ -70,9 +70,9 @@ def on_task_update(received: Received, now: datetime) -> None:
     )
 
 
-def on_task_complete(received: Received, now: datetime) -> None:
+def on_task_complete(received: Received[TaskComplete], now: datetime) -> None:
     """Take note of a reported commit."""
-    command: TaskComplete = received.message  # type: ignore[assignment]
+    command = received.message
     reports.apply_completion(
         UUID(command.task_id),
         generation=command.generation,
@@ -84,9 +84,9 @@ def on_task_complete(received: Received, now: datetime) -> None:
     )
 
 
-def on_task_fail(received: Received, now: datetime) -> None:
+def on_task_fail(received: Received[TaskFail], now: datetime) -> None:
     """Requeue or fail the task."""
-    command: TaskFail = received.message  # type: ignore[assignment]
+    command = received.message
     reports.apply_failure(
         UUID(command.task_id),
         generation=command.generation,

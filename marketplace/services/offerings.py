@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from functools import reduce
 from uuid import UUID
 
 import msgspec
@@ -177,7 +176,7 @@ def _sellable(now: datetime) -> list[Agent]:
 
 
 def _common_capabilities(agents: Sequence[Agent]) -> list[str]:
-    return sorted(reduce(set.intersection, (set(agent.capabilities) for agent in agents)))
+    return sorted(set.intersection(*(set(agent.capabilities) for agent in agents)))
 
 
 def _still_true(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -14,12 +14,14 @@ from p2p.protocol.messages import Message, Signed
 from p2p.protocol.registry import MessageRegistry
 from p2p.protocol.signatures import split_sealed
 
+M_co = TypeVar("M_co", bound=Message, covariant=True)
+
 
 @dataclass(frozen=True, slots=True)
-class Received:
+class Received(Generic[M_co]):
     """A decoded message with the exact bytes it came in; its signature may still be unchecked."""
 
-    message: Message
+    message: M_co
     raw: bytes
 
 
@@ -30,7 +32,7 @@ class UnknownMessage:
     number: int
 
 
-def decode_payload(payload: bytes, registry: MessageRegistry) -> Received | UnknownMessage:
+def decode_payload(payload: bytes, registry: MessageRegistry) -> Received[Message] | UnknownMessage:
     """Return the typed message of a payload, or UnknownMessage for a number nobody registered.
 
     Any byte string gives one of the two or a ProtocolError: `not_canonical`, `malformed`, or

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from uuid import UUID
 
 from p2p.clock import now_utc
@@ -63,7 +64,7 @@ class AgentLoop:
             runner = Runner(attempt_id, self._database)
             task = asyncio.create_task(runner.run(), name=f"attempt {attempt_id.hex[:8]}")
             self._runners[attempt_id] = task
-            task.add_done_callback(lambda ended, key=attempt_id: self._ended(key, ended))
+            task.add_done_callback(partial(self._ended, attempt_id))
 
     def _ended(self, attempt_id: UUID, task: asyncio.Task[None]) -> None:
         self._runners.pop(attempt_id, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 
 from django.db import transaction
 
@@ -53,6 +54,7 @@ def _in_order(tasks: Iterable[Task]) -> list[Task]:
     turns = busy_goals()
     keyed = []
     for task in tasks:
+        assert task.parent_id is not None, "only subtasks are dispatched"
         turn = turns.get(task.parent_id, 0)
         turns[task.parent_id] = turn + 1
         keyed.append(((-task.priority, turn, task.created_at, task.number), task))
@@ -106,7 +108,7 @@ def _assign(task: Task, hire: hooks.Hire, now: datetime) -> None:
     )
 
 
-def _claim(task: Task, node_id: str, reason: str, now: datetime, **columns: object) -> Task:
+def _claim(task: Task, node_id: str, reason: str, now: datetime, **columns: Any) -> Task:
     return move_task(
         task.id,
         TaskStatus.CLAIMED,
