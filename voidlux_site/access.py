@@ -8,8 +8,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 
-from django.contrib.auth import get_user_model
-from django.contrib.auth.models import AbstractUser
+from django.contrib.auth.models import User
 from django.db import transaction
 
 from p2p.clock import now_utc
@@ -51,7 +50,7 @@ def new_login_path(now: datetime | None = None) -> str:
     return f"/login/{token}"
 
 
-def use_login_token(token: str, now: datetime) -> AbstractUser | None:
+def use_login_token(token: str, now: datetime) -> User | None:
     """Return the operator for a good token, which is used up by this; None for any other."""
     with transaction.atomic():
         row = NodeState.objects.filter(key=_key_of(token)).first()
@@ -62,8 +61,8 @@ def use_login_token(token: str, now: datetime) -> AbstractUser | None:
         return _operator()
 
 
-def _operator() -> AbstractUser:
-    user, created = get_user_model().objects.get_or_create(
+def _operator() -> User:
+    user, created = User.objects.get_or_create(
         username=OPERATOR, defaults={"is_staff": True, "is_superuser": True}
     )
     if created:

@@ -52,7 +52,7 @@ def build_api() -> VoidLuxAPI:
         openapi_url="/openapi.json",
     )
     install_problem_handlers(api)
-    api.add_decorator(idempotent, mode="view")
+    api.add_decorator(idempotent, mode="operation")
     api.get(f"{PREFIX}/health", auth=None, tags=["node"], summary="Health")(health)
     api.get(f"{PREFIX}/status", tags=["node"], summary="Status")(status)
     for router in (p2p_router, swarm_router, marketplace_router):

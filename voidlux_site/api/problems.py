@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
-from django.core.exceptions import RequestDataTooBig
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
@@ -42,14 +42,17 @@ def problem(
 
 def install_problem_handlers(api: NinjaAPI) -> None:
     """Let every error of `api` be answered with a problem."""
-    api.add_exception_handler(DomainError, _on_domain_error)
-    api.add_exception_handler(ExternalError, _on_external_error)
-    api.add_exception_handler(ValidationError, _on_validation_error)
-    api.add_exception_handler(AuthenticationError, _on_unauthenticated)
-    api.add_exception_handler(HttpError, _on_http_error)
-    api.add_exception_handler(Http404, _on_not_found)
-    api.add_exception_handler(RequestDataTooBig, _on_too_big)
-    api.add_exception_handler(Exception, _on_bug)
+    handlers: dict[type[Exception], Callable[[HttpRequest, Any], HttpResponse]] = {
+        DomainError: _on_domain_error,
+        ExternalError: _on_external_error,
+        ValidationError: _on_validation_error,
+        AuthenticationError: _on_unauthenticated,
+        HttpError: _on_http_error,
+        Http404: _on_not_found,
+        Exception: _on_bug,
+    }
+    for error, handler in handlers.items():
+        api.add_exception_handler(error, handler)
 
 
 def _on_domain_error(request: HttpRequest, error: DomainError) -> HttpResponse:
@@ -82,10 +85,6 @@ def _on_http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
 
 def _on_not_found(request: HttpRequest, error: Http404) -> HttpResponse:
     return problem(404, "not_found", f"nothing at {request.path}")
-
-
-def _on_too_big(request: HttpRequest, error: RequestDataTooBig) -> HttpResponse:
-    return problem(413, "body_too_large", str(error))
 
 
 def _on_bug(request: HttpRequest, error: Exception) -> HttpResponse:

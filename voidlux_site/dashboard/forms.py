@@ -28,6 +28,13 @@ Keep every greeting in a file of its own.
   ```
 """
 
+OUTLINE_PLACEHOLDER = """# Title of the goal
+- [ ] First subtask
+  ```sh
+  echo what the shell agent runs
+  ```
+- [ ] Second subtask (after: 1)"""
+
 
 class GoalForm(forms.Form):
     """A new goal."""
@@ -36,7 +43,14 @@ class GoalForm(forms.Form):
         label="Outline",
         max_length=65_536,
         strip=False,
-        widget=forms.Textarea(attrs={"rows": 14, "spellcheck": "false", "class": "code"}),
+        widget=forms.Textarea(
+            attrs={
+                "rows": 11,
+                "spellcheck": "false",
+                "class": "code",
+                "placeholder": OUTLINE_PLACEHOLDER,
+            }
+        ),
         help_text=(
             "A Markdown checklist of 1 to 8 subtasks. A shell block is what the shell tool runs; "
             "“after: 1” waits for subtask 1, “test:” proves a subtask, “needs:” names capabilities."
