@@ -16,7 +16,15 @@ from marketplace.models import (
     Wallet,
 )
 from p2p.local import local_node
-from p2p.models import InboxMessage, KnownNode, OutboxKind, OutboxMessage, Record, TopicSequence
+from p2p.models import (
+    InboxMessage,
+    KnownNode,
+    NodeState,
+    OutboxKind,
+    OutboxMessage,
+    Record,
+    TopicSequence,
+)
 from swarm.models import Agent, Attempt, Job, MergeRun, Task, TaskEvent, TestRun
 from swarm.states import Actor, JobStatus, TaskStatus
 
@@ -384,3 +392,4 @@ def seed_mesh(now: datetime) -> None:
         received_at=now,
     )
     TopicSequence.objects.create(topic="seeded", incarnation=1, seq=3)
+    NodeState.objects.create(key="seeded", value="yes")

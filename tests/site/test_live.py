@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from channels.db import database_sync_to_async
+from channels.testing import WebsocketCommunicator
+from django.contrib.auth.models import AnonymousUser, User
+
+from p2p.local import local_node
+from p2p.models import OutboxMessage
+from tests.support.factories import make_event
+from tests.support.web_clients import operator_client
+from voidlux_site.access import api_token
+from voidlux_site.asgi import application
+from voidlux_site.live import REPLAY_MAX, LiveConsumer, events_after, publish_live
+
+STAFF = User(username="staff", is_staff=True)
+
+
+def _follow(
+    query: str = "", *, user: Any = STAFF, headers: list[tuple[bytes, bytes]] | None = None
+) -> WebsocketCommunicator:
+    follower = WebsocketCommunicator(LiveConsumer.as_asgi(), f"/ws{query}", headers=headers or [])
+    follower.scope["user"] = user
+    return follower
+
+
+async def _make_events(count: int) -> list[int]:
+    def make() -> list[int]:
+        return [make_event(f"goal {number}").id for number in range(count)]
+
+    return await database_sync_to_async(make)()
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_stranger_is_closed_with_4401() -> None:
+    follower = _follow(user=AnonymousUser(), headers=[(b"authorization", b"Bearer wrong")])
+
+    connected, _ = await follower.connect()
+    closing = await follower.receive_output()
+
+    assert connected
+    assert (closing["type"], closing["code"]) == ("websocket.close", 4401)
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_user_who_is_not_staff_is_closed() -> None:
+    follower = _follow(user=User(username="visitor"))
+
+    await follower.connect()
+
+    assert (await follower.receive_output())["code"] == 4401
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_hello_comes_first_with_status_and_seq() -> None:
+    newest = (await _make_events(2))[-1]
+    token = f"Bearer {api_token()}".encode()
+    follower = _follow(user=AnonymousUser(), headers=[(b"authorization", token)])
+
+    await follower.connect()
+    hello = await follower.receive_json_from()
+    await follower.disconnect()
+
+    assert (hello["type"], hello["event"], hello["seq"]) == ("status", "hello", newest)
+    assert hello["node_id"] == local_node().node_id
+    assert "event_seq" not in hello
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_published_event_reaches_every_follower() -> None:
+    followers = [_follow(), _follow()]
+    for follower in followers:
+        await follower.connect()
+        await follower.receive_json_from()
+
+    event = {"type": "task_update", "event": "completed", "seq": 9}
+    await publish_live(event)
+
+    assert [await follower.receive_json_from() for follower in followers] == [event, event]
+    for follower in followers:
+        await follower.disconnect()
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_resume_replays_what_came_after() -> None:
+    ids = await _make_events(3)
+    follower = _follow(f"?since={ids[0]}")
+
+    await follower.connect()
+    await follower.receive_json_from()
+    replayed = [await follower.receive_json_from() for _ in range(2)]
+    await follower.send_json_to({"resume": ids[1]})
+    again = await follower.receive_json_from()
+    await follower.disconnect()
+
+    assert [event["seq"] for event in replayed] == ids[1:]
+    assert replayed[0]["task"] == {"title": "goal 1"}
+    assert again["seq"] == ids[2]
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_follower_that_missed_too_much_is_told_to_resync() -> None:
+    ids = await _make_events(REPLAY_MAX + 2)
+    follower = _follow(f"?since={ids[0]}")
+
+    await follower.connect()
+    await follower.receive_json_from()
+    replayed = [await follower.receive_json_from() for _ in range(REPLAY_MAX)]
+    resync = await follower.receive_json_from()
+    await follower.disconnect()
+
+    assert [event["seq"] for event in replayed] == ids[1:-1]
+    assert resync == {"type": "status", "event": "resync", "seq": ids[-1]}
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_seq_of_another_database_means_resync() -> None:
+    (newest,) = await _make_events(1)
+    follower = _follow(f"?since={newest + 1000}")
+
+    await follower.connect()
+    await follower.receive_json_from()
+    resync = await follower.receive_json_from()
+    await follower.disconnect()
+
+    assert (resync["event"], resync["seq"]) == ("resync", newest)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"resume": "x"}', '{"resume": -1}', '"hello"', "7"])
+@pytest.mark.django_db(transaction=True)
+async def test_nonsense_changes_nothing(text: str) -> None:
+    follower = _follow()
+    await follower.connect()
+    await follower.receive_json_from()
+
+    await follower.send_to(text_data=text)
+    await publish_live({"type": "status", "event": "still_here", "seq": 1})
+
+    assert (await follower.receive_json_from())["event"] == "still_here"
+    await follower.disconnect()
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_the_dashboards_session_is_enough_through_the_whole_application() -> None:
+    client = await database_sync_to_async(operator_client)()
+    cookies = "; ".join(f"{name}={each.value}" for name, each in client.cookies.items())
+    headers = [(b"cookie", cookies.encode()), (b"origin", b"http://localhost")]
+    follower = WebsocketCommunicator(application, "/ws", headers=headers)
+
+    connected, _ = await follower.connect()
+    hello = await follower.receive_json_from()
+    await follower.disconnect()
+
+    assert connected
+    assert hello["event"] == "hello"
+
+
+def test_events_after_gives_events_only(db: None) -> None:
+    first = make_event("one")
+    OutboxMessage.objects.create(kind="record", created_at=first.created_at)
+    second = make_event("two")
+
+    events, complete = events_after(0)
+
+    assert [event["seq"] for event in events] == [first.id, second.id]
+    assert complete
+    assert events_after(second.id) == ([], True)
+
+
+def test_a_new_node_has_nothing_to_replay(db: None) -> None:
+    assert events_after(0) == ([], True)
