@@ -47,6 +47,14 @@ async def until_state(node: RunningNode, offering_id: str, state: str) -> dict[s
     return offerings(node)[offering_id]
 
 
+async def received_record(client: Client, offering_id: str) -> wire.Fields:
+    def found() -> wire.Fields | None:
+        offered = (each for each in client.records if "offering" in each)
+        return next((each for each in offered if each["offering"]["id"] == offering_id), None)
+
+    return await wait_for(found)
+
+
 def imported_by(path: Path) -> set[str]:
     parts = list(ast.walk(ast.parse(path.read_text())))
     plain = {alias.name for part in parts if isinstance(part, ast.Import) for alias in part.names}
@@ -112,11 +120,7 @@ async def test_records_reach_other_clients_as_they_were_signed(
     late = await Client.connect(HOST, node.p2p_port)
 
     for each in (early, late):  # the client verifies what it receives against its origin
-        record = await wait_for(
-            lambda each=each: next(
-                (r for r in each.records if r.get("offering", {}).get("id") == offering_id), None
-            )
-        )
+        record = await received_record(each, offering_id)
         assert record["origin"] == client.key.node_id
         await each.close()
 
