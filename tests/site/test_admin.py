@@ -11,7 +11,8 @@ from p2p.clock import now_utc
 from p2p.local import local_node
 from swarm.models import Task
 from swarm.states import TaskStatus
-from tests.support.factories import BUYER, make_offering, make_task, make_tribute, seed_node
+from tests.support.factories import BUYER, make_offering, make_task, make_tribute
+from tests.support.seeded_node import seed_node
 from tests.support.web_clients import operator_client, post_json
 from voidlux_site.models import StoredAnswer
 

@@ -21,9 +21,8 @@ from tests.support.factories import (
     make_offering,
     make_task,
     make_tribute,
-    seed_goals,
-    seed_node,
 )
+from tests.support.seeded_node import seed_goals, seed_node
 from tests.support.web_clients import bearer_client
 from voidlux_site.version import VERSION
 
