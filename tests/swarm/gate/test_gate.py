@@ -1,0 +1,255 @@
+"""The merge gate on real git repositories: what is merged, tested, pushed, and what goes back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+from p2p.protocol.errors import ExternalError
+from swarm import jobs as runner
+from swarm.gate.gate import run_gate
+from swarm.gate.preparation import prepare_goal
+from swarm.git.names import integration_branch
+from swarm.models import MergeRun, Task, TestRun
+from swarm.services import goals, jobs
+from swarm.services.transitions import move_task
+from swarm.states import Actor, TaskStatus
+from tests.support.git_remote import GitRemote
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+NOW = datetime.now(UTC)
+GREEN = "! grep -rq BUG ."
+SHELL = "  ```sh\n  true\n  ```\n"
+
+
+@pytest.fixture
+def remote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[GitRemote]:
+    from p2p.local import LocalNode, acting_as, local_node
+
+    jobs.nudge_with(lambda _: None)
+    made = GitRemote(tmp_path)
+    made.push("main", {"README": "hello\n"})
+    home = tmp_path / "home"
+    home.mkdir()
+    node = local_node()
+    with acting_as(LocalNode(home, node.identity, node.network, node.swarm)):
+        yield made
+    jobs.nudge_with(runner.nudge_worker)
+
+
+def a_goal(remote: GitRemote, titles: str = "One,Two", test_command: str = GREEN) -> Task:
+    items = "\n".join(f"- [ ] {title}\n{SHELL}" for title in titles.split(","))
+    request = goals.GoalRequest(
+        description=f"# Goal\n\n{items}", repository=str(remote.path), test_command=test_command
+    )
+    goal = goals.create_goal(request, now=NOW)
+    prepare_goal(goal)
+    goal.refresh_from_db()
+    return goal
+
+
+def report(goal: Task, number: int, remote: GitRemote, files: dict[str, str | None]) -> Task:
+    """Push a branch for a subtask and report it, as its executor would."""
+    task = goal.subtasks.get(number=number)
+    branch = f"task/{task.id8}" + (f"-{task.attempt + 1}" if task.attempt else "")
+    commit = remote.push(branch, files, start=goal.base_commit)
+    move_task(
+        task.id,
+        TaskStatus.CLAIMED,
+        by=Actor.DISPATCHER,
+        reason="r",
+        now=NOW,
+        attempt=task.attempt + 1,
+    )
+    return move_task(
+        task.id,
+        TaskStatus.PENDING_REVIEW,
+        by=Actor.REPORT,
+        reason="r",
+        now=NOW,
+        git_branch=branch,
+        commit=commit,
+    )
+
+
+def after_gate(goal: Task) -> list[str]:
+    run_gate(goal)
+    goal.refresh_from_db()
+    return list(goal.subtasks.order_by("number").values_list("status", flat=True))
+
+
+def pushed(goal: Task, remote: GitRemote) -> str | None:
+    return remote.refs().get(f"refs/heads/{integration_branch(goal.id)}")
+
+
+def test_a_green_batch_is_pushed_and_completes_the_goal(remote: GitRemote) -> None:
+    goal = a_goal(remote)
+    report(goal, 1, remote, {"one": "1\n"})
+    report(goal, 2, remote, {"two": "2\n"})
+
+    assert after_gate(goal) == ["completed", "completed"]
+
+    assert goal.status == TaskStatus.COMPLETED
+    assert goal.integration_commit == pushed(goal, remote) == goal.merged_commit
+    assert goal.result == f"{integration_branch(goal.id)} at {goal.merged_commit}"
+    assert TestRun.objects.count() == 1, "the integrated commit was tested once, not twice"
+
+
+def test_a_report_that_the_remote_does_not_show_is_sent_back(remote: GitRemote) -> None:
+    goal = a_goal(remote)
+    task = report(goal, 1, remote, {"one": "1\n"})
+    Task.objects.filter(id=task.id).update(commit="d" * 40)
+
+    assert after_gate(goal) == ["pending", "pending"]
+
+    task.refresh_from_db()
+    assert task.error.startswith("reported dddddddd on task/")
+    assert pushed(goal, remote) is None
+
+
+def test_the_culprit_of_a_red_batch_goes_back_and_the_others_are_merged(
+    remote: GitRemote,
+) -> None:
+    goal = a_goal(remote, "One,Two,Three")
+    report(goal, 1, remote, {"one": "1\n"})
+    report(goal, 2, remote, {"two": "BUG\n"})
+    report(goal, 3, remote, {"three": "3\n"})
+
+    assert after_gate(goal) == ["completed", "pending", "completed"]
+
+    culprit = goal.subtasks.get(number=2)
+    assert "the tests turned red" in culprit.error
+    assert [run.outcome for run in MergeRun.objects.filter(goal=goal)] == [
+        "split",
+        "merged",
+        "red",
+        "merged",
+    ]
+    assert goal.status == TaskStatus.IN_PROGRESS
+    report(goal, 2, remote, {"two": "2\n"})
+    assert after_gate(goal) == ["completed"] * 3
+    assert goal.status == TaskStatus.COMPLETED
+
+
+def test_the_last_of_three_red_attempts_fails_with_its_evidence(remote: GitRemote) -> None:
+    goal = a_goal(remote, "One")
+    for number in range(3):
+        report(goal, 1, remote, {"one": f"BUG {number}\n"})
+        after_gate(goal)
+
+    task = goal.subtasks.get(number=1)
+    assert (task.status, task.attempt, goal.status) == ("failed", 3, TaskStatus.FAILED)
+    last = task.events.last()
+    assert last is not None and "attempt 3 was the last" in last.reason
+    assert TestRun.objects.get(id=last.evidence["test_run"]).exit_code == 1
+    assert pushed(goal, remote) is None
+
+
+def test_a_conflict_goes_back_with_the_paths(remote: GitRemote) -> None:
+    goal = a_goal(remote)
+    report(goal, 1, remote, {"README": "mine\n"})
+    report(goal, 2, remote, {"README": "yours\n"})
+
+    assert after_gate(goal) == ["completed", "pending"]
+
+    assert goal.subtasks.get(number=2).error == "conflicts with the integration branch: README"
+    assert MergeRun.objects.get(outcome="conflict").detail == {"paths": ["README"]}
+
+
+def test_a_red_base_is_recorded_and_blamed_on_nobody_but_the_goal(remote: GitRemote) -> None:
+    remote.push("main", {"broken": "BUG\n"})
+    goal = a_goal(remote, "One,Two")
+    report(goal, 1, remote, {"one": "1\n"})
+    assert after_gate(goal) == ["completed", "pending"]
+    assert goal.base_red
+
+    report(goal, 2, remote, {"two": "2\n"})
+    assert after_gate(goal) == ["completed", "completed"]
+
+    assert goal.status == TaskStatus.FAILED
+    assert goal.error.startswith("the tests are red at the integrated commit")
+
+
+def test_a_red_base_may_be_mended_by_a_subtask(remote: GitRemote) -> None:
+    remote.push("main", {"broken": "BUG\n"})
+    goal = a_goal(remote, "One")
+    report(goal, 1, remote, {"broken": "mended\n"})
+
+    assert after_gate(goal) == ["completed"]
+    assert goal.status == TaskStatus.COMPLETED
+
+
+def test_a_test_of_its_own_decides_a_subtask(remote: GitRemote) -> None:
+    goal = a_goal(remote, "One")
+    task = goal.subtasks.get(number=1)
+    Task.objects.filter(id=task.id).update(test_command="test -f proof")
+    report(goal, 1, remote, {"one": "1\n"})
+    assert after_gate(goal) == ["pending"]
+
+    report(goal, 1, remote, {"one": "1\n", "proof": "p\n"})
+    assert after_gate(goal) == ["completed"]
+
+
+def test_a_test_command_that_hangs_is_ended_and_named(
+    remote: GitRemote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        settings, "ENVIRONMENT", settings.ENVIRONMENT.model_copy(update={"test_time_limit_s": 1})
+    )
+    goal = a_goal(remote, "One", "test -f one && sleep 600 || true")
+    report(goal, 1, remote, {"one": "1\n"})
+
+    assert after_gate(goal) == ["pending"]
+
+    assert "ran out of time" in goal.subtasks.get(number=1).error
+    assert TestRun.objects.get(timed_out=True).exit_code is None
+
+
+def test_without_a_test_command_the_merge_says_so(remote: GitRemote) -> None:
+    goal = a_goal(remote, "One", "")
+    report(goal, 1, remote, {"one": "1\n"})
+
+    after_gate(goal)
+
+    last = goal.events.last()
+    assert last is not None and last.reason.startswith("no test command was given")
+
+
+def test_a_gate_that_died_after_its_push_completes_without_a_second_merge(
+    remote: GitRemote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goal = a_goal(remote, "One")
+    report(goal, 1, remote, {"one": "1\n"})
+
+    def dies(*_: object, **__: object) -> None:
+        raise ExternalError("killed", retryable=True)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("swarm.gate.gate.note_merge", dies)
+        with pytest.raises(ExternalError):
+            run_gate(goal)
+    first = pushed(goal, remote)
+    assert first is not None
+    assert goal.subtasks.get().status == TaskStatus.MERGING
+
+    assert after_gate(goal) == ["completed"]
+
+    assert pushed(goal, remote) == first
+    assert TestRun.objects.count() == 1
+
+
+def test_a_remote_that_goes_away_is_an_error_worth_another_try(remote: GitRemote) -> None:
+    goal = a_goal(remote, "One")
+    report(goal, 1, remote, {"one": "1\n"})
+    remote.path.rename(remote.path.with_suffix(".away"))
+
+    with pytest.raises(ExternalError) as away:
+        run_gate(goal)
+
+    assert away.value.retryable
+    assert goal.subtasks.get().status == TaskStatus.PENDING_REVIEW

@@ -1,0 +1,297 @@
+"""Goals become subtasks, subtasks meet agents, failures cascade with their reason."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from p2p.local import local_node
+from p2p.protocol.errors import DomainError
+from swarm.models import Agent, Attempt, Job, Task
+from swarm.services import attempts, goals, reports
+from swarm.services.agents import judge_agent, register_agent, remove_agent, reserve_agents
+from swarm.services.dispatch import dispatch_ready
+from swarm.services.transitions import move_task
+from swarm.states import Actor, AgentStatus, AttemptStatus, JobStatus, TaskStatus
+
+pytestmark = pytest.mark.django_db
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+BASE = "b" * 40
+
+CHAIN = """# A chain
+
+- [ ] First
+  ```sh
+  true
+  ```
+- [ ] Second (after: 1)
+  ```sh
+  true
+  ```
+- [ ] Third (after: 2)
+  ```sh
+  true
+  ```
+- [ ] Alone
+  ```sh
+  true
+  ```
+"""
+
+
+def a_goal(description: str = CHAIN, *, priority: int = 0, now: datetime = NOW) -> Task:
+    request = goals.GoalRequest(
+        description=description, repository="/srv/remote.git", priority=priority
+    )
+    goal = goals.create_goal(request, now=now)
+    goals.store_plan(goal.id, base_branch="main", base_commit=BASE, now=now)
+    return goal
+
+
+def an_agent(name: str, *capabilities: str) -> Agent:
+    agent = register_agent(name=name, tool="shell", capabilities=capabilities, now=NOW)
+    judge_agent(agent.id, AgentStatus.READY, source="tmux", rule="seen", evidence="seen", now=NOW)
+    return agent
+
+
+def statuses(goal: Task) -> list[str]:
+    return list(goal.subtasks.order_by("number").values_list("status", flat=True))
+
+
+def complete(goal: Task, number: int) -> None:
+    """Bring a pending subtask to `completed` as dispatch, report and gate would."""
+    task = goal.subtasks.get(number=number)
+    for target, by in (
+        (TaskStatus.CLAIMED, Actor.DISPATCHER),
+        (TaskStatus.PENDING_REVIEW, Actor.REPORT),
+        (TaskStatus.MERGING, Actor.GATE),
+        (TaskStatus.COMPLETED, Actor.GATE),
+    ):
+        move_task(task.id, target, by=by, reason="r", now=NOW)
+    goals.settle_dependants(goal.id, now=NOW)
+
+
+def fail(goal: Task, number: int) -> None:
+    task = goal.subtasks.get(number=number)
+    Task.objects.filter(id=task.id).update(attempt=3)
+    move_task(task.id, TaskStatus.CLAIMED, by=Actor.DISPATCHER, reason="r", now=NOW)
+    task.refresh_from_db()
+    goals.requeue_or_fail(
+        task, by=Actor.REPORT, reason="it broke", feedback="", evidence={}, now=NOW
+    )
+
+
+def test_a_plan_is_stored_whole() -> None:
+    goal = a_goal()
+
+    goal.refresh_from_db()
+    assert goal.status == TaskStatus.IN_PROGRESS
+    assert statuses(goal) == ["pending", "blocked", "blocked", "pending"]
+    assert [t.number for t in goal.subtasks.get(number=3).depends_on.all()] == [2]
+
+
+def test_a_bad_outline_stores_nothing() -> None:
+    with pytest.raises(DomainError) as refused:
+        a_goal("# No items\n\nJust words.")
+
+    assert (refused.value.code, refused.value.status) == ("bad_outline", 422)
+    assert not Task.objects.exists()
+    assert not Job.objects.exists()
+
+
+def test_a_dependant_waits_until_its_prerequisite_is_merged() -> None:
+    goal = a_goal()
+
+    complete(goal, 1)
+
+    assert statuses(goal) == ["completed", "pending", "blocked", "pending"]
+
+
+def test_a_failed_prerequisite_fails_its_dependants_and_the_goal_with_the_reason() -> None:
+    goal = a_goal()
+
+    fail(goal, 1)
+    assert statuses(goal) == ["failed", "failed", "failed", "pending"]
+    complete(goal, 4)
+
+    goal.refresh_from_db()
+    assert goal.status == TaskStatus.FAILED
+    assert goal.subtasks.get(number=3).error == "prerequisite 2 (Second) failed"
+    assert "1 First: it broke" in goal.error
+
+
+def test_when_all_are_merged_the_gate_decides() -> None:
+    goal = a_goal()
+
+    for number in (1, 2, 3, 4):
+        complete(goal, number)
+
+    assert Job.objects.get(kind=goals.GATE).status == JobStatus.QUEUED
+    goal.refresh_from_db()
+    assert goal.status == TaskStatus.IN_PROGRESS
+
+
+def test_cancelling_a_goal_cancels_its_open_subtasks_and_their_runs() -> None:
+    goal = a_goal()
+    an_agent("one")
+    dispatch_ready(NOW)
+    complete(goal, 4)
+
+    goals.cancel_task(goal.id, reason="not needed", now=NOW)
+
+    assert statuses(goal) == ["cancelled", "cancelled", "cancelled", "completed"]
+    assert Attempt.objects.get().status == AttemptStatus.CANCELLED
+    assert Agent.objects.get().attempt is None
+    with pytest.raises(DomainError, match="is cancelled"):
+        goals.cancel_task(goal.id, reason="again", now=NOW)
+
+
+def test_an_agent_gets_one_task_and_a_task_one_agent() -> None:
+    goal = a_goal()
+    an_agent("one")
+
+    assert dispatch_ready(NOW) == 1
+    assert dispatch_ready(NOW) == 0
+
+    attempt = Attempt.objects.get()
+    task = goal.subtasks.get(number=1)
+    assert (attempt.task_id, attempt.branch, attempt.base_commit) == (
+        task.id,
+        f"task/{task.id8}",
+        BASE,
+    )
+    assert (task.status, task.attempt, task.generation) == (TaskStatus.CLAIMED, 1, 1)
+    assert task.assigned_agent == "one"
+
+
+def test_a_dependant_starts_from_the_integration_branch() -> None:
+    goal = a_goal()
+    complete(goal, 1)
+    Task.objects.filter(id=goal.id).update(integration_commit="c" * 40)
+    an_agent("one")
+
+    dispatch_ready(NOW)
+
+    assert Attempt.objects.get().base_commit == "c" * 40
+
+
+def test_capabilities_decide_who_may_have_a_task() -> None:
+    needy = CHAIN.replace("- [ ] Alone\n", "- [ ] Alone\n  needs: rust\n\n")
+    goal = a_goal(needy)
+    an_agent("pythonist", "python")
+    rusty = an_agent("rustacean", "python", "rust")
+    complete(goal, 1)
+    complete(goal, 2)
+    complete(goal, 3)
+
+    assert dispatch_ready(NOW) == 1
+
+    assert Attempt.objects.get().agent == rusty
+
+
+def test_priority_comes_first_and_goals_take_turns() -> None:
+    slow = a_goal()
+    other = a_goal(now=NOW + timedelta(seconds=1))
+    urgent = a_goal(priority=5, now=NOW + timedelta(seconds=2))
+    for number in range(4):
+        an_agent(f"agent-{number}")
+
+    assert dispatch_ready(NOW) == 4
+
+    order = [attempt.task_id for attempt in Attempt.objects.order_by("created_at", "branch")]
+    parents = [Task.objects.get(id=task_id).parent_id for task_id in order]
+    assert sorted(map(str, parents)) == sorted(map(str, [urgent.id, urgent.id, slow.id, other.id]))
+
+
+def test_reserved_agents_take_no_other_work() -> None:
+    a_goal()
+    an_agent("one")
+    reserve_agents(1, reserved_for="tribute:x", until=NOW + timedelta(seconds=60), now=NOW)
+
+    assert dispatch_ready(NOW) == 0
+    assert dispatch_ready(NOW + timedelta(seconds=61)) == 1
+
+
+def test_a_lapsed_lease_requeues_and_its_late_report_is_refused() -> None:
+    goal = a_goal()
+    an_agent("one")
+    dispatch_ready(NOW)
+    task = goal.subtasks.get(number=1)
+    later = NOW + timedelta(seconds=reports.LEASE_S + 1)
+
+    assert goals.requeue_lapsed(later) == 1
+
+    task.refresh_from_db()
+    assert (task.status, task.attempt) == (TaskStatus.PENDING, 1)
+    assert Attempt.objects.get().status == AttemptStatus.CANCELLED
+    dispatch_ready(later)
+    with pytest.raises(DomainError) as refused:
+        reports.apply_completion(
+            task.id,
+            generation=1,
+            from_node_id=local_node().node_id,
+            branch=f"task/{task.id8}",
+            commit="d" * 40,
+            result="",
+            now=later,
+        )
+    assert refused.value.code == "stale_generation"
+
+
+@pytest.mark.parametrize(
+    ("changed", "code"),
+    [
+        ({"from_node_id": "f" * 32}, "not_assigned"),
+        ({"branch": "task/other"}, "wrong_branch"),
+        ({"generation": 7}, "stale_generation"),
+    ],
+)
+def test_a_report_of_another_is_refused(changed: dict[str, object], code: str) -> None:
+    goal = a_goal()
+    an_agent("one")
+    dispatch_ready(NOW)
+    task = goal.subtasks.get(number=1)
+    report = {
+        "generation": 1,
+        "from_node_id": local_node().node_id,
+        "branch": f"task/{task.id8}",
+        "commit": "d" * 40,
+        "result": "",
+        **changed,
+    }
+
+    with pytest.raises(DomainError) as refused:
+        reports.apply_completion(task.id, **report, now=NOW)  # type: ignore[arg-type]
+
+    assert refused.value.code == code
+    task.refresh_from_db()
+    assert (task.status, task.commit) == (TaskStatus.CLAIMED, "")
+
+
+def test_a_failed_run_is_tried_three_times_with_its_feedback() -> None:
+    goal = a_goal()
+    an_agent("one")
+    task = goal.subtasks.get(number=1)
+
+    for number in (1, 2, 3):
+        dispatch_ready(NOW)
+        attempt = Attempt.objects.get(task_id=task.id, number=number)
+        assert attempt.feedback == ("" if number == 1 else f"boom {number - 1}")
+        attempts.fail(attempt.id, code="exit_code", error=f"boom {number}", now=NOW)
+
+    task.refresh_from_db()
+    assert (task.status, task.attempt) == (TaskStatus.FAILED, 3)
+    assert "boom 3" in task.error
+
+
+def test_a_busy_agent_cannot_be_removed() -> None:
+    a_goal()
+    agent = an_agent("one")
+    dispatch_ready(NOW)
+
+    with pytest.raises(DomainError, match="has work"):
+        remove_agent(agent.id, now=NOW)
+
+    assert Agent.objects.filter(id=agent.id).exists()
