@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 # These only look at the code, so they leave no directory behind in a fresh clone.
-COMMANDS_WITHOUT_HOME = frozenset({"check", "docs", "help", "makemigrations", "version"})
+COMMANDS_WITHOUT_HOME = frozenset({"check", "demo", "docs", "help", "makemigrations", "version"})
 HELP_OPTIONS = frozenset({"-h", "--help", "--version"})
 
 

@@ -1,0 +1,248 @@
+"""The demo's nodes: real processes with homes of their own, ended by their ids."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from p2p.protocol.errors import ExternalError
+from p2p.protocol.identity import Identity
+from swarm.clean_env import clean_environment
+from voidlux_site.access import API_TOKEN_FILE, TOKEN_BYTES
+from voidlux_site.demo.client import NodeClient
+from voidlux_site.demo.repository import HERMETIC_GIT
+from voidlux_site.home import logs_dir, write_once
+from voidlux_site.node.processes import kill_tree
+
+PROJECT_DIR = Path(__file__).resolve().parents[2]
+BOUND_EXEC = PROJECT_DIR / "voidlux_site" / "node" / "bound_exec.py"
+HOST = "127.0.0.1"
+STOP_WITHIN_S = 20.0
+COMMAND_TIMEOUT_S = 30.0
+LOG_LINES_SHOWN = 15
+
+
+class NodeDied(ExternalError):
+    """A node process ended by itself; the message carries the end of its log."""
+
+    def __init__(self, name: str, code: int, tail: str) -> None:
+        """Take the node's name, its exit code and the last lines of its log."""
+        super().__init__(f"node {name} ended with {code}; its log ends:\n{tail}", retryable=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodePlan:
+    """What is known of a node before it starts: its part in the story and its settings."""
+
+    name: str
+    part: str
+    swarm: str
+    agents: int
+    role: str = "emperor"
+    price: int = 0
+
+    @property
+    def sells(self) -> bool:
+        """Whether the node offers its idle agents."""
+        return self.price > 0
+
+
+class NodeProcess:
+    """One node: its home, its ports, its process and a client `api` of its REST API."""
+
+    def __init__(self, plan: NodePlan, folder: Path, ports: tuple[int, int]) -> None:
+        """Make the home with identity and API token; nothing is started yet."""
+        self.plan = plan
+        self.home = folder / plan.name
+        self.p2p_port, self.http_port = ports
+        self.log_path = logs_dir(self.home) / "node.log"
+        self.log_path.parent.mkdir(parents=True)
+        self.home.chmod(0o700)
+        self.node_id = Identity.load_or_create(self.home / "identity.pem").node_id
+        self._tmux_dir = folder / "tmux"
+        self._tmux_dir.mkdir(mode=0o700, exist_ok=True)
+        self._environment: dict[str, str] = {}
+        self._process: subprocess.Popen[bytes] | None = None
+        token = secrets.token_urlsafe(TOKEN_BYTES)
+        write_once(self.home / API_TOKEN_FILE, token)
+        self.api = NodeClient(f"http://{HOST}:{self.http_port}", token)
+
+    @property
+    def url(self) -> str:
+        """The base URL of the node's web server."""
+        return self.api.url
+
+    @property
+    def pid(self) -> int | None:
+        """The node's process id, None when it does not run."""
+        process = self._process
+        return process.pid if process is not None and process.poll() is None else None
+
+    def start(self, *, seeds: str, allow_nodes: str) -> None:
+        """Start `manage.py runnode` in a session and an environment of its own."""
+        self._environment = self._settings(seeds, allow_nodes)
+        with self.log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                # Bound to the demo: a demo that is killed leaves no node behind.
+                [
+                    sys.executable,
+                    "-I",
+                    "-S",
+                    str(BOUND_EXEC),
+                    str(os.getpid()),
+                    *_manage("runnode"),
+                ],
+                cwd=PROJECT_DIR,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def is_ready(self) -> bool:
+        """Tell whether the node serves its API; NodeDied if it has ended."""
+        self.require_alive()
+        return self.api.is_healthy()
+
+    def require_alive(self) -> None:
+        """Raise NodeDied when the process has ended by itself."""
+        code = self._process.poll() if self._process is not None else None
+        if code is not None:
+            raise NodeDied(self.plan.name, code, self.log_tail())
+
+    def log_tail(self) -> str:
+        """Return the last lines of the node's log."""
+        lines = self.log_path.read_text("utf-8", "replace").splitlines()
+        return "\n".join(lines[-LOG_LINES_SHOWN:])
+
+    def login_link(self) -> str:
+        """Return a new one-time login link, made by the node's own command."""
+        done = subprocess.run(
+            _manage("loginlink"),
+            cwd=PROJECT_DIR,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_TIMEOUT_S,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise ExternalError(f"loginlink failed: {done.stderr.strip()[-300:]}", retryable=False)
+        return done.stdout.strip().splitlines()[-1]
+
+    def ask_to_stop(self) -> None:
+        """Send SIGTERM to the node's process."""
+        if self.pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGTERM)
+
+    def finish(self, deadline_s: float) -> str | None:
+        """Wait for the end until the monotonic `deadline_s`; returns what went wrong, or None."""
+        trouble = self._wait(deadline_s)
+        self.api.close()
+        self._end_terminals()
+        return trouble
+
+    def _wait(self, deadline_s: float) -> str | None:
+        if self._process is None:
+            return None
+        try:
+            code = self._process.wait(max(0.0, deadline_s - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            kill_tree(self._process.pid)
+            self._process.wait()
+            return f"{self.plan.name} did not end within {STOP_WITHIN_S:g} s and was killed"
+        return f"{self.plan.name} ended with {code}" if code else None
+
+    def _end_terminals(self) -> None:
+        # Sessions outlive their node on purpose; after the demo there is nobody to come back.
+        with suppress(OSError, subprocess.TimeoutExpired):
+            subprocess.run(
+                ["tmux", "-L", f"voidlux-{self.node_id[:12]}", "-f", "/dev/null", "kill-server"],
+                env=clean_environment({"TMUX_TMPDIR": str(self._tmux_dir)}),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=COMMAND_TIMEOUT_S,
+                check=False,
+            )
+
+    def _settings(self, seeds: str, allow_nodes: str) -> dict[str, str]:
+        plan = self.plan
+        settings = {
+            "VOIDLUX_HOME": str(self.home),
+            "VOIDLUX_HOST": HOST,
+            "VOIDLUX_P2P_PORT": str(self.p2p_port),
+            "VOIDLUX_HTTP_PORT": str(self.http_port),
+            "VOIDLUX_SWARM": plan.swarm,
+            "VOIDLUX_NETWORK": "demo",
+            "VOIDLUX_ROLE": plan.role,
+            "VOIDLUX_AGENTS": str(plan.agents),
+            "VOIDLUX_SEEDS": seeds,
+            "VOIDLUX_SELL": "on" if plan.sells else "off",
+            "VOIDLUX_PRICE_PER_TASK": str(plan.price),
+            "VOIDLUX_ALLOW_NODES": allow_nodes,
+            "TMUX_TMPDIR": str(self._tmux_dir),
+            "PYTHONUNBUFFERED": "1",
+        }
+        return clean_environment({**settings, **HERMETIC_GIT})
+
+
+class Nodes:
+    """The nodes of the demo as one: started together, watched, and always stopped."""
+
+    def __init__(self, plans: Sequence[NodePlan], folder: Path) -> None:
+        """Prepare the homes; the first plan is the buyer's and the others serve it."""
+        ports = free_ports(2 * len(plans))
+        pairs = zip(ports[::2], ports[1::2], strict=True)
+        self.all = [
+            NodeProcess(plan, folder, pair) for plan, pair in zip(plans, pairs, strict=True)
+        ]
+        self.buyer, *self.sellers = self.all
+
+    def start(self) -> None:
+        """Start all processes; the sellers find the buyer by its address and know its id."""
+        seeds = f"{HOST}:{self.buyer.p2p_port}"
+        self.buyer.start(seeds="", allow_nodes="")
+        for seller in self.sellers:
+            seller.start(seeds=seeds, allow_nodes=self.buyer.node_id)
+
+    def require_alive(self) -> None:
+        """Raise NodeDied when one of them has ended by itself."""
+        for node in self.all:
+            node.require_alive()
+
+    def name_of(self, node_id: str) -> str:
+        """Return the name of a node in the story; the first digits of an unknown id."""
+        return next((n.plan.name for n in self.all if n.node_id == node_id), node_id[:8])
+
+    def stop(self) -> list[str]:
+        """End every node and its terminals; returns what did not go as it should."""
+        for node in self.all:
+            node.ask_to_stop()
+        deadline_s = time.monotonic() + STOP_WITHIN_S
+        troubles = [node.finish(deadline_s) for node in self.all]
+        return [trouble for trouble in troubles if trouble is not None]
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports of this machine that nobody listens on, all different."""
+    sockets = [socket.create_server((HOST, 0)) for _ in range(count)]
+    ports: list[int] = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def _manage(command: str) -> list[str]:
+    return [sys.executable, str(PROJECT_DIR / "manage.py"), command]

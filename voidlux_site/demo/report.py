@@ -1,0 +1,172 @@
+"""The end of the demo in tables: what was done by whom, what it cost, and what was checked."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from voidlux_site.demo.checks import Check
+from voidlux_site.demo.client import Json
+from voidlux_site.demo.names import Names
+from voidlux_site.demo.view import STYLES
+
+REFUSED_STYLE = "yellow"
+
+
+def print_report(console: Console, facts: Json, names: Names) -> None:
+    """Print every table, what was built, and the timings."""
+    for title, table in (
+        ("Who did what", work_table(facts, names)),
+        ("What the merge gate did", gate_table(facts)),
+        ("What was bought", trade_table(facts, names)),
+        ("Every wallet, from its ledger", money_table(facts)),
+    ):
+        console.print()
+        console.print(Text(title, "bold"))
+        console.print(table)
+    console.print()
+    _print_product(console, facts)
+    console.print(Text(timing_line(facts)), soft_wrap=True)
+
+
+def print_checks(console: Console, checks: list[Check]) -> None:
+    """Print one line per check."""
+    for check in checks:
+        mark = Text("ok      ", "bold green") if check.ok else Text("FAILED  ", "bold red")
+        console.print(mark + Text(check.text), soft_wrap=True)
+
+
+def work_table(facts: Json, names: Names) -> Table:
+    """Return one row per run of a subtask, with what became of it."""
+    table = _table("#", "Subtask", "Try", "Agent", "", "Seconds", "What became of it")
+    for task in facts["subtasks"]:
+        for run in task["runs"]:
+            good = task["status"] == "completed" and run["commit"] == task["commit"]
+            table.add_row(
+                str(task["number"]),
+                Text(task["title"]),
+                str(run["attempt"]),
+                Text(names.agent(run["agent"], run["node_id"])),
+                Text("hired", "magenta") if run["hired"] else Text("own", "dim"),
+                f"{run['seconds']:.1f}",
+                Text(_outcome(task, run, names), "green" if good else REFUSED_STYLE),
+            )
+    return table
+
+
+def gate_table(facts: Json) -> Table:
+    """Return one row per batch that the buyer's merge gate judged."""
+    numbers = {task["id"]: str(task["number"]) for task in facts["subtasks"]}
+    tests = {run["id"]: run for run in facts["evidence"]["test_runs"]}
+    table = _table("Subtasks", "Outcome", "On", "Result", "Tests")
+    for run in facts["evidence"]["merge_runs"]:
+        test = tests.get(run["test_run_id"])
+        table.add_row(
+            ", ".join(numbers.get(task_id, "?") for task_id in run["tasks"]),
+            Text(run["outcome"], "green" if run["outcome"] == "merged" else REFUSED_STYLE),
+            run["base_commit"][:8],
+            run["head_commit"][:8],
+            Text(_test_text(test), "" if test is None or test["passed"] else "red"),
+        )
+    return table
+
+
+def trade_table(facts: Json, names: Names) -> Table:
+    """Return one row per tribute of the buyer."""
+    table = _table(
+        "Tribute", "Seller", "Tasks", "Price", "Held", "Accepted", "Paid", "Status", "Deal"
+    )
+    for tribute in facts["nodes"][0]["tributes"]:
+        done = tribute["executions"]
+        accepted = sum(each["status"] == "accepted" for each in done)
+        paid = sum(each["payment"] == "committed" for each in done) * tribute["price_per_task"]
+        table.add_row(
+            tribute["id"][:8],
+            Text(names.node(tribute["to_node_id"])),
+            str(tribute["task_count"]),
+            str(tribute["price_per_task"]),
+            str(tribute["total_cost"]),
+            str(accepted),
+            str(paid),
+            Text(tribute["status"], STYLES.get(tribute["status"], "")),
+            Text(tribute["tx_hash"].removeprefix("0x")[:16], "dim"),
+        )
+    return table
+
+
+def money_table(facts: Json) -> Table:
+    """Return one row per wallet: what its ledger's entries add up to."""
+    kinds = ("grant", "hold", "release", "capture", "credit")
+    heads = ("granted", "held", "given back", "paid", "earned")
+    table = _table("Node", *heads, "balance", "still held")
+    for node in facts["nodes"]:
+        sums = dict.fromkeys(kinds, 0)
+        for entry in node["ledger"]:
+            sums[entry["kind"]] += entry["amount"]
+        wallet = node["wallet"]
+        table.add_row(
+            Text(f"{node['name']} ({node['part']})"),
+            *(str(sums[kind]) for kind in kinds),
+            Text(str(wallet["balance"]), "bold"),
+            str(wallet["held"]),
+        )
+    return table
+
+
+def timing_line(facts: Json) -> str:
+    """Return how long what took, and what the hired agents brought."""
+    timings = facts["timings"]
+    return (
+        f"Timings: nodes up in {timings['nodes_up_s']} s; the goal took {timings['goal_s']} s for "
+        f"{timings['agent_work_s']} s of agent work; everything settled after "
+        f"{timings['total_s']} s."
+    )
+
+
+def verdict(facts: Json, checks: list[Check]) -> str:
+    """Return one sentence for somebody who reads nothing else."""
+    failed = [check.name for check in checks if not check.ok]
+    if failed:
+        return f"The demo failed: {', '.join(failed)}."
+    buyer = facts["nodes"][0]
+    paid = sum(e["amount"] for e in buyer["ledger"] if e["kind"] == "capture")
+    hired = sum(any(run["hired"] for run in task["runs"]) for task in facts["subtasks"])
+    return (
+        f"A goal of {len(facts['subtasks'])} subtasks was finished by one own agent and hired "
+        f"ones, which did {hired} of them; their commits were merged and tested before {paid} VOID "
+        "changed hands, and every number above was read back from the nodes and the git remote."
+    )
+
+
+def _print_product(console: Console, facts: Json) -> None:
+    remote = facts["remote"]
+    if not remote["product"]:
+        return
+    where = f"{remote['branch']} at {remote['head'][:8]}"
+    console.print(Text(f"What they built ({where}), run on six readings:", "bold"))
+    for line in remote["product"].splitlines():
+        console.print(Text(f"  {line}"), soft_wrap=True)
+    console.print()
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column, header_style="dim", overflow="fold")
+    return table
+
+
+def _test_text(test: Json | None) -> str:
+    if test is None:
+        return ""
+    how = "green" if test["passed"] else "red"
+    return f"{how} at {test['commit'][:8]} in {test['duration_ms'] / 1000:.1f} s"
+
+
+def _outcome(task: Json, run: Json, names: Names) -> str:
+    if task["status"] == "completed" and run["commit"] == task["commit"]:
+        return f"merged as {task['merged_commit'][:8]}"
+    # What follows the colon is a command or an id: the events and the JSON have it.
+    short = names.tidy(run["outcome"]).partition(":")[0].strip()
+    return short if run is task["runs"][-1] else f"sent back: {short}"
