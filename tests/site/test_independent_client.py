@@ -17,7 +17,7 @@ from tests.protocol_client import client as client_module
 from tests.protocol_client import wire
 from tests.protocol_client.client import OFFERING_ANNOUNCE, OFFERING_WITHDRAW, Client, Refused
 from tests.protocol_client.wire import Key
-from tests.support.nodes import RunningNode, running_node
+from tests.support.nodes import RealNode, running_node
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.processes
@@ -26,23 +26,23 @@ FIRST_PING_S = 20.0
 
 
 @pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealNode]:
     with running_node(tmp_path_factory.mktemp("node")) as running:
         yield running
 
 
 @pytest_asyncio.fixture
-async def client(node: RunningNode) -> AsyncIterator[Client]:
+async def client(node: RealNode) -> AsyncIterator[Client]:
     linked = await Client.connect(HOST, node.p2p_port)
     yield linked
     await linked.close()
 
 
-def offerings(node: RunningNode) -> dict[str, dict[str, Any]]:
-    return {each["id"]: each for each in node.get("/offerings?state=all&limit=200")["items"]}
+def offerings(node: RealNode) -> dict[str, dict[str, Any]]:
+    return {each["id"]: each for each in node.get("/offerings?state=all")["items"]}
 
 
-async def until_state(node: RunningNode, offering_id: str, state: str) -> dict[str, Any]:
+async def until_state(node: RealNode, offering_id: str, state: str) -> dict[str, Any]:
     await wait_for(lambda: offerings(node).get(offering_id, {}).get("state") == state)
     return offerings(node)[offering_id]
 
@@ -77,9 +77,7 @@ def test_the_client_imports_nothing_of_the_project() -> None:
     }
 
 
-async def test_both_sides_prove_themselves_and_answer_pings(
-    node: RunningNode, client: Client
-) -> None:
+async def test_both_sides_prove_themselves_and_answer_pings(node: RealNode, client: Client) -> None:
     await client.ping()
 
     assert client.node_id == node.get("/status")["node_id"]
@@ -88,7 +86,7 @@ async def test_both_sides_prove_themselves_and_answer_pings(
     await client.ping()
 
 
-async def test_an_offering_comes_and_goes(node: RunningNode, client: Client) -> None:
+async def test_an_offering_comes_and_goes(node: RealNode, client: Client) -> None:
     offering_id = client.announce(idle_agents=3, price_per_task=7)
     shown = await until_state(node, offering_id, "live")
 
@@ -101,9 +99,7 @@ async def test_an_offering_comes_and_goes(node: RunningNode, client: Client) -> 
     assert withdrawn["withdrawn_at"] is not None
 
 
-async def test_a_renewal_changes_the_offering_under_its_id(
-    node: RunningNode, client: Client
-) -> None:
+async def test_a_renewal_changes_the_offering_under_its_id(node: RealNode, client: Client) -> None:
     offering_id = client.announce(idle_agents=3, price_per_task=7)
     client.announce(idle_agents=1, price_per_task=9, offering_id=offering_id)
 
@@ -112,7 +108,7 @@ async def test_a_renewal_changes_the_offering_under_its_id(
 
 
 async def test_records_reach_other_clients_as_they_were_signed(
-    node: RunningNode, client: Client
+    node: RealNode, client: Client
 ) -> None:
     early = await Client.connect(HOST, node.p2p_port)
     offering_id = client.announce(idle_agents=2, price_per_task=4)
@@ -125,7 +121,7 @@ async def test_records_reach_other_clients_as_they_were_signed(
         await each.close()
 
 
-async def test_nobody_writes_the_offering_of_another(node: RunningNode, client: Client) -> None:
+async def test_nobody_writes_the_offering_of_another(node: RealNode, client: Client) -> None:
     offering_id = client.announce(idle_agents=2, price_per_task=4)
     await until_state(node, offering_id, "live")
     stranger = await Client.connect(HOST, node.p2p_port)
@@ -138,9 +134,7 @@ async def test_nobody_writes_the_offering_of_another(node: RunningNode, client: 
     await stranger.close()
 
 
-async def test_a_tampered_frame_closes_only_its_connection(
-    node: RunningNode, client: Client
-) -> None:
+async def test_a_tampered_frame_closes_only_its_connection(node: RealNode, client: Client) -> None:
     liar = await Client.connect(HOST, node.p2p_port)
     payload = liar.record(
         OFFERING_WITHDRAW, offering_id="0" * 32, node_id=liar.key.node_id
@@ -152,9 +146,7 @@ async def test_a_tampered_frame_closes_only_its_connection(
     assert node.is_healthy()
 
 
-async def test_an_unsigned_frame_closes_only_its_connection(
-    node: RunningNode, client: Client
-) -> None:
+async def test_an_unsigned_frame_closes_only_its_connection(node: RealNode, client: Client) -> None:
     liar = await Client.connect(HOST, node.p2p_port)
     signed = liar.record(OFFERING_ANNOUNCE, offering={})
     liar.write(signed[: -wire.ENDING_BYTES] + b"}")
@@ -163,7 +155,7 @@ async def test_an_unsigned_frame_closes_only_its_connection(
     await client.ping()
 
 
-async def test_a_node_id_that_is_not_of_the_key_is_refused(node: RunningNode) -> None:
+async def test_a_node_id_that_is_not_of_the_key_is_refused(node: RealNode) -> None:
     with pytest.raises(Refused) as refused:
         await Client.connect(HOST, node.p2p_port, claimed_node_id="ab" * 16)
 
@@ -171,7 +163,7 @@ async def test_a_node_id_that_is_not_of_the_key_is_refused(node: RunningNode) ->
     assert node.is_healthy()
 
 
-async def test_a_response_signed_by_another_key_is_refused(node: RunningNode) -> None:
+async def test_a_response_signed_by_another_key_is_refused(node: RealNode) -> None:
     other = Key(SigningKey.generate())
 
     with pytest.raises(Refused) as refused:
@@ -181,14 +173,14 @@ async def test_a_response_signed_by_another_key_is_refused(node: RunningNode) ->
     assert node.is_healthy()
 
 
-async def test_another_network_is_refused(node: RunningNode) -> None:
+async def test_another_network_is_refused(node: RealNode) -> None:
     with pytest.raises(Refused) as refused:
         await Client.connect(HOST, node.p2p_port, network="elsewhere")
 
     assert refused.value.reason == "wrong_network"
 
 
-async def test_bytes_that_are_no_frame_cost_only_their_connection(node: RunningNode) -> None:
+async def test_bytes_that_are_no_frame_cost_only_their_connection(node: RealNode) -> None:
     reader, writer = await asyncio.open_connection(HOST, node.p2p_port)
     writer.write(b"GET / HTTP/1.1\r\n\r\n")
 
