@@ -82,7 +82,7 @@ run-env dev-env: tools
 	@if ! cmp -s requirements/$(LOCK).lock $(VENV)/$(LOCK).lock; then \
 	  echo "installing requirements/$(LOCK).lock into $(VENV), once"; \
 	  rm -f $(VENV)/run.lock $(VENV)/dev.lock; \
-	  $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes \
+	  $(PY) -m pip install -qq --disable-pip-version-check --require-hashes \
 	    -r requirements/$(LOCK).lock || exit 1; \
 	  cp $(sort requirements/run.lock requirements/$(LOCK).lock) $(VENV)/; \
 	fi
