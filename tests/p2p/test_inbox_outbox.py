@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
+from msgspec.structs import replace
 
 from marketplace.messages import OfferingAnnounce, OfferingBody, TributeReject
 from marketplace.models import Offering
@@ -101,9 +102,11 @@ def test_a_duplicate_gets_the_stored_answer_again(
     stranger: Identity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     handled: list[Received] = []
-    monkeypatch.setattr(
-        inbox, "handler_of", lambda _: lambda received, _now: handled.append(received)
-    )
+
+    def handler(received: Received, _now: datetime) -> None:
+        handled.append(received)
+
+    monkeypatch.setattr(inbox, "handler_of", lambda _: handler)
     command = a_command(stranger)
     inbox.apply_batch([command], NOW)
     OutboxMessage.objects.update(due_at=None, done_at=NOW)
@@ -251,22 +254,8 @@ def test_nobody_writes_the_offering_of_another(stranger: Identity, forged: str) 
 def test_an_impossible_date_in_a_record_harms_nothing(stranger: Identity) -> None:
     good = an_offering(stranger, seq=1)
     message = good.message
-    bad_body = OfferingBody(
-        **{
-            **{
-                name: getattr(message.offering, name) for name in message.offering.__struct_fields__
-            },
-            "id": "6" * 32,
-            "expires_at": "2026-02-31T00:00:00Z",
-        }
-    )
-    bad = OfferingAnnounce(
-        **{
-            **{name: getattr(message, name) for name in message.__struct_fields__},
-            "seq": 2,
-            "offering": bad_body,
-        }
-    )
+    body = replace(message.offering, id="6" * 32, expires_at="2026-02-31T00:00:00Z")
+    bad = replace(message, seq=2, offering=body)
     inbox.apply_batch([Received(bad, b"raw"), good], NOW)
 
     assert [offering.id for offering in Offering.objects.all()] == [UUID("4" * 32)]
