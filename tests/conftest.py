@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 import django
+import hypothesis
 from django.conf import settings
 
 # Read by the tests themselves: with `required` a test that lacks its service fails.
@@ -32,6 +33,10 @@ def pytest_unconfigure() -> None:
     """Remove the home when the session is over."""
     shutil.rmtree(SESSION_HOME, ignore_errors=True)
 
+
+# A busy machine is no reason to fail: deadlines of tests are about hanging, not about speed.
+hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.load_profile("suite")
 
 _isolate_environment()
 if not settings.configured:
