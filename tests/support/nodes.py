@@ -1,108 +1,250 @@
-"""Real nodes for tests: `manage.py runnode` with a home, ports and an environment of its own."""
+"""Real nodes for tests: `manage.py runnode` with a home, ports and an environment of its own.
+
+A `RealNode` may be killed, paused and started again in the same home; whatever a test does to
+it, `end` leaves no process of it behind.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
-from urllib.request import Request, urlopen
+
+import httpx
+
+from p2p.protocol.identity import Identity
+from tests.support.waiting import is_alive
 
 ROOT = Path(__file__).resolve().parents[2]
+HOST = "127.0.0.1"
 START_S = 60.0
 STOP_S = 20.0
 REQUEST_S = 10.0
 
 
-@dataclass(frozen=True)
-class RunningNode:
-    """A node process, and how to reach it."""
+class RealNode:
+    """A node in a home of its own; `variables` are VOIDLUX_* in lower case without the prefix."""
 
-    process: subprocess.Popen[bytes]
-    home: Path
-    p2p_port: int
-    http_port: int
+    def __init__(self, home: Path, **variables: str) -> None:
+        home.mkdir(parents=True, exist_ok=True)
+        self.home = home
+        self.node_id = Identity.load_or_create(home / "identity.pem").node_id
+        self.p2p_port, self.http_port = free_ports(2)
+        self.variables = variables
+        self.process: subprocess.Popen[bytes] | None = None
+        self._client: httpx.Client | None = None
+
+    @property
+    def address(self) -> str:
+        """Where its mesh listens, as VOIDLUX_SEEDS takes it."""
+        return f"{HOST}:{self.p2p_port}"
+
+    @property
+    def pid(self) -> int:
+        """The pid of the process that was started last."""
+        assert self.process is not None, "the node was never started"
+        return self.process.pid
+
+    @property
+    def api(self) -> httpx.Client:
+        """A client of `/api/swarm` with the node's token, for tests of status and headers."""
+        if self._client is None:
+            token = (self.home / "api-token").read_text().strip()
+            self._client = httpx.Client(
+                base_url=f"http://{HOST}:{self.http_port}/api/swarm",
+                headers={"Authorization": f"Bearer {token}"},
+                timeout=REQUEST_S,
+            )
+        return self._client
 
     def get(self, path: str) -> Any:
-        """Return the JSON that the API answers to a GET of `/api/swarm` and `path`."""
-        return self._ask(path)
+        """Return the JSON that the API answers to a GET."""
+        return self.api.get(path).raise_for_status().json()
 
-    def post(self, path: str, body: dict[str, Any]) -> Any:
+    def items(self, path: str) -> list[dict[str, Any]]:
+        """Return all rows of a list, page by page."""
+        rows: list[dict[str, Any]] = []
+        cursor = ""
+        while True:
+            url = httpx.URL(path).copy_merge_params({"limit": 200, "cursor": cursor})
+            body = self.get(str(url))
+            rows += body["items"]
+            cursor = body["next_cursor"]
+            if not cursor:
+                return rows
+
+    def post(self, path: str, body: dict[str, Any] | None = None) -> Any:
         """Return the JSON that the API answers to a POST."""
-        return self._ask(path, json.dumps(body).encode())
+        return self.api.post(path, json=body or {}).raise_for_status().json()
 
     def log(self) -> str:
-        """Return what the node wrote so far."""
+        """Return what the node wrote so far, over all its lives."""
         return (self.home / "node.log").read_text(errors="replace")
 
+    def launch(self) -> None:
+        """Start the process without waiting for it."""
+        assert self.process is None or self.process.poll() is not None, "the node runs already"
+        with (self.home / "node.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "manage.py", "runnode"],
+                cwd=ROOT,
+                env=self.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def start(self) -> RealNode:
+        """Start the process and wait until its API answers."""
+        self.launch()
+        self.wait_until_healthy()
+        return self
+
+    def environment(self) -> dict[str, str]:
+        """Return all variables that its process gets: nothing of the tests' own."""
+        return {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.home),
+            "LANG": "C.UTF-8",
+            "VOIDLUX_HOME": str(self.home),
+            "VOIDLUX_P2P_PORT": str(self.p2p_port),
+            "VOIDLUX_HTTP_PORT": str(self.http_port),
+            **{f"VOIDLUX_{name.upper()}": value for name, value in self.variables.items()},
+        }
+
     def is_healthy(self) -> bool:
-        """Tell whether the process lives and its API answers."""
+        """Tell whether the API answers; AssertionError with the log when the process ended."""
+        assert self.process is not None
         if self.process.poll() is not None:
             raise AssertionError(f"the node ended with {self.process.returncode}:\n{self.log()}")
-        with contextlib.suppress(URLError, ConnectionError, TimeoutError):
-            return bool(self._ask("/health", token=False)["status"] == "ok")
+        url = f"http://{HOST}:{self.http_port}/api/swarm/health"
+        with contextlib.suppress(httpx.TransportError):
+            return httpx.get(url, timeout=REQUEST_S).json() == {"status": "ok"}
         return False
 
-    def stop(self) -> int:
-        """End the node as an operator does and return its exit code."""
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            return self.process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            _end(self.process)
-            raise AssertionError(f"the node did not stop in {STOP_S} s:\n{self.log()}") from None
+    def wait_until_healthy(self) -> None:
+        """Wait until the API answers; AssertionError with the log after START_S."""
+        if not _came_true(self.is_healthy, START_S):
+            raise AssertionError(f"the node is not healthy after {START_S} s:\n{self.log()}")
 
-    def _ask(self, path: str, body: bytes | None = None, *, token: bool = True) -> Any:
-        headers = {"Content-Type": "application/json"} if body is not None else {}
-        if token:
-            headers["Authorization"] = f"Bearer {(self.home / 'api-token').read_text().strip()}"
-        request = Request(f"http://127.0.0.1:{self.http_port}/api/swarm{path}", body, headers)
-        with urlopen(request, timeout=REQUEST_S) as response:
-            return json.load(response)
+    def kill9(self) -> None:
+        """End the node's process as a crash does: at once, without a goodbye."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+        self._forget_connections()
+
+    def stop(self, number: signal.Signals = signal.SIGTERM, within_s: float = STOP_S) -> int:
+        """End the node as an operator does and return its exit code."""
+        assert self.process is not None
+        self.process.send_signal(number)
+        try:
+            return self.process.wait(within_s)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"no end within {within_s} s:\n{self.log()}") from None
+        finally:
+            self._forget_connections()
+
+    def pause(self) -> None:
+        """Freeze the node and its worker, as a machine that is suspended."""
+        for pid in _tree(self.pid):
+            os.kill(pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a paused node go on."""
+        for pid in reversed(_tree(self.pid)):
+            os.kill(pid, signal.SIGCONT)
+
+    def worker_pid(self) -> int | None:
+        """Return the pid of the Celery worker that the node started, None between two lives."""
+        for pid in _children(self.pid):
+            if "celery" in _command_line(pid):
+                return pid
+        return None
+
+    def kill_worker(self) -> None:
+        """End the Celery worker as a crash does."""
+        pid = self.worker_pid()
+        assert pid is not None, "there is no worker"
+        os.kill(pid, signal.SIGKILL)
+
+    def processes(self) -> dict[int, str]:
+        """Return pid and command line of everything of this home outside its terminals."""
+        mark = str(self.home)
+        pids = {int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()}
+        pids -= set(self.terminal_processes())
+        return {pid: _command_line(pid) for pid in sorted(pids) if _belongs(pid, mark)}
+
+    def terminal_processes(self) -> list[int]:
+        """Return the pids of the node's tmux server and of all that runs in it."""
+        shown = self._tmux("display-message", "-p", "#{pid}")
+        return _tree(int(shown.stdout)) if shown.returncode == 0 else []
+
+    def sessions(self) -> set[str]:
+        """Return the names of the node's tmux sessions."""
+        listed = self._tmux("list-sessions", "-F", "#{session_name}")
+        return set(listed.stdout.split()) if listed.returncode == 0 else set()
+
+    def end(self) -> None:
+        """End whatever is left of the node, paused or not, with its terminals and their runs."""
+        self._forget_connections()
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self._tmux("kill-server")
+        if not _came_true(self._kill_rest, STOP_S):
+            raise AssertionError(f"processes are left: {self.processes()}")
+
+    def _kill_rest(self) -> bool:
+        rest = self.processes()
+        for pid in rest:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return not rest
+
+    def _tmux(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        socket_name = f"voidlux-{self.node_id[:12]}"
+        return subprocess.run(
+            ["tmux", "-L", socket_name, *arguments], capture_output=True, text=True, check=False
+        )
+
+    def _forget_connections(self) -> None:
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+
+RunningNode = RealNode
+
+
+def start_all(*nodes: RealNode) -> None:
+    """Start nodes at the same time and wait until every one of them is healthy."""
+    for node in nodes:
+        node.launch()
+    for node in nodes:
+        node.wait_until_healthy()
 
 
 @contextlib.contextmanager
-def running_node(home: Path, **variables: str) -> Iterator[RunningNode]:
-    """Run a node in `home` until the block ends; `variables` are VOIDLUX_* without the prefix."""
-    home.mkdir(parents=True, exist_ok=True)
-    p2p_port, http_port = free_ports(2)
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(home),
-        "VOIDLUX_HOME": str(home),
-        "VOIDLUX_P2P_PORT": str(p2p_port),
-        "VOIDLUX_HTTP_PORT": str(http_port),
-        **{f"VOIDLUX_{name.upper()}": value for name, value in variables.items()},
-    }
-    with (home / "node.log").open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "manage.py", "runnode"],
-            cwd=ROOT,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    node = RunningNode(process, home, p2p_port, http_port)
+def running_node(home: Path, **variables: str) -> Iterator[RealNode]:
+    """Run a node in `home` until the block ends, which it must survive and end well."""
+    node = RealNode(home, **variables)
     try:
-        _wait_until_healthy(node)
-        yield node
-    except BaseException:
-        _end(process)
-        raise
-    if process.poll() is None:
-        code = node.stop()
-        assert code == 0, f"the node ended with {code}:\n{node.log()}"
+        yield node.start()
+        assert node.process is not None
+        if node.process.poll() is None:
+            code = node.stop()
+            assert code == 0, f"the node ended with {code}:\n{node.log()}"
+    finally:
+        node.end()
 
 
 def free_ports(count: int) -> list[int]:
@@ -110,19 +252,49 @@ def free_ports(count: int) -> list[int]:
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:
-            each.bind(("127.0.0.1", 0))
+            each.bind((HOST, 0))
         return [each.getsockname()[1] for each in sockets]
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+def _came_true(condition: Callable[[], bool], within_s: float) -> bool:
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False
 
 
-def _wait_until_healthy(node: RunningNode) -> None:
-    deadline = time.monotonic() + START_S
-    while not node.is_healthy():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"the node is not healthy after {START_S} s:\n{node.log()}")
-        time.sleep(0.1)
+def _tree(pid: int) -> list[int]:
+    tree = [pid]
+    for each in tree:
+        tree.extend(_children(each))
+    return tree
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    except OSError:
+        return []
+    return [int(word) for word in text.split()]
+
+
+def _command_line(pid: int) -> str:
+    try:
+        raw = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return ""
+    return raw.replace(b"\0", b" ").decode("utf-8", "replace")
+
+
+def _belongs(pid: int, home: str) -> bool:
+    """Tell by environment, folder or arguments whether a live process is of this home."""
+    if not is_alive(pid) or pid == os.getpid():
+        return False
+    with contextlib.suppress(OSError):
+        if f"VOIDLUX_HOME={home}\0".encode() in Path(f"/proc/{pid}/environ").read_bytes() + b"\0":
+            return True
+        if f"{Path(f'/proc/{pid}/cwd').readlink()}/".startswith(f"{home}/"):
+            return True
+    return home in _command_line(pid)
