@@ -1,0 +1,201 @@
+"""The dashboard of a real node in a real browser: runs as a pytest invocation of its own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, StorageState, expect, sync_playwright
+
+from tests.support.browser_node import RunningNode, running_node
+from tests.support.git_remote import GitRemote
+
+pytestmark = [pytest.mark.browser, pytest.mark.processes]
+
+CHROMIUM = "/usr/bin/chromium"
+ARGUMENTS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+]
+GOAL_DONE_MS = 90_000
+OUTLINE = """# Greet the galaxy
+- [ ] Say hello
+  ```sh
+  echo "hello galaxy" > hello.txt
+  ```
+- [ ] Say it louder (after: 1)
+  ```sh
+  tr a-z A-Z < hello.txt > loud.txt
+  ```
+"""
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
+    home = tmp_path_factory.mktemp("browser-node")
+    with running_node(home, VOIDLUX_AGENTS="2", VOIDLUX_SWARM="perseus") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def session(node: RunningNode, browser: Browser) -> StorageState:
+    """The cookies of a browser that used the link which the node printed at its start."""
+    context = browser.new_context()
+    context.new_page().goto(node.url + node.login_path)
+    state = context.storage_state()
+    context.close()
+    return state
+
+
+@pytest.fixture
+def page(node: RunningNode, browser: Browser, session: StorageState) -> Iterator[Page]:
+    """A logged-in page; the test fails on console errors and on requests to other hosts."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, storage_state=session)
+    opened = context.new_page()
+    complaints: list[str] = []
+    opened.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.on(
+        "request",
+        lambda request: (
+            None if request.url.startswith(node.url) else complaints.append(request.url)
+        ),
+    )
+    opened.goto(node.url)
+    expect(opened.locator("#live")).to_have_attribute("data-state", "live")
+    yield opened
+    context.close()
+    # A refused form is answered with 422, which Chromium always reports.
+    assert [each for each in complaints if "status of 422" not in each] == []
+
+
+def test_a_goal_becomes_done_before_ones_eyes(page: Page, tmp_path: Path) -> None:
+    remote = GitRemote(tmp_path)
+    remote.push("main", {"README": "greetings\n"})
+
+    page.get_by_role("button", name="New goal").click()
+    expect(page.get_by_label("Outline")).to_be_focused()
+    page.get_by_label("Outline").fill(OUTLINE)
+    page.get_by_label("Repository").fill(str(remote.path))
+    page.get_by_label("Test command").fill("test -s loud.txt")
+    page.get_by_role("button", name="Submit goal").click()
+
+    expect(page.locator("#dialog")).to_be_hidden()
+    goal = page.locator("article", has_text="Greet the galaxy")
+    expect(goal.get_by_role("listitem").filter(has_text="Say it louder")).to_be_visible()
+    expect(goal.locator(".goal-head .badge")).to_have_text("completed", timeout=GOAL_DONE_MS)
+    expect(goal).to_contain_text("2 of 2 subtasks merged")
+    goal.get_by_text(re.compile("Evidence: ")).click()
+    expect(goal.locator(".evidence .badge", has_text="green").first).to_be_visible()
+
+
+def test_a_refused_goal_keeps_the_dialog_with_the_reason(page: Page) -> None:
+    page.get_by_role("button", name="New goal").click()
+    page.get_by_label("Outline").fill("no checklist here")
+    page.get_by_label("Repository").fill("/nowhere.git")
+    page.get_by_role("button", name="Submit goal").click()
+
+    expect(page.locator("#dialog [role=alert]")).to_be_visible()
+    expect(page.get_by_label("Outline")).to_have_value("no checklist here")
+    page.keyboard.press("Escape")
+    expect(page.locator("#dialog")).to_be_hidden()
+
+
+def test_the_example_fills_the_outline(page: Page) -> None:
+    page.get_by_role("button", name="New goal").click()
+    page.get_by_text("Show an example outline").click()
+    page.get_by_role("button", name="Use the example").click()
+
+    expect(page.get_by_label("Outline")).to_have_value(re.compile("# Greet in two languages"))
+
+
+def test_an_agent_is_added_and_removed_live(page: Page) -> None:
+    page.get_by_role("button", name="Add agent").click()
+    page.get_by_label("Name").fill("visitor-1")
+    page.get_by_role("button", name="Add agent").last.click()
+    card = page.locator("#agents .card", has_text="visitor-1")
+    expect(card.locator(".badge")).to_have_text("ready", timeout=20_000)
+
+    page.on("dialog", lambda dialog: dialog.accept())
+    card.get_by_role("button", name="Remove visitor-1").click()
+
+    expect(card).to_have_count(0)
+
+
+def test_the_terminal_of_an_agent_is_shown(page: Page) -> None:
+    card = page.locator("#agents .card").first
+    expect(card.locator(".badge")).to_have_text("ready", timeout=20_000)
+
+    card.get_by_role("button", name=re.compile("Terminal of")).click()
+
+    expect(page.locator("#dialog .screen")).to_be_visible()
+
+
+def test_opened_details_survive_a_refresh(page: Page) -> None:
+    plan = page.locator("details.plan").first
+    expect(plan).to_have_attribute("open", "")
+    plan.locator("summary").focus()
+    page.keyboard.press("Enter")
+    expect(plan).not_to_have_attribute("open", "")
+
+    with page.expect_response(re.compile("/parts/tasks")):
+        page.evaluate("htmx.trigger('#part-tasks', 'voidlux:refresh')")
+
+    expect(page.locator("details.plan").first).not_to_have_attribute("open", "")
+    expect(page.locator("details.plan > summary").first).to_be_focused()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 768, 1440])
+def test_no_width_scrolls_sideways(page: Page, width: int, scheme: str) -> None:
+    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    page.set_viewport_size({"width": width, "height": 900})
+
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
+def test_the_theme_is_chosen_and_remembered(page: Page) -> None:
+    page.emulate_media(color_scheme="light")
+    page.get_by_role("button", name="Switch between light and dark").click()
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+
+    page.reload()
+
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+
+
+def test_the_keyboard_reaches_the_first_button(page: Page) -> None:
+    page.keyboard.press("Tab")
+    expect(page.get_by_text("Skip to the goals")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+
+    expect(page.get_by_role("button", name="New goal")).to_be_focused()
+
+
+@pytest.mark.parametrize("path", ["/api/docs", "/admin/", "/admin/swarm/task/", "/login"])
+def test_every_other_page_loads_without_complaints(
+    page: Page, node: RunningNode, path: str
+) -> None:
+    page.goto(node.url + path, wait_until="networkidle")
+
+    expect(page.locator("body")).to_contain_text(re.compile("VoidLux|Log in"))
+
+
+def test_logging_out_ends_the_session(page: Page, node: RunningNode) -> None:
+    page.get_by_role("button", name="Log out").click()
+    expect(page.get_by_role("heading", name="Log in to this node")).to_be_visible()
+
+    page.goto(node.url)
+
+    expect(page).to_have_url(f"{node.url}/login")
