@@ -9,6 +9,7 @@ import pytest
 from p2p.protocol.errors import DomainError, ExternalError
 from swarm.git.command import run_git
 from swarm.git.committing import commit_all
+from swarm.git.merging import identity_environment
 from swarm.git.pushing import push_branch
 from swarm.git.removal import remove_worktree, unpushed
 from swarm.git.repository import Repository
@@ -180,7 +181,7 @@ def test_unresolved_merge_is_not_committed(repo: Repository, remote: GitRemote, 
     repo.fetch()
     (tree / "shared.txt").write_text("ours\n")
     ours = commit_all(tree, "ours", AUTHOR)
-    run_git(["merge", other], cwd=tree, check=False)
+    run_git(["merge", other], cwd=tree, check=False, env_extra=identity_environment(AUTHOR))
 
     with pytest.raises(DomainError, match=r"unresolved conflicts in shared\.txt"):
         commit_all(tree, "markers", AUTHOR)
