@@ -95,9 +95,7 @@ Port = Annotated[int, Field(ge=1, le=65535, description=_PORT_ALLOWED)]
 Host = Annotated[
     str, AfterValidator(_check_host), Field(description="an IP address or a host name")
 ]
-Name = Annotated[
-    str, Field(pattern=r"^[a-z0-9][a-z0-9._+-]{0,63}$", description=_NAME_ALLOWED)
-]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._+-]{0,63}$", description=_NAME_ALLOWED)]
 NodeIdText = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 CapabilityText = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._+-]{0,63}$")]
 HostPattern = Annotated[str, AfterValidator(_check_allowed_host)]
@@ -160,6 +158,9 @@ class Environment(BaseSettings):
     )
     offering_ttl_s: int = Field(
         default=300, ge=1, le=86_400, description="a whole number of seconds from 1 to 86400"
+    )
+    lease_s: int = Field(
+        default=90, ge=10, le=86_400, description="a whole number of seconds from 10 to 86400"
     )
     allowed_hosts: Annotated[tuple[HostPattern, ...], NoDecode, BeforeValidator(_split)] = Field(
         default=(), description="a comma list of host names, '.domain' for all below it, or '*'"

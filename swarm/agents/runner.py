@@ -9,6 +9,8 @@ from collections.abc import Callable
 from typing import TypeVar
 from uuid import UUID
 
+from django.conf import settings
+
 from p2p.clock import now_utc
 from p2p.database_thread import DatabaseThread
 from p2p.protocol.errors import DomainError, ExternalError
@@ -22,7 +24,8 @@ log = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 0.2
 STATUS_EVERY_S = 1.0
-LIFE_SIGN_EVERY_S = 20.0  # well within the lease of 90 s
+LIFE_SIGN_EVERY_S = 20.0
+LIFE_SIGNS_PER_LEASE = 4  # one that is lost or late must not cost the task its lease
 DELIVERY_WAIT_S = 10.0
 DELIVERIES_MAX = 3
 TRIES_MAX = 5
@@ -173,7 +176,8 @@ class _Watch:
         return time.monotonic() - self._delivered_at > DELIVERY_WAIT_S
 
     def life_sign_is_due(self) -> bool:
-        due = time.monotonic() - self._life_sign_at > LIFE_SIGN_EVERY_S
+        every_s = min(LIFE_SIGN_EVERY_S, settings.ENVIRONMENT.lease_s / LIFE_SIGNS_PER_LEASE)
+        due = time.monotonic() - self._life_sign_at > every_s
         if due:
             self._life_sign_at = time.monotonic()
         return due

@@ -269,6 +269,12 @@ def requeue_or_fail(
     return moved
 
 
+def prolong_leases(until: datetime) -> int:
+    """Give every task with an agent until `until`: a node that was down heard no sign of life."""
+    held = Task.objects.filter(status__in=TASK_WITH_AGENT, lease_expires_at__lt=until)
+    return held.update(lease_expires_at=until)
+
+
 def requeue_lapsed(now: datetime) -> int:
     """Requeue tasks whose lease ran out without a sign of life; returns how many."""
     lapsed = list(Task.objects.filter(status__in=TASK_WITH_AGENT, lease_expires_at__lte=now)[:100])

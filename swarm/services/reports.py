@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
+
 from p2p import outbox
 from p2p.local import local_node
 from p2p.protocol.errors import DomainError
@@ -17,7 +19,6 @@ from swarm.services.goals import enqueue_gate, get_task, requeue_or_fail
 from swarm.services.transitions import move_task
 from swarm.states import TASK_WITH_AGENT, Actor, TaskStatus
 
-LEASE_S = 90.0
 SUMMARY_CHARS_MAX = 4000
 PROGRESS_CHARS_MAX = 500
 # Refusals before any work was done: the dispatch does not count as an attempt.
@@ -26,7 +27,7 @@ NOT_BEGUN = frozenset({"lapsed", "no_idle_agents", "not_allowed", "expired", "un
 
 def lease_end(now: datetime) -> datetime:
     """Return when a lease that is renewed now runs out."""
-    return now + timedelta(seconds=LEASE_S)
+    return now + timedelta(seconds=settings.ENVIRONMENT.lease_s)
 
 
 def report_claim(attempt: Attempt, *, now: datetime) -> None:
@@ -70,7 +71,7 @@ def report_progress(attempt: Attempt, progress: str, *, now: datetime) -> None:
         TaskUpdate,
         attempt,
         now,
-        expires_in_s=LEASE_S,
+        expires_in_s=settings.ENVIRONMENT.lease_s,
         status="in_progress",
         progress=line,
         git_branch=attempt.branch,

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 NODE_ID = "0123456789abcdef0123456789abcdef"
 PORT = "a whole number from 1 to 65535 is allowed"
 SEEDS = "a comma list of host:port, IPv6 addresses in brackets, is allowed"
-WORD = "a word of up to 64 letters, digits and any of '._-', a letter or digit first, is allowed"
+WORD = "a word of up to 64 of a-z, 0-9 and '._+-', a letter or digit first, is allowed"
 AMOUNT = "a whole number from 0 to 1000000000000 is allowed"
 SECONDS = "a whole number of seconds from 1 to 86400 is allowed"
 
@@ -39,6 +39,7 @@ WRONG = [
     ("VOIDLUX_SELL", "yes", "'on' or 'off' is allowed"),
     ("VOIDLUX_RESERVATION_S", "0", SECONDS),
     ("VOIDLUX_OFFERING_TTL_S", "never", SECONDS),
+    ("VOIDLUX_LEASE_S", "9", "a whole number of seconds from 10 to 86400 is allowed"),
 ]
 
 

@@ -219,7 +219,7 @@ def test_a_lapsed_lease_requeues_and_its_late_report_is_refused() -> None:
     an_agent("one")
     dispatch_ready(NOW)
     task = goal.subtasks.get(number=1)
-    later = NOW + timedelta(seconds=reports.LEASE_S + 1)
+    later = reports.lease_end(NOW) + timedelta(seconds=1)
 
     assert goals.requeue_lapsed(later) == 1
 

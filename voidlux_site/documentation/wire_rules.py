@@ -8,7 +8,7 @@ from marketplace.services.tributes import ANSWER_DEADLINE_S
 from p2p.outbox import COMMAND_EXPIRY_S
 from p2p.relay import RETRY_FIRST_S, RETRY_MAX_S, UNREACHED_RETRY_S
 from swarm.services.dispatch import ASSIGN_EXPIRY_S
-from swarm.services.reports import LEASE_S, NOT_BEGUN
+from swarm.services.reports import NOT_BEGUN
 from voidlux_site.environment import Environment
 
 
@@ -97,7 +97,7 @@ Commands may overtake each other: PROPOSE may come before its VERDICT and stands
   refused with `wrong_branch`. TASK_FAIL says that nothing was begun when its code is one of
   {lost}:
   the attempt does not count, and the seller has lost this execution.
-- TASK_UPDATE renews a lease of {LEASE_S:g} seconds; without it the task goes to somebody else.
+- TASK_UPDATE renews a lease of {default["lease_s"]} seconds; without it the task goes to somebody else.
 - TASK_COMPLETE counts when the remote shows `commit` as the head of `git_branch`.
 - TRIBUTE_CANCEL: `released_count` counts all executions given back so far, so that repeating it
   changes nothing. Executions that are under way are still judged and paid.

@@ -13,6 +13,8 @@ from p2p.nodes import all_down
 from swarm.models import Agent
 from swarm.services import jobs
 from swarm.services.agents import ensure_agents
+from swarm.services.goals import prolong_leases
+from swarm.services.reports import lease_end
 from swarm.states import AgentStatus
 from voidlux_site.access import api_token
 
@@ -29,6 +31,7 @@ def reconcile() -> None:
     incarnation()
     all_down()
     jobs.recover_all(now)
+    prolong_leases(lease_end(now))
     # Sessions may have gone with the machine: an agent is ready when its session is seen.
     Agent.objects.filter(attempt__isnull=True).update(
         status=AgentStatus.STARTING,
