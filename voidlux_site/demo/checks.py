@@ -152,7 +152,8 @@ def check_money(facts: Json) -> Check:
     travelling = _total(facts, "capture") - _total(facts, "credit")
     held = sum(node["wallet"]["held"] for node in facts["nodes"])
     ok = balances + travelling == grants and held == 0
-    sums = f"balances {balances} + under way {travelling}, granted {grants}, still held {held}"
+    sums = f"balances {balances} + paid but not yet earned {travelling}"
+    sums += f", granted {grants}, still held {held}"
     verb = "no VOID was made or lost" if ok else "VOID does not add up"
     return Check("money", ok, f"{verb}: {sums}")
 

@@ -23,13 +23,14 @@ class NodeClient:
     ExternalError (retryable) where it cannot be reached or fails.
     """
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str, token: str, transport: httpx.BaseTransport | None = None) -> None:
         """Take the node's base URL and the text of its `api-token` file."""
         self.url = url
         self._http = httpx.Client(
             base_url=f"{url}/api/swarm",
             headers={"Authorization": f"Bearer {token}"},
             timeout=TIMEOUT_S,
+            transport=transport,
             trust_env=False,  # the node is on this machine: never through the user's proxy
         )
 

@@ -68,7 +68,8 @@ class NodeProcess:
         self.log_path.parent.mkdir(parents=True)
         self.home.chmod(0o700)
         self.node_id = Identity.load_or_create(self.home / "identity.pem").node_id
-        self._tmux_dir = folder / "tmux"
+        # Short: the path of a Unix socket has room for about a hundred characters.
+        self._tmux_dir = folder / "t"
         self._tmux_dir.mkdir(mode=0o700, exist_ok=True)
         self._environment: dict[str, str] = {}
         self._process: subprocess.Popen[bytes] | None = None

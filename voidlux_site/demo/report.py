@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
@@ -12,18 +12,22 @@ from voidlux_site.demo.names import Names
 from voidlux_site.demo.view import STYLES
 
 REFUSED_STYLE = "yellow"
+WALLET_COLUMNS = ("granted", "held", "given back", "paid", "earned", "balance", "still held")
+NUMBER_COLUMNS = frozenset(
+    {"#", "Try", "Seconds", "Tasks", "Price", "Held", "Accepted", "Paid", *WALLET_COLUMNS}
+)
 
 
 def print_report(console: Console, facts: Json, names: Names) -> None:
     """Print every table, what was built, and the timings."""
-    for title, table in (
-        ("Who did what", work_table(facts, names)),
-        ("What the merge gate did", gate_table(facts)),
-        ("What was bought", trade_table(facts, names)),
-        ("Every wallet, from its ledger", money_table(facts)),
+    for title, explanation, table in (
+        ("Who did what", "one row per attempt", work_table(facts, names)),
+        ("What the merge gate did", "merged, tested, pushed only when green", gate_table(facts)),
+        ("What was bought", "held first, paid per accepted result", trade_table(facts, names)),
+        ("Every wallet", "in VOID, added up from its ledger", money_table(facts)),
     ):
         console.print()
-        console.print(Text(title, "bold"))
+        console.print(Text.assemble((title, "bold"), (f"  {explanation}", "dim")))
         console.print(table)
     console.print()
     _print_product(console, facts)
@@ -33,8 +37,8 @@ def print_report(console: Console, facts: Json, names: Names) -> None:
 def print_checks(console: Console, checks: list[Check]) -> None:
     """Print one line per check."""
     for check in checks:
-        mark = Text("ok      ", "bold green") if check.ok else Text("FAILED  ", "bold red")
-        console.print(mark + Text(check.text), soft_wrap=True)
+        mark = ("ok      ", "bold green") if check.ok else ("FAILED  ", "bold red")
+        console.print(Text.assemble(mark, check.text), soft_wrap=True)
 
 
 def work_table(facts: Json, names: Names) -> Table:
@@ -90,7 +94,7 @@ def trade_table(facts: Json, names: Names) -> Table:
             str(accepted),
             str(paid),
             Text(tribute["status"], STYLES.get(tribute["status"], "")),
-            Text(tribute["tx_hash"].removeprefix("0x")[:16], "dim"),
+            Text(tribute["tx_hash"].removeprefix("0x")[:8], "dim"),
         )
     return table
 
@@ -98,15 +102,14 @@ def trade_table(facts: Json, names: Names) -> Table:
 def money_table(facts: Json) -> Table:
     """Return one row per wallet: what its ledger's entries add up to."""
     kinds = ("grant", "hold", "release", "capture", "credit")
-    heads = ("granted", "held", "given back", "paid", "earned")
-    table = _table("Node", *heads, "balance", "still held")
+    table = _table("Node", *WALLET_COLUMNS)
     for node in facts["nodes"]:
         sums = dict.fromkeys(kinds, 0)
         for entry in node["ledger"]:
             sums[entry["kind"]] += entry["amount"]
         wallet = node["wallet"]
         table.add_row(
-            Text(f"{node['name']} ({node['part']})"),
+            Text(node["name"]),
             *(str(sums[kind]) for kind in kinds),
             Text(str(wallet["balance"]), "bold"),
             str(wallet["held"]),
@@ -153,7 +156,8 @@ def _print_product(console: Console, facts: Json) -> None:
 def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in columns:
-        table.add_column(column, header_style="dim", overflow="fold")
+        side: JustifyMethod = "right" if column in NUMBER_COLUMNS else "left"
+        table.add_column(column, header_style="dim", overflow="fold", justify=side)
     return table
 
 

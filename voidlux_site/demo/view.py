@@ -139,7 +139,7 @@ def picture(snapshot: Snapshot, latest: list[News], names: Names) -> RenderableT
     head = Text.assemble(
         (goal["title"], "bold"),
         "  ",
-        (goal["status"], STYLES.get(goal["status"], "")),
+        (goal["status"].replace("_", " "), STYLES.get(goal["status"], "")),
         (f"  {snapshot.at_s:.0f} s", "dim"),
     )
     return Group(
@@ -153,9 +153,9 @@ def picture(snapshot: Snapshot, latest: list[News], names: Names) -> RenderableT
 
 
 def pipeline(subtasks: list[Json], names: Names) -> Table:
-    """Return one row per subtask: number, title, status, who, attempt and commit."""
+    """Return one row per subtask: number and title, status, attempt, who, and whether hired."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in ("", "Subtask", "Status", "Attempt", "Done by", "", "Commit"):
+    for name in ("Subtask", "Status", "Try", "Done by", ""):
         table.add_column(name, header_style="dim", no_wrap=True, overflow="ellipsis")
     for task in subtasks:
         table.add_row(*_pipeline_row(task, names))
@@ -166,13 +166,11 @@ def _pipeline_row(task: Json, names: Names) -> tuple[Text, ...]:
     status = str(task["status"])
     attempt = f"{task['attempt']}/{task['attempts_max']}" if task["attempt"] else ""
     return (
-        Text(str(task["number"]), "dim"),
-        Text(task["title"]),
+        Text.assemble((f"{task['number']:>2} ", "dim"), task["title"]),
         Text(status.replace("_", " "), STYLES.get(status, "")),
         Text(attempt, "yellow" if task["attempt"] > 1 else "dim"),
         Text(names.agent(task["assigned_agent"], task["assigned_node"])),
         Text("hired", "magenta") if task["tribute_id"] else Text(""),
-        Text(task["commit"][:8], "dim"),
     )
 
 
@@ -181,7 +179,7 @@ def _purses(wallets: dict[str, Json]) -> Text:
     for name, wallet in wallets.items():
         held = f" ({wallet['held']} held)" if wallet["held"] else ""
         parts.append(f"{name} {wallet['balance']}{held}")
-    return Text(f"VOID      {'   '.join(parts)}", "yellow")
+    return Text(f"   VOID   {'   '.join(parts)}", "yellow")
 
 
 def _news_line(news: News) -> Text:

@@ -1,0 +1,226 @@
+"""The demo as a user runs it: real nodes, checked facts, and nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from swarm.clean_env import clean_environment
+
+PROJECT_DIR = Path(__file__).resolve().parents[2]
+DEMO_WITHIN_S = 150.0
+
+StartDemo = Callable[..., subprocess.Popen[str]]
+
+pytestmark = [
+    pytest.mark.processes,
+    pytest.mark.timeout(240),
+    pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed"),
+]
+
+
+@pytest.fixture
+def temporary() -> Iterator[Path]:
+    """A folder for the demo's temporary files, short enough for the sockets in it."""
+    with tempfile.TemporaryDirectory(prefix="vl-") as folder:
+        yield Path(folder).resolve()
+
+
+@pytest.fixture
+def start_demo(temporary: Path) -> Iterator[StartDemo]:
+    """Starts the demo with its temporary files in the folder; ends what a failed test left."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str) -> subprocess.Popen[str]:
+        demo = subprocess.Popen(
+            [sys.executable, "manage.py", "demo", *arguments],
+            cwd=PROJECT_DIR,
+            # The variables of the caller's own node are none of the demo's business.
+            env=clean_environment({"TMPDIR": str(temporary), "VOIDLUX_AGENTS": "7"}),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        started.append(demo)
+        return demo
+
+    yield start
+    for demo in started:
+        if demo.poll() is None:
+            end(demo, signal.SIGINT)
+
+
+def processes_of(temporary: Path) -> list[str]:
+    """Every process whose command or environment names the folder."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            text = (entry / "environ").read_bytes() + (entry / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if str(temporary).encode() in text:
+            found.append(entry.name)
+    return found
+
+
+def wait_for_line(demo: subprocess.Popen[str], words: str) -> str:
+    """Read the demo's output up to the line with `words`; it ends by the test's time limit."""
+    assert demo.stdout is not None
+    read = []
+    for line in demo.stdout:
+        read.append(line)
+        if words in line:
+            return line
+    raise AssertionError(f"{words!r} was not said:\n{''.join(read)}")
+
+
+def end(demo: subprocess.Popen[str], number: int) -> int:
+    os.kill(demo.pid, number)
+    demo.communicate(timeout=DEMO_WITHIN_S)
+    return demo.returncode
+
+
+def test_the_demo_proves_a_trade_and_leaves_nothing_behind(
+    temporary: Path, start_demo: StartDemo
+) -> None:
+    report = temporary / "facts.json"
+
+    demo = start_demo("--json", str(report))
+    output, _ = demo.communicate(timeout=DEMO_WITHIN_S)
+
+    assert demo.returncode == 0, output
+    assert "\x1b" not in output
+    assert "FAILED" not in output
+    assert processes_of(temporary) == []
+    assert [path.name for path in temporary.iterdir()] == ["facts.json"]
+    facts = json.loads(report.read_text())
+    assert facts["ok"]
+    assert {check["name"] for check in facts["checks"] if check["ok"]} == {
+        *("goal", "tests", "merged", "rework", "hired"),
+        *("agreement", "payments", "money", "work", "quiet"),
+    }
+    assert_the_story(facts)
+
+
+def assert_the_story(facts: dict) -> None:  # type: ignore[type-arg]
+    buyer, *sellers = facts["nodes"]
+    median = facts["subtasks"][1]
+    earned = sum(node["wallet"]["balance"] - 1000 for node in sellers)
+    assert [task["status"] for task in facts["subtasks"]] == ["completed"] * 7
+    assert (median["title"], median["attempt"], len(median["runs"])) == ("Mean and median", 2, 2)
+    assert median["runs"][0]["outcome"].startswith("the tests turned red")
+    assert facts["remote"]["tests"]["tests_ran"] == 12
+    assert facts["remote"]["head"] == facts["goal"]["merged_commit"]
+    assert {entry["author"] for entry in facts["remote"]["log"]} >= {
+        "VoidLux gate",
+        f"helios-{buyer['node_id'][:6]}-1",
+    }
+    assert (buyer["agents"], [node["agents"] for node in sellers]) == (1, [3, 2])
+    assert buyer["wallet"] == {
+        "balance": 1000 - earned,
+        "held": 0,
+        "available": 1000 - earned,
+        "currency": "VOID",
+    }
+    assert earned > 0
+    assert facts["timings"]["total_s"] < 120
+
+
+def test_an_interrupted_demo_ends_everything(temporary: Path, start_demo: StartDemo) -> None:
+    demo = start_demo()
+    wait_for_line(demo, "claimed")
+    running = processes_of(temporary)
+
+    code = end(demo, signal.SIGINT)
+
+    assert len(running) > 3
+    assert code == 130
+    assert processes_of(temporary) == []
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_killed_demo_leaves_no_node_running(temporary: Path, start_demo: StartDemo) -> None:
+    demo = start_demo()
+    wait_for_line(demo, "nodes are up")
+
+    end(demo, signal.SIGKILL)
+
+    wait_until_no_node(temporary)
+
+
+def wait_until_no_node(temporary: Path) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        nodes = [pid for pid in processes_of(temporary) if is_node(pid)]
+        if not nodes:
+            break
+        time.sleep(0.1)
+    for pid in processes_of(temporary):
+        os.kill(int(pid), signal.SIGKILL)  # terminals outlive their node by design
+    assert nodes == []
+
+
+def is_node(pid: str) -> bool:
+    try:
+        return b"runnode" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+def test_a_node_that_dies_fails_the_demo_with_its_log(
+    temporary: Path, start_demo: StartDemo
+) -> None:
+    demo = start_demo()
+    wait_for_line(demo, "claimed")
+    os.kill(int(next(pid for pid in processes_of(temporary) if is_node(pid))), signal.SIGKILL)
+
+    output, _ = demo.communicate(timeout=DEMO_WITHIN_S)
+
+    assert demo.returncode == 1
+    assert "The demo failed: node " in output
+    assert "its log ends:" in output
+    assert "Logs and databases are kept" in output
+    assert [path.name[:13] for path in temporary.iterdir()] == ["voidlux-demo-"]
+    assert processes_of(temporary) == []
+
+
+def test_keep_prints_links_that_log_in_and_ends_on_interrupt(
+    temporary: Path, start_demo: StartDemo
+) -> None:
+    demo = start_demo("--keep")
+    wait_for_line(demo, "Dashboards")
+    links = [wait_for_line(demo, "/login/").split()[-1] for _ in range(3)]
+
+    with httpx.Client(trust_env=False, follow_redirects=True, timeout=20) as browser:
+        pages = [browser.get(link) for link in links]
+    code = end(demo, signal.SIGINT)
+
+    assert [page.status_code for page in pages] == [200, 200, 200]
+    assert "Telemetry report for the probe" in pages[0].text
+    assert code == 0
+    assert processes_of(temporary) == []
+
+
+def test_a_wrong_json_path_is_refused_before_anything_starts(
+    temporary: Path, start_demo: StartDemo
+) -> None:
+    demo = start_demo("--json", str(temporary / "missing" / "facts.json"))
+
+    output, _ = demo.communicate(timeout=60)
+
+    assert demo.returncode == 1
+    assert "there is no such directory" in output
+    assert list(temporary.iterdir()) == []

@@ -1,0 +1,181 @@
+"""The demo's checks: a flawless story passes, and each flaw fails the one check that is for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.support.demo_facts import BASE, PAYMENT, TASK, entry, flawless_facts
+from voidlux_site.demo.checks import replay, run_checks
+
+Facts = dict[str, Any]
+
+
+def failed(facts: Facts) -> list[str]:
+    return [check.name for check in run_checks(facts) if not check.ok]
+
+
+def test_a_flawless_story_passes_every_check() -> None:
+    texts = {check.name: check.text for check in run_checks(flawless_facts())}
+
+    assert failed(flawless_facts()) == []
+    assert texts["tests"] == "12 tests are green in a fresh clone at ffffffff"
+    assert texts["payments"] == "12 VOID paid for 1 accepted results, each exactly once"
+    assert texts["money"] == (
+        "no VOID was made or lost: balances 2000 + paid but not yet earned 0, granted 2000, "
+        "still held 0"
+    )
+
+
+def goal_failed(facts: Facts) -> None:
+    facts["goal"].update(status="failed", error="the tests are red")
+
+
+def subtask_unfinished(facts: Facts) -> None:
+    facts["subtasks"][1]["status"] = "pending"
+
+
+def suite_red(facts: Facts) -> None:
+    facts["remote"]["tests"]["exit_code"] = 1
+
+
+def suite_empty(facts: Facts) -> None:
+    facts["remote"]["tests"]["tests_ran"] = 0
+
+
+def other_commit_tested(facts: Facts) -> None:
+    facts["remote"]["tests"]["commit"] = BASE
+
+
+def no_branch(facts: Facts) -> None:
+    facts["remote"].update(tests=None, head="")
+
+
+def commit_not_integrated(facts: Facts) -> None:
+    facts["remote"]["integrated"].remove(TASK)
+
+
+def nothing_sent_back(facts: Facts) -> None:
+    facts["subtasks"][0]["events"].pop(0)
+
+
+def nothing_hired(facts: Facts) -> None:
+    for node in facts["nodes"]:
+        node["tributes"][0]["executions"] = []
+        node["tributes"][0]["status"] = "cancelled"
+        node["ledger"][1:] = []
+        node["wallet"] = {"balance": 1000, "held": 0}
+
+
+def tribute_rejected(facts: Facts) -> None:
+    for node in facts["nodes"]:
+        node["tributes"].append({**node["tributes"][0], "id": "8d" * 16, "executions": []})
+        node["tributes"][1]["status"] = "rejected"
+
+
+def sides_disagree(facts: Facts) -> None:
+    facts["nodes"][1]["tributes"][0]["tx_hash"] = "0xother"
+
+
+def not_paid(facts: Facts) -> None:
+    buyer, seller = facts["nodes"]
+    buyer["ledger"][2] = entry("release", "back", 12, 1000, 0)
+    buyer["wallet"] = {"balance": 1000, "held": 0}
+    seller["ledger"].pop()
+    seller["wallet"] = {"balance": 1000, "held": 0}
+
+
+def wallet_differs_from_ledger(facts: Facts) -> None:
+    facts["nodes"][1]["wallet"]["balance"] += 1
+
+
+def still_held(facts: Facts) -> None:
+    buyer = facts["nodes"][0]
+    buyer["ledger"].append(entry("hold", "more", 5, 988, 5))
+    buyer["wallet"]["held"] = 5
+
+
+def unpushed_work(facts: Facts) -> None:
+    facts["nodes"][1]["worktrees"] = [{"worktree": "a1", "unpushed": ["uncommitted ?? x"]}]
+
+
+def job_in_trouble(facts: Facts) -> None:
+    facts["nodes"][0]["troubled_jobs"] = 1
+
+
+@pytest.mark.parametrize(
+    ("spoil", "expected"),
+    [
+        (goal_failed, "goal"),
+        (subtask_unfinished, "goal"),
+        (suite_red, "tests"),
+        (suite_empty, "tests"),
+        (other_commit_tested, "tests"),
+        (no_branch, "tests"),
+        (commit_not_integrated, "merged"),
+        (nothing_sent_back, "rework"),
+        (nothing_hired, "hired"),
+        (tribute_rejected, "hired"),
+        (sides_disagree, "agreement"),
+        (not_paid, "payments"),
+        (wallet_differs_from_ledger, "money"),
+        (still_held, "money"),
+        (unpushed_work, "work"),
+        (job_in_trouble, "quiet"),
+    ],
+)
+def test_a_flaw_fails_its_check(spoil: Callable[[Facts], None], expected: str) -> None:
+    facts = flawless_facts()
+
+    spoil(facts)
+
+    assert failed(facts) == [expected]
+
+
+def test_a_result_paid_twice_fails() -> None:
+    facts = flawless_facts()
+    buyer, seller = facts["nodes"]
+    buyer["ledger"] += [entry("hold", "more", 12, 988, 12), entry("capture", "twice", 12, 976, 0)]
+    seller["ledger"].append(entry("credit", "twice", 12, 1024, 0))
+    buyer["wallet"] = {"balance": 976, "held": 0}
+    seller["wallet"] = {"balance": 1024, "held": 0}
+
+    assert failed(facts) == ["payments"]
+
+
+def test_money_on_its_way_is_counted() -> None:
+    facts = flawless_facts()
+    seller = facts["nodes"][1]
+    seller["ledger"].pop()
+    seller["wallet"]["balance"] = 1000
+
+    money = next(check for check in run_checks(facts) if check.name == "money")
+
+    assert money.ok
+    assert "balances 1988 + paid but not yet earned 12, granted 2000" in money.text
+    assert failed(facts) == ["payments"]
+
+
+def test_worktrees_that_are_pushed_may_stay() -> None:
+    facts = flawless_facts()
+    facts["nodes"][1]["worktrees"] = [{"worktree": "a1", "unpushed": []}]
+
+    assert failed(facts) == []
+
+
+def test_replay_adds_up_a_ledger() -> None:
+    ledger = [
+        entry("grant", "genesis", 100, 100, 0),
+        entry("hold", "a", 40, 100, 40),
+        entry("capture", PAYMENT, 10, 90, 30),
+        entry("release", "b", 30, 90, 0),
+        entry("credit", "c", 5, 95, 0),
+    ]
+
+    assert replay(ledger) == (95, 0)
+
+
+def test_replay_refuses_a_ledger_that_contradicts_itself() -> None:
+    assert replay([entry("grant", "genesis", 100, 90, 0)]) == (-1, -1)

@@ -1,0 +1,202 @@
+"""Facts of a small, flawless demo as plain data; tests spoil one thing at a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+BUYER, SELLER = "b" * 32, "5" * 32
+BASE, FIRST_TRY, SECOND_TRY, HEAD = "0" * 40, "1" * 40, "2" * 40, "f" * 40
+TASK, OWN_TASK, GOAL, TRIBUTE, PAYMENT = "a1" * 16, "a2" * 16, "90" * 16, "7d" * 16, "9a" * 16
+PRICE = 12
+
+
+def flawless_facts() -> dict[str, Any]:
+    """Return facts of two nodes, one sold subtask with a rework and one own subtask."""
+    return {
+        "version": 1,
+        "nodes": [
+            _node("helios", BUYER, _buyer_ledger()),
+            _node("andromeda", SELLER, _seller_ledger()),
+        ],
+        "goal": {
+            "id": GOAL,
+            "title": "Telemetry",
+            "status": "completed",
+            "error": "",
+            "merged_commit": HEAD,
+            "events": [],
+        },
+        "subtasks": [_sold_subtask(), _own_subtask()],
+        "evidence": {
+            "merge_runs": [_merge_run("red", FIRST_TRY, 1), _merge_run("merged", HEAD, 2)],
+            "test_runs": [_test_run(1, FIRST_TRY, False), _test_run(2, HEAD, True)],
+        },
+        "remote": {
+            "branch": "integrate/90909090",
+            "head": HEAD,
+            "base_commit": BASE,
+            "integrated": [TASK, OWN_TASK],
+            "tests": {
+                "command": "python3 -m unittest discover -q",
+                "commit": HEAD,
+                "exit_code": 0,
+                "tests_ran": 12,
+                "output": "Ran 12 tests",
+            },
+            "product": "readings  6",
+        },
+        "timings": {"nodes_up_s": 3.0, "goal_s": 14.0, "agent_work_s": 20.0, "total_s": 18.0},
+    }
+
+
+def tribute() -> dict[str, Any]:
+    """Return the one tribute as either side describes it."""
+    return {
+        "id": TRIBUTE,
+        "goal_id": GOAL,
+        "from_node_id": BUYER,
+        "to_node_id": SELLER,
+        "task_count": 1,
+        "price_per_task": PRICE,
+        "total_cost": PRICE,
+        "status": "completed",
+        "reason": "1 of 1 executions accepted",
+        "tx_hash": "0xdeadbeefdeadbeef",
+        "updated_at": "2030-01-01T00:00:09Z",
+        "executions": [
+            {
+                "task_id": TASK,
+                "title": "Median",
+                "status": "accepted",
+                "commit": SECOND_TRY,
+                "payment": "committed",
+                "closed_at": "2030-01-01T00:00:09Z",
+            }
+        ],
+    }
+
+
+def subtask(**changes: Any) -> dict[str, Any]:
+    """Return a completed subtask without runs and events."""
+    return {
+        "id": TASK,
+        "parent_id": GOAL,
+        "number": 1,
+        "title": "Median",
+        "status": "completed",
+        "attempt": 2,
+        "attempts_max": 3,
+        "assigned_node": SELLER,
+        "assigned_agent": "andromeda-555555-1",
+        "tribute_id": TRIBUTE,
+        "commit": SECOND_TRY,
+        "merged_commit": HEAD,
+        "updated_at": "2030-01-01T00:00:09Z",
+        "events": [],
+        "runs": [],
+        **changes,
+    }
+
+
+def entry(kind: str, reference: str, amount: int, balance: int, held: int) -> dict[str, Any]:
+    """Return a ledger entry of the tribute."""
+    return {
+        "kind": kind,
+        "reference": reference,
+        "tribute_id": None if kind == "grant" else TRIBUTE,
+        "amount": amount,
+        "balance_after": balance,
+        "held_after": held,
+    }
+
+
+def _node(name: str, node_id: str, ledger: list[dict[str, Any]]) -> dict[str, Any]:
+    last = ledger[-1]
+    return {
+        "name": name,
+        "part": "buyer" if node_id == BUYER else "seller",
+        "node_id": node_id,
+        "wallet": {"balance": last["balance_after"], "held": last["held_after"]},
+        "ledger": ledger,
+        "tributes": [tribute()],
+        "troubled_jobs": 0,
+        "worktrees": [],
+    }
+
+
+def _buyer_ledger() -> list[dict[str, Any]]:
+    return [
+        entry("grant", "genesis", 1000, 1000, 0),
+        entry("hold", TRIBUTE, PRICE, 1000, PRICE),
+        entry("capture", PAYMENT, PRICE, 988, 0),
+    ]
+
+
+def _seller_ledger() -> list[dict[str, Any]]:
+    return [
+        entry("grant", "genesis", 1000, 1000, 0),
+        entry("credit", PAYMENT, PRICE, 1012, 0),
+    ]
+
+
+def _sold_subtask() -> dict[str, Any]:
+    red = "the tests turned red: 'python3 -m unittest discover -q' ended with 1"
+    merged = "22222222 is merged, tested and pushed as ffffffff"
+    return subtask(
+        events=[
+            _event("merging", "pending", "gate", red),
+            _event("merging", "completed", "gate", merged),
+        ],
+        runs=[
+            _run(1, SELLER, "andromeda-555555-1", FIRST_TRY, red, hired=True),
+            _run(2, SELLER, "andromeda-555555-1", SECOND_TRY, merged, hired=True),
+        ],
+    )
+
+
+def _own_subtask() -> dict[str, Any]:
+    merged = "33333333 is merged, tested and pushed as ffffffff"
+    return subtask(
+        id=OWN_TASK,
+        number=2,
+        title="Report",
+        attempt=1,
+        assigned_node=BUYER,
+        assigned_agent="helios-bbbbbb-1",
+        tribute_id=None,
+        commit="3" * 40,
+        events=[_event("merging", "completed", "gate", merged)],
+        runs=[_run(1, BUYER, "helios-bbbbbb-1", "3" * 40, merged, hired=False)],
+    )
+
+
+def _event(source: str, target: str, by: str, reason: str) -> dict[str, Any]:
+    return {"source": source, "target": target, "by": by, "reason": reason, "evidence": {}}
+
+
+def _run(
+    attempt: int, node_id: str, agent: str, commit: str, outcome: str, *, hired: bool
+) -> dict[str, Any]:
+    return {
+        "attempt": attempt,
+        "node_id": node_id,
+        "agent": agent,
+        "hired": hired,
+        "commit": commit,
+        "seconds": 2.5,
+        "outcome": outcome,
+    }
+
+
+def _merge_run(outcome: str, head: str, test_run_id: int) -> dict[str, Any]:
+    return {
+        "tasks": [TASK],
+        "outcome": outcome,
+        "base_commit": BASE,
+        "head_commit": head,
+        "test_run_id": test_run_id,
+    }
+
+
+def _test_run(number: int, commit: str, passed: bool) -> dict[str, Any]:
+    return {"id": number, "commit": commit, "passed": passed, "duration_ms": 200}
