@@ -24,6 +24,7 @@ from p2p.records import live_frames
 from p2p.registration import registry
 from p2p.relay import Relay
 from swarm.agents.loop import AgentLoop
+from swarm.services import jobs
 from voidlux_site.live import publish_live
 from voidlux_site.node import chores, start_up
 from voidlux_site.node.inbox_pump import InboxPump
@@ -73,7 +74,9 @@ class Node:
         self._agents = AgentLoop(self._database, self._doorbell.listener())
         self._web = WebServer(environment.host, environment.http_port) if with_web else None
         self._worker = (
-            Worker(node.home, settings.CELERY_TASK_DEFAULT_QUEUE) if with_worker else None
+            Worker(node.home, settings.CELERY_TASK_DEFAULT_QUEUE, on_death=self._recover_jobs)
+            if with_worker
+            else None
         )
 
     async def start(self) -> None:
@@ -109,6 +112,10 @@ class Node:
         await self._tasks.stop()
         self._doorbell.stop()
         await asyncio.to_thread(self._database.stop)
+
+    async def _recover_jobs(self) -> None:
+        # Only this worker runs this node's jobs: what still says `running` died with it.
+        await self._database.run(jobs.recover_all, now_utc())
 
     def _run(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         self._tasks.start(name, work)

@@ -12,7 +12,7 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -45,8 +45,13 @@ class Worker:
         concurrency: int = 4,
         includes: Iterable[str] = (),
         environment: Mapping[str, str] | None = None,
+        on_death: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """Prepare a worker of `queue`; `includes` are further modules with jobs."""
+        """Prepare a worker of `queue`; `includes` are further modules with jobs.
+
+        `on_death` is awaited before a worker that died is started again.
+        """
+        self._on_death = on_death
         self._home = home
         self._environment = {**os.environ, **(environment or {}), "VOIDLUX_HOME": str(home)}
         self._arguments = _arguments(queue, concurrency, tuple(includes))
@@ -69,6 +74,7 @@ class Worker:
             while not self._stopping.is_set():
                 lived_s = await self._live_once()
                 failures = 1 if lived_s > HEALTHY_S else failures + 1
+                await self._tell_of_death()
                 await self._pause(failures)
         finally:
             self._kill()
@@ -102,6 +108,14 @@ class Worker:
         if not self._stopping.is_set():
             logger.warning("worker %d ended with %d after %.1f s", self._process.pid, code, lived_s)
         return lived_s
+
+    async def _tell_of_death(self) -> None:
+        if self._on_death is None or self._stopping.is_set():
+            return
+        try:
+            await self._on_death()
+        except Exception:
+            logger.exception("what the worker left could not be queued again")
 
     async def _spawn(self) -> asyncio.subprocess.Process:
         with _open_log(logs_dir(self._home) / "worker.log") as log:
