@@ -26,8 +26,8 @@ export class LiveEvents {
       this.seq = event.seq;
       return this.onResync();
     }
-    if (this.seq !== null && event.seq <= this.seq) return; // replayed and live at once
-    this.seq = event.seq;
+    // An event may come twice, or after a later one: drawing a part anew twice does no harm.
+    this.seq = Math.max(this.seq ?? 0, event.seq);
     this.onEvent(event);
   }
 

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.core.management import call_command
+from django.db import connection
 from django.test import Client
 
 from p2p.local import local_node
@@ -108,8 +111,8 @@ def test_logging_out_takes_a_post_and_ends_the_session(db: None) -> None:
     client = operator_client()
 
     assert client.get("/logout").status_code == 405
-    assert client.post("/logout").url == "/login"
-    assert client.get("/").url == "/login"
+    assert client.post("/logout").headers["Location"] == "/login"
+    assert client.get("/").headers["Location"] == "/login"
 
 
 def test_the_command_prints_a_link_that_works(db: None, capsys: pytest.CaptureFixture[str]) -> None:
@@ -117,4 +120,21 @@ def test_the_command_prints_a_link_that_works(db: None, capsys: pytest.CaptureFi
 
     url = capsys.readouterr().out.strip()
     assert url.startswith("http://127.0.0.1:9091/login/")
-    assert Client().get(url.removeprefix("http://127.0.0.1:9091")).url == "/"
+    assert Client().get(url.removeprefix("http://127.0.0.1:9091")).headers["Location"] == "/"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_that_use_a_link_at_once_one_gets_in() -> None:
+    token, together = _token(new_login_path(NOW)), threading.Barrier(2)
+
+    def use(_: int) -> bool:
+        together.wait(timeout=10)
+        try:
+            return use_login_token(token, NOW) is not None
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(2) as pool:
+        entered = list(pool.map(use, range(2)))
+
+    assert sorted(entered) == [False, True]

@@ -1,11 +1,18 @@
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
 
 from p2p.clock import now_utc
 from swarm.models import Agent
 from tests.support.web_clients import bearer_client, post_json
+from voidlux_site.access import api_token
 from voidlux_site.models import StoredAnswer
 
 AGENTS = "/api/swarm/agents"
@@ -82,3 +89,24 @@ def test_a_stranger_gets_no_stored_answer(db: None, client: Any) -> None:
     _add("a-1", **KEY)
 
     assert post_json(client, AGENTS, {"name": "a-1"}, **KEY).status_code == 401
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_at_once_are_done_once() -> None:
+    token, together = api_token(), threading.Barrier(2)
+
+    def add(_: int) -> tuple[int, str]:
+        client = Client(headers={"authorization": f"Bearer {token}"})
+        together.wait(timeout=10)
+        try:
+            response = post_json(client, AGENTS, {"name": "a-1"}, **KEY)
+            return response.status_code, response.json()["id"]
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(add, range(2)))
+
+    assert [status for status, _ in answers] == [201, 201]
+    assert answers[0] == answers[1]
+    assert Agent.objects.count() == 1

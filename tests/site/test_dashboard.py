@@ -31,7 +31,7 @@ def _states(goal: Task) -> str:
 
 
 def test_a_stranger_is_led_to_the_page_about_login_links(db: None) -> None:
-    assert Client().get("/").url == "/login"
+    assert Client().get("/").headers["Location"] == "/login"
     part = Client().get("/parts/tasks", headers={"HX-Request": "true"})
     assert part.headers["HX-Redirect"] == "/login"
     assert b"manage.py loginlink" in Client().get("/login").content
