@@ -112,6 +112,7 @@ def test_defaults() -> None:
         "sell": "off",
         "reservation_s": 60,
         "offering_ttl_s": 300,
+        "lease_s": 90,
         "allowed_hosts": (),
         "database_url": "",
         "redis_url": "",
