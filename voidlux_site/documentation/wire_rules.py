@@ -97,7 +97,8 @@ Commands may overtake each other: PROPOSE may come before its VERDICT and stands
   refused with `wrong_branch`. TASK_FAIL says that nothing was begun when its code is one of
   {lost}:
   the attempt does not count, and the seller has lost this execution.
-- TASK_UPDATE renews a lease of {default["lease_s"]} seconds; without it the task goes to somebody else.
+- TASK_UPDATE renews a lease of {default["lease_s"]} seconds; without it somebody else gets
+  the task.
 - TASK_COMPLETE counts when the remote shows `commit` as the head of `git_branch`.
 - TRIBUTE_CANCEL: `released_count` counts all executions given back so far, so that repeating it
   changes nothing. Executions that are under way are still judged and paid.
