@@ -22,7 +22,7 @@ from swarm.descriptions import (
     explain_agent,
 )
 from swarm.models import Agent, Attempt, Task
-from swarm.queries import describe_agent, describe_task
+from swarm.queries import describe_agent, describe_task, trouble_of
 from swarm.services.agents import get_agent, register_agent, remove_agent
 from swarm.services.goals import GoalRequest, cancel_task, create_goal, get_task
 from swarm.states import AttemptStatus, TaskStatus
@@ -100,7 +100,7 @@ def submit_goal(request: HttpRequest, goal: GoalIn) -> Status[dict[str, Any]]:
 
 @router.get("/tasks/{task_id}", tags=["tasks"], summary="Show a task")
 def show_task(request: HttpRequest, task_id: UUID) -> dict[str, Any]:
-    """One task with its prerequisites and how it was asked for."""
+    """One task with its prerequisites, how it was asked for and what holds its goal up now."""
     task = get_task(task_id)
     return {
         **describe_task(task),
@@ -109,6 +109,7 @@ def show_task(request: HttpRequest, task_id: UUID) -> dict[str, Any]:
         "shell": task.shell,
         "feedback": task.feedback,
         "depends_on": [each.id.hex for each in task.depends_on.order_by("number")],
+        "trouble": trouble_of(task),
     }
 
 

@@ -142,6 +142,22 @@ def busy_goals() -> dict[UUID, int]:
     return dict(rows.order_by())
 
 
+def trouble_of(task: Task) -> dict[str, Any] | None:
+    """Return what keeps a job of a task's goal failing while it is tried again, or None."""
+    goal_id = task.parent_id or task.id
+    waiting = Job.objects.filter(key=goal_id.hex, status__in=[JobStatus.QUEUED, JobStatus.RUNNING])
+    job = waiting.filter(attempts__gt=0).order_by("-id").first()
+    if job is None:
+        return None
+    return {
+        "job": job.kind,
+        "error": job.error,
+        "attempts": job.attempts,
+        "attempts_max": job.attempts_max,
+        "due_at": _time(job.due_at),
+    }
+
+
 def troubled_jobs() -> list[Job]:
     """Return jobs that failed, or wait for another try after a failure, newest first."""
     failing = Q(status=JobStatus.FAILED) | (Q(attempts__gt=0) & ~Q(status=JobStatus.DONE))

@@ -51,6 +51,13 @@ def test_commit(goal: Task, worktree: Path, commit: str, command: str) -> TestRu
     return run
 
 
+def how_it_ended(run: TestRun) -> str:
+    """Return how a test run ended, in words that name the time limit (s) or the exit code."""
+    if run.timed_out:
+        return f"ran longer than its limit of {settings.ENVIRONMENT.test_time_limit_s} s"
+    return f"ended with {run.exit_code}"
+
+
 def note_merge(
     goal: Task,
     tasks: Sequence[Task],

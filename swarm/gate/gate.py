@@ -15,7 +15,7 @@ from django.db import transaction
 from p2p.clock import now_utc
 from p2p.local import local_node
 from swarm.errors import WrongState
-from swarm.gate.evidence import note_merge, test_commit
+from swarm.gate.evidence import how_it_ended, note_merge, test_commit
 from swarm.git.integration import Integration, open_integration
 from swarm.git.names import integration_branch
 from swarm.git.repository import Repository
@@ -131,10 +131,9 @@ class Gate:
     def _send_back(self, task: Task, red: TestRun) -> None:
         note_merge(self.goal, [task], self.start, self.integration.head, "red", {}, red)
         self.integration.reset(self.start)
-        how = "ran out of time" if red.timed_out else f"ended with {red.exit_code}"
         _rework(
             task,
-            f"the tests turned red: {red.command!r} {how}",
+            f"the tests turned red: {red.command!r} {how_it_ended(red)}",
             {"test_run": red.id, "commit": red.commit, "output": red.output_tail},
             red.output_tail,
         )
@@ -201,10 +200,11 @@ def _end_goal(goal: Task, head: str, final: TestRun | None) -> None:
             goal.id,
             TaskStatus.FAILED,
             by=Actor.GATE,
-            reason=f"{goal.test_command!r} is red at {head[:8]}",
+            reason=f"{goal.test_command!r} {how_it_ended(final)} at {head[:8]}",
             now=now_utc(),
             evidence={"test_run": final.id, "output": final.output_tail},
-            error=f"the tests are red at the integrated commit {head[:8]}",
+            error=f"the tests are red at the integrated commit {head[:8]}: "
+            f"{goal.test_command!r} {how_it_ended(final)}",
             result=f"{branch} at {head}",
         )
         return

@@ -206,7 +206,7 @@ def test_a_test_command_that_hangs_is_ended_and_named(
 
     assert after_gate(goal) == ["pending"]
 
-    assert "ran out of time" in goal.subtasks.get(number=1).error
+    assert "ran longer than its limit of" in goal.subtasks.get(number=1).error
     assert TestRun.objects.get(timed_out=True).exit_code is None
 
 
