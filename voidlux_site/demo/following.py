@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from voidlux_site.demo.client import Json, NodeClient
 from voidlux_site.demo.names import Names
 
+SENT_BACK = "sent back"
 TASK_ENDED = frozenset({"completed", "failed", "cancelled"})
 TRIBUTE_ENDED = frozenset({"completed", "failed", "cancelled", "rejected", "expired"})
 
@@ -87,7 +88,7 @@ class Follower:
             self._events_seen[task["id"]] = fresh[-1]["id"]
         subject = f"{task['number']} {task['title']}" if task["parent_id"] else "Goal"
         return [
-            self._news(event["at"], subject, event["target"], _first_line(event["reason"]))
+            self._news(event["at"], subject, _what_of(event), _first_line(event["reason"]))
             for event in fresh
         ]
 
@@ -116,6 +117,12 @@ class Follower:
     def _news(self, at: str, subject: str, status: str, text: str) -> News:
         moment = datetime.fromisoformat(at)
         return News(self.seconds(moment), subject, status, self._names.tidy(text))
+
+
+def _what_of(event: Json) -> str:
+    """Return the status that a task moved to, or `sent back` where work begins again."""
+    again = event["target"] == "pending" and event["source"] not in ("", "blocked")
+    return SENT_BACK if again else str(event["target"])
 
 
 def _first_line(text: str) -> str:

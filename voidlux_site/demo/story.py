@@ -74,6 +74,7 @@ class Story:
         return collect(stage, self._timings)
 
     def _start_nodes(self) -> None:
+        self._say("the nodes are starting")
         self._nodes.start()
         self._wait("the nodes to start", START_WITHIN_S, self._all_ready)
         self._note("nodes_up_s")

@@ -30,6 +30,7 @@ STYLES = {
     "completed": "bold green",
     "accepted": "green",
     "paid": "green",
+    "sent back": "bold yellow",
     "failed": "bold red",
     "rejected": "bold red",
     "expired": "yellow",
