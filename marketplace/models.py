@@ -69,6 +69,9 @@ class Tribute(models.Model):
     released_count = models.PositiveSmallIntegerField(
         default=0, help_text="Executions that were given back unused."
     )
+    capabilities = models.JSONField(
+        default=list, blank=True, help_text="What the offering's agents could do when it was made."
+    )
     price_per_task = models.PositiveBigIntegerField()
     total_cost = models.PositiveBigIntegerField()
     currency = models.CharField(max_length=8, default="VOID")

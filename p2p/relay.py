@@ -24,8 +24,6 @@ LOOK_EVERY_S = 1.0  # design section 2: the relay also looks every second
 RETRY_FIRST_S = 2.0
 RETRY_MAX_S = 60.0
 UNREACHED_RETRY_S = 1.0
-EVENTS_KEPT = 2000
-SENT_KEPT_S = 86_400
 
 
 class Sender(Protocol):
@@ -136,14 +134,3 @@ def _schedule(row: OutboxMessage, reached: bool, now: datetime) -> None:
 def retry_delay_s(attempts: int) -> float:
     """Return the jittered wait (seconds) before a command is sent again."""
     return min(RETRY_MAX_S, RETRY_FIRST_S * 2 ** min(attempts - 1, 10)) * random.uniform(0.8, 1.2)
-
-
-def prune(now: datetime) -> None:
-    """Forget events beyond the newest EVENTS_KEPT and rows done longer than SENT_KEPT_S ago."""
-    newest = OutboxMessage.objects.filter(kind=OutboxKind.EVENT).order_by("-id")
-    edge = newest.values_list("id", flat=True)[EVENTS_KEPT : EVENTS_KEPT + 1]
-    for oldest_kept in edge:
-        OutboxMessage.objects.filter(kind=OutboxKind.EVENT, id__lte=oldest_kept).delete()
-    OutboxMessage.objects.filter(done_at__lt=now - timedelta(seconds=SENT_KEPT_S)).exclude(
-        kind=OutboxKind.EVENT
-    ).delete()

@@ -76,10 +76,10 @@ def stop_selling(offering_id: UUID, *, now: datetime) -> None:
         _withdraw(offering, now)
 
 
-def set_policy(*, selling: bool, price_per_task: int, now: datetime) -> None:
-    """Set the selling policy as the environment says, at the node's first start only."""
-    SellingPolicy.objects.get_or_create(
-        id=1, defaults={"selling": selling, "price_per_task": price_per_task}
+def sell_by_default(price_per_task: int) -> None:
+    """Switch selling on at a price per task (VOID), as the node's environment asks for."""
+    SellingPolicy.objects.update_or_create(
+        id=1, defaults={"selling": True, "price_per_task": price_per_task}
     )
 
 

@@ -54,7 +54,11 @@ def accept(tribute_id: UUID, *, now: datetime) -> Tribute:
     try:
         with transaction.atomic():
             reserve_agents(
-                tribute.task_count, reserved_for=reservation_of(tribute.id), until=until, now=now
+                tribute.task_count,
+                capabilities=tribute.capabilities,
+                reserved_for=reservation_of(tribute.id),
+                until=until,
+                now=now,
             )
             row = outbox.send_command(
                 TributeAccept,
@@ -258,6 +262,7 @@ def _store(body: TributeBody, offering: Offering | None, frame: bytes, now: date
         repository=body.repository,
         ref=body.ref,
         task_count=body.task_count,
+        capabilities=offering.capabilities if offering else [],
         price_per_task=body.total_cost // body.task_count,
         total_cost=body.total_cost,
         policy=body.policy,

@@ -8,7 +8,7 @@ from uuid import UUID
 from django.db import transaction
 
 from marketplace.messages import TributeVerdict
-from marketplace.models import Execution, Offering, Tribute
+from marketplace.models import Execution, Tribute
 from marketplace.services import payments, wallet
 from marketplace.services.transitions import move_tribute, tell
 from marketplace.states import EntryKind, ExecutionStatus, TributeStatus
@@ -114,9 +114,7 @@ def _room(tribute: Tribute) -> int:
 
 
 def _capable(tribute: Tribute, task: Task) -> bool:
-    offering = Offering.objects.filter(id=tribute.offering_id).first()
-    has = set(offering.capabilities) if offering else set()
-    return set(task.required_capabilities) <= has
+    return set(task.required_capabilities) <= set(tribute.capabilities)
 
 
 def _accept(execution: Execution, task: Task, reason: str, now: datetime) -> None:

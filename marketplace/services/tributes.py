@@ -50,6 +50,7 @@ def request_tribute(*, offering_id: UUID, task_count: int, goal_id: UUID, now: d
             repository=goal.repository,
             ref=goal.base_branch,
             task_count=task_count,
+            capabilities=offering.capabilities,
             price_per_task=offering.price_per_task,
             total_cost=cost,
             policy=offering.policy,

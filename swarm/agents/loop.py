@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from functools import partial
 from uuid import UUID
 
@@ -30,6 +31,7 @@ class AgentLoop:
         self._rung = rung
         self._runners: dict[UUID, asyncio.Task[None]] = {}
         self._done: set[UUID] = set()
+        self._tended_at = float("-inf")
 
     async def run(self) -> None:
         """Tend sessions and start runners at every ring and every 5 s, until cancelled."""
@@ -76,8 +78,13 @@ class AgentLoop:
         self._done.add(attempt_id)
 
     async def _tend_sessions(self) -> None:
+        """Start new agents at once; look at all of them only every 5 s, as each look forks."""
+        due = time.monotonic() - self._tended_at >= TEND_EVERY_S
+        if due:
+            self._tended_at = time.monotonic()
         for agent in await self._database.run(_agents_without_work):
-            await self._tend(agent)
+            if due or agent.status == AgentStatus.STARTING:
+                await self._tend(agent)
 
     async def _tend(self, agent: Agent) -> None:
         try:

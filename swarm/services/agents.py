@@ -150,11 +150,18 @@ def capable(agents: Sequence[Agent], required: Sequence[str]) -> list[Agent]:
     return [agent for agent in agents if set(required) <= set(agent.capabilities)]
 
 
-def reserve_agents(count: int, *, reserved_for: str, until: datetime, now: datetime) -> list[Agent]:
-    """Reserve idle agents; DomainError `no_idle_agents`, and none is reserved, if too few are."""
+def reserve_agents(
+    count: int,
+    *,
+    capabilities: Sequence[str] = (),
+    reserved_for: str,
+    until: datetime,
+    now: datetime,
+) -> list[Agent]:
+    """Reserve capable idle agents; DomainError `no_idle_agents` and none if too few are."""
     with transaction.atomic():
         free = idle_agents(now)
-        chosen = list(free.order_by("name")[:count])
+        chosen = capable(list(free.order_by("name")), capabilities)[:count]
         reserved = free.filter(id__in=[agent.id for agent in chosen]).update(
             reserved_for=reserved_for, reserved_until=until
         )

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from marketplace.messages import OfferingAnnounce, OfferingBody, TributeReject
 from marketplace.models import Offering
-from p2p import clock, inbox, outbox, records, relay
+from p2p import clock, inbox, outbox, records, relay, retention
 from p2p.local import LocalNode, acting_as, incarnation, local_node
 from p2p.models import InboxMessage, NodeState, OutboxKind, OutboxMessage
 from p2p.models import Record as StoredRecord
@@ -285,11 +285,11 @@ def test_the_incarnation_rises_when_the_database_is_lost(tmp_path: object) -> No
 
 
 def test_events_are_pruned_to_the_newest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(relay, "EVENTS_KEPT", 3)
+    monkeypatch.setattr(retention, "EVENTS_KEPT", 3)
     for number in range(5):
         outbox.publish_event("status", "tick", {"number": number}, now=NOW)
 
-    relay.prune(NOW)
+    retention.forget_old(NOW)
 
     kept = OutboxMessage.objects.filter(kind=OutboxKind.EVENT).order_by("id")
     assert [row.event["number"] for row in kept if row.event] == [2, 3, 4]

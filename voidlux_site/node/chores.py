@@ -10,10 +10,9 @@ from datetime import datetime
 from marketplace.services.offerings import expire_offerings, refresh_offering
 from marketplace.services.sales import lapse_reservations
 from marketplace.services.tributes import expire_unanswered
-from p2p import relay
 from p2p.clock import now_utc
 from p2p.database_thread import DatabaseThread
-from p2p.records import remove_expired
+from p2p.retention import forget_old
 from swarm.services import jobs
 from swarm.services.dispatch import dispatch_ready
 from swarm.services.goals import requeue_lapsed
@@ -21,7 +20,7 @@ from swarm.services.goals import requeue_lapsed
 log = logging.getLogger(__name__)
 
 SWEEP_EVERY_S = 1.0
-PRUNE_EVERY_S = 600.0
+FORGET_EVERY_S = 600.0
 
 _SWEEPS: tuple[Callable[[datetime], object], ...] = (
     requeue_lapsed,
@@ -31,7 +30,6 @@ _SWEEPS: tuple[Callable[[datetime], object], ...] = (
     expire_offerings,
     refresh_offering,
 )
-_PRUNES: tuple[Callable[[datetime], object], ...] = (remove_expired, relay.prune)
 
 
 async def dispatch_when_rung(database: DatabaseThread, rung: asyncio.Event) -> None:
@@ -53,9 +51,8 @@ async def sweep(database: DatabaseThread) -> None:
         for chore in _SWEEPS:
             await _run_on(database, chore)
         await _nudge_waiting(database)
-        if seconds % PRUNE_EVERY_S == 0:
-            for chore in _PRUNES:
-                await _run_on(database, chore)
+        if seconds % FORGET_EVERY_S == 0:
+            await _run_on(database, forget_old)
         seconds += SWEEP_EVERY_S
         await asyncio.sleep(SWEEP_EVERY_S)
 

@@ -25,6 +25,7 @@ from p2p.registration import registry
 from p2p.relay import Relay
 from swarm.agents.loop import AgentLoop
 from swarm.services import jobs
+from swarm.services import jobs
 from voidlux_site.live import publish_live
 from voidlux_site.node import chores, start_up
 from voidlux_site.node.inbox_pump import InboxPump
@@ -153,6 +154,10 @@ class Node:
         )
         for frame in await self._database.run(live_frames, now_utc()):
             self._mesh.send(peer.node_id, frame)
+
+    async def _take_jobs_back(self) -> None:
+        # Their leases would give them back as well, but only half a minute later.
+        await self._database.run(jobs.recover_all, now_utc())
 
     async def _note_latencies(self) -> None:
         while True:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.core.management import call_command
 
-from marketplace.services.offerings import set_policy, withdraw_own
+from marketplace.services.offerings import sell_by_default, withdraw_own
 from marketplace.services.wallet import grant_initial
 from p2p.clock import now_utc
 from p2p.local import incarnation, local_node
@@ -41,7 +41,8 @@ def reconcile() -> None:
         status_since=now,
     )
     grant_initial(environment.initial_balance, now=now)
-    set_policy(selling=environment.sells, price_per_task=environment.price_per_task, now=now)
+    if environment.sells:
+        sell_by_default(environment.price_per_task)
     prefix = f"{environment.swarm}-{local_node().node_id[:6]}"[:60]
     ensure_agents(environment.agents, environment.agent_capabilities, prefix=prefix, now=now)
 
