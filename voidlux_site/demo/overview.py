@@ -20,7 +20,7 @@ def overview(state: Json, names: Names) -> RenderableType:
         parts += [Text(""), _goal_line(goal), pipeline(goal["subtasks"], names)]
     if not state["goals"]:
         parts += [Text(""), Text("No goal yet: `manage.py submit --help` says how.", "dim")]
-    parts += _section("Agents", _agents(state["agents"], names))
+    parts += _section("Agents", _agents(state["agents"]))
     parts += _section("Peers", _peers(state["peers"], names))
     parts += _section("For sale in the network", _offerings(state["offerings"], names))
     parts += _section("Tributes", _tributes(state["tributes"], names))
@@ -59,10 +59,10 @@ def _section(title: str, rows: Iterable[tuple[str, ...]]) -> list[RenderableType
     return [Text(""), Text(title, "bold"), table]
 
 
-def _agents(agents: list[Json], names: Names) -> Iterable[tuple[str, ...]]:
+def _agents(agents: list[Json]) -> Iterable[tuple[str, ...]]:
     for agent in agents:
         work = agent["task_title"] or ("reserved" if agent["reserved_for"] else "")
-        yield names.tidy(agent["name"]), agent["status"], work
+        yield agent["name"], agent["status"], work
 
 
 def _peers(peers: list[Json], names: Names) -> Iterable[tuple[str, ...]]:
