@@ -19,7 +19,7 @@ from marketplace.models import (
     Tribute,
     Wallet,
 )
-from marketplace.services.offerings import stop_selling
+from marketplace.services.offerings import withdraw_offering
 from marketplace.services.sales import accept_by_operator, reject_by_operator
 from p2p.admin import ReadOnlyAdmin, frame_text
 from p2p.clock import now_utc
@@ -53,7 +53,7 @@ class OfferingAdmin(_ActingAdmin):
     @admin.action(description="Withdraw and stop selling", permissions=["view"])
     def withdraw(self, request: HttpRequest, rows: QuerySet[Offering]) -> None:
         """Withdraw own offerings; those of others are named and left alone."""
-        self._each(request, rows, lambda row: stop_selling(row.id, now=now_utc()), "withdrawn")
+        self._each(request, rows, lambda row: withdraw_offering(row.id, now=now_utc()), "withdrawn")
 
 
 @admin.register(SellingPolicy)

@@ -18,7 +18,8 @@ from marketplace.queries import (
     describe_wallet,
     live_offerings,
 )
-from marketplace.services.offerings import start_selling, stop_selling
+from marketplace.services import offerings
+from marketplace.services.offerings import start_selling
 from marketplace.services.sales import accept_by_operator, reject_by_operator
 from marketplace.services.tributes import TASK_COUNT_MAX, cancel_tribute, request_tribute
 from marketplace.states import TributeStatus
@@ -97,7 +98,7 @@ def add_offering(request: HttpRequest, body: OfferingIn) -> Status[dict[str, Any
 def withdraw_offering(request: HttpRequest, offering_id: UUID) -> dict[str, Any]:
     """Withdraw this node's own offering and stop selling."""
     now = now_utc()
-    stop_selling(offering_id, now=now)
+    offerings.withdraw_offering(offering_id, now=now)
     return {"id": offering_id.hex, "withdrawn": True}
 
 

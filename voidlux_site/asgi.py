@@ -36,9 +36,14 @@ async def route_websocket(scope: dict[str, Any], receive: Any, send: Any) -> Non
     await send({"type": "websocket.close", "code": CLOSE_UNKNOWN_PATH})
 
 
-application = ProtocolTypeRouter(
-    {
-        "http": django_application,
-        "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(route_websocket)),
-    }
-)
+_authenticated = AuthMiddlewareStack(route_websocket)
+_for_browsers = AllowedHostsOriginValidator(_authenticated)
+
+
+async def guard_websocket(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Refuse the pages of other sites; a tool sends no Origin and needs the token anyway."""
+    from_browser = any(name == b"origin" for name, _ in scope["headers"])
+    await (_for_browsers if from_browser else _authenticated)(scope, receive, send)
+
+
+application = ProtocolTypeRouter({"http": django_application, "websocket": guard_websocket})

@@ -62,18 +62,23 @@ def start_selling(*, agents_max: int, price_per_task: int, now: datetime) -> Off
     return offering
 
 
-def stop_selling(offering_id: UUID, *, now: datetime) -> None:
+def withdraw_offering(offering_id: UUID, *, now: datetime) -> None:
     """Withdraw this node's offering and sell no more until told to."""
+    offering = Offering.objects.filter(id=offering_id).first()
+    if offering is None:
+        raise NotFound("offering", offering_id)
+    if offering.node_id != local_node().node_id:
+        raise DomainError("not_ours", f"offering {offering_id} is of another node", 403)
+    if offering.withdrawn_at is not None:
+        raise DomainError("already_withdrawn", f"offering {offering_id} is withdrawn")
+    stop_selling(now=now)
+
+
+def stop_selling(*, now: datetime) -> None:
+    """Sell no more until told to, whether or not an agent is idle now."""
     with transaction.atomic():
-        offering = Offering.objects.filter(id=offering_id).first()
-        if offering is None:
-            raise NotFound("offering", offering_id)
-        if offering.node_id != local_node().node_id:
-            raise DomainError("not_ours", f"offering {offering_id} is of another node", 403)
-        if offering.withdrawn_at is not None:
-            raise DomainError("already_withdrawn", f"offering {offering_id} is withdrawn")
         SellingPolicy.objects.filter(id=1).update(selling=False)
-        _withdraw(offering, now)
+        withdraw_own(now)
 
 
 def sell_by_default(price_per_task: int) -> None:

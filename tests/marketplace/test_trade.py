@@ -165,7 +165,7 @@ def test_an_offering_that_has_ended_sells_nothing(cluster: Cluster, ended: str) 
     goal = market.goal(subtasks=1)
     if ended == "withdrawn":
         with cluster.acting(market.seller):
-            offerings.stop_selling(Offering.objects.get().id, now=cluster.now)
+            offerings.withdraw_offering(Offering.objects.get().id, now=cluster.now)
         cluster.step()
     else:
         cluster.now += timedelta(seconds=301)

@@ -75,9 +75,9 @@ def remove(request: HttpRequest, agent_id: UUID) -> HttpResponse:
 @require_POST
 @staff_only
 @refusals_shown
-def withdraw(request: HttpRequest, offering_id: UUID) -> HttpResponse:
-    """Withdraw this node's offering and stop selling."""
-    stop_selling(offering_id, now=now_utc())
+def withdraw(request: HttpRequest) -> HttpResponse:
+    """Withdraw this node's offering, if it has one, and stop selling."""
+    stop_selling(now=now_utc())
     return saved("This node sells no more", "offerings")
 
 
