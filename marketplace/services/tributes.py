@@ -242,7 +242,7 @@ def _hold(tribute: Tribute, now: datetime) -> None:
             amount=tribute.total_cost,
             tribute_id=tribute.id,
             counterparty_node_id=tribute.to_node_id,
-            note=f"{tribute.task_count} executions at {tribute.price_per_task}",
+            note=f"{_executions(tribute.task_count)} at {tribute.price_per_task}",
         ),
         now=now,
     )
@@ -281,10 +281,14 @@ def _give_back(tribute: Tribute, count: int, reason: str, now: datetime) -> None
             amount=count * tribute.price_per_task,
             tribute_id=tribute.id,
             counterparty_node_id=tribute.to_node_id,
-            note=f"{count} executions not used: {reason}",
+            note=f"{_executions(count)} not used: {reason}",
         ),
         now=now,
     )
     tribute.refresh_from_db()
     tell(tribute, "released", now=now)
     close_if_settled(tribute, now=now)
+
+
+def _executions(count: int) -> str:
+    return "1 execution" if count == 1 else f"{count} executions"
