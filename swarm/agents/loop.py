@@ -32,15 +32,14 @@ class AgentLoop:
         self._runners: dict[UUID, asyncio.Task[None]] = {}
         self._done: set[UUID] = set()
         self._tended_at = float("-inf")
+        self._stopping = False
+        self._round = asyncio.Lock()
 
     async def run(self) -> None:
-        """Tend sessions and start runners at every ring and every 5 s, until cancelled."""
-        while True:
-            try:
-                await self._tend_sessions()
-                await self._start_runners()
-            except Exception:
-                log.exception("the agent loop failed and goes on")
+        """Tend sessions and start runners at every ring and every 5 s, until stopped."""
+        while not self._stopping:
+            async with self._round:
+                await self._look_around()
             try:
                 await asyncio.wait_for(self._rung.wait(), TEND_EVERY_S)
             except TimeoutError:
@@ -50,6 +49,9 @@ class AgentLoop:
 
     async def stop(self) -> None:
         """Stop the runners and end the sessions without unfinished work; runs go on in theirs."""
+        # A round that is under way would start again what is ended here.
+        async with self._round:
+            self._stopping = True
         for runner in self._runners.values():
             runner.cancel()
         await asyncio.gather(*self._runners.values(), return_exceptions=True)
@@ -58,6 +60,15 @@ class AgentLoop:
             await asyncio.to_thread(steps.kill_sessions, names)
         except (DomainError, ExternalError) as failure:
             log.warning("idle sessions were not ended: %s", failure)
+
+    async def _look_around(self) -> None:
+        if self._stopping:
+            return
+        try:
+            await self._tend_sessions()
+            await self._start_runners()
+        except Exception:
+            log.exception("the agent loop failed and goes on")
 
     async def _start_runners(self) -> None:
         for attempt_id in await self._database.run(unfinished_attempt_ids):

@@ -92,7 +92,7 @@ async def test_a_gate_whose_worker_is_killed_runs_its_tests_again(
     await wait_for(lambda: buyer.worker_pid() not in (None, worker))
     go.touch()
 
-    assert (await deal.ended(60.0))["status"] == "completed"
+    assert (await deal.ended(20.0))["status"] == "completed"
     await wait_for(lambda: deal.executions() == [("accepted", "committed")])
     assert len(pids.read_text().split()) == 2
     assert (money(buyer), money(seller)) == ((995, 0), (1005, 0))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from typing import Any
 
 from django.conf import settings
@@ -19,12 +20,12 @@ from p2p.local import dial_addresses, local_node
 from p2p.mesh.mesh import Mesh
 from p2p.mesh.settings import PeerInfo, Profile
 from p2p.mesh.supervision import TaskOwner
+from p2p.protocol.errors import DomainError
 from p2p.protocol.fields import Address
 from p2p.records import live_frames
 from p2p.registration import registry
 from p2p.relay import Relay
 from swarm.agents.loop import AgentLoop
-from swarm.services import jobs
 from swarm.services import jobs
 from voidlux_site.live import publish_live
 from voidlux_site.node import chores, start_up
@@ -81,12 +82,10 @@ class Node:
         )
 
     async def start(self) -> None:
-        """Migrate, reconcile, open the ports and begin; OSError where a port is in use."""
+        """Migrate, reconcile, open the ports and begin; DomainError where a port is in use."""
         await self._database.run(start_up.migrate)
-        await self._mesh.start(self._environment.host, self._environment.p2p_port)
-        if self._web is not None:
-            await self._web.start()
         await self._database.run(start_up.reconcile)
+        await self._open_ports()
         await self._doorbell.start()
         self._run("inbox", self._pump.run())
         self._run("relay", self._relay.run())
@@ -117,6 +116,14 @@ class Node:
     async def _recover_jobs(self) -> None:
         # Only this worker runs this node's jobs: what still says `running` died with it.
         await self._database.run(jobs.recover_all, now_utc())
+
+    async def _open_ports(self) -> None:
+        environment = self._environment
+        with _naming("VOIDLUX_P2P_PORT", environment.p2p_port, environment.host):
+            await self._mesh.start(environment.host, environment.p2p_port)
+        if self._web is not None:
+            with _naming("VOIDLUX_HTTP_PORT", environment.http_port, environment.host):
+                await self._web.start()
 
     def _run(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         self._tasks.start(name, work)
@@ -171,8 +178,21 @@ class Node:
             await asyncio.sleep(LATENCY_EVERY_S)
 
 
+@contextlib.contextmanager
+def _naming(variable: str, port: int, host: str) -> Iterator[None]:
+    """Turn the failure to listen into one line that names the variable to change."""
+    try:
+        yield
+    except OSError as error:
+        # asyncio words the reason itself; numbers below zero are those of a name that is unknown.
+        number = error.errno or 0
+        reason = os.strerror(number).lower() if number > 0 else str(error.strerror or error)
+        message = f"{variable} is {port}: cannot listen on {host}: {reason}"
+        raise DomainError("cannot_listen", message) from error
+
+
 async def run_until_stopped(node: Node, announce: Coroutine[Any, Any, None]) -> int:
-    """Run a node until SIGINT or SIGTERM and return 0; OSError where it cannot start."""
+    """Run a node until SIGINT or SIGTERM and return 0; DomainError where a port is in use."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
