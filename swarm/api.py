@@ -50,7 +50,7 @@ class GoalIn(Schema):
     repository: Annotated[str, Field(min_length=1, max_length=512)]
     title: Annotated[str, Field(max_length=200)] = ""
     base_branch: Annotated[str, Field(max_length=200)] = ""
-    test_command: Annotated[str, Field(max_length=1000)] = ""
+    test_command: Annotated[str, Field(max_length=1000)] | None = None
     priority: Annotated[int, Field(ge=-100, le=100)] = 0
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
 
 from p2p.local import local_node
@@ -27,13 +28,16 @@ PRIORITY_LIMIT = 100
 
 @dataclass(frozen=True, kw_only=True)
 class GoalRequest:
-    """What a user asks for: an outline, the repository it is about and how it is proved."""
+    """What a user asks for: an outline, the repository it is about and how it is proved.
+
+    Without a test command (None) the node's VOIDLUX_TEST_COMMAND proves it; "" means no test.
+    """
 
     description: str
     repository: str
     title: str = ""
     base_branch: str = ""
-    test_command: str = ""
+    test_command: str | None = None
     priority: int = 0
 
 
@@ -41,7 +45,10 @@ def create_goal(request: GoalRequest, *, now: datetime) -> Task:
     """Store a goal and start to prepare it; DomainError names what is wrong with the request."""
     outline = parse_outline(request.description)
     title = (request.title or outline.title or outline.items[0].title).strip()
-    _check(title, request)
+    test_command = request.test_command
+    if test_command is None:
+        test_command = settings.ENVIRONMENT.test_command
+    _check(title, test_command, request)
     with transaction.atomic():
         goal = Task.objects.create(
             title=title,
@@ -50,7 +57,7 @@ def create_goal(request: GoalRequest, *, now: datetime) -> Task:
             status=TaskStatus.PLANNING,
             repository=request.repository,
             base_branch=request.base_branch,
-            test_command=request.test_command,
+            test_command=test_command,
             priority=request.priority,
             created_by=local_node().node_id,
             created_at=now,
@@ -153,12 +160,12 @@ def get_task(task_id: UUID) -> Task:
     return task
 
 
-def _check(title: str, request: GoalRequest) -> None:
+def _check(title: str, test_command: str, request: GoalRequest) -> None:
     validate_url(request.repository)
     limits = (
         ("title", title, TITLE_CHARS_MAX),
         ("base_branch", request.base_branch, TITLE_CHARS_MAX),
-        ("test_command", request.test_command, TEST_COMMAND_CHARS_MAX),
+        ("test_command", test_command, TEST_COMMAND_CHARS_MAX),
     )
     for name, value, chars_max in limits:
         if len(value) > chars_max:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.conf import settings
 
 from p2p.local import local_node
 from p2p.protocol.errors import DomainError
@@ -90,6 +91,17 @@ def test_a_plan_is_stored_whole() -> None:
     assert goal.status == TaskStatus.IN_PROGRESS
     assert statuses(goal) == ["pending", "blocked", "blocked", "pending"]
     assert [t.number for t in goal.subtasks.get(number=3).depends_on.all()] == [2]
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, "make test"), ("", ""), ("tox", "tox")])
+def test_a_goal_without_a_test_command_is_proved_by_the_nodes(
+    given: str | None, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = settings.ENVIRONMENT.model_copy(update={"test_command": "make test"})
+    monkeypatch.setattr(settings, "ENVIRONMENT", ours)
+    request = goals.GoalRequest(description=CHAIN, repository="/srv/remote.git", test_command=given)
+
+    assert goals.create_goal(request, now=NOW).test_command == expected
 
 
 def test_a_bad_outline_stores_nothing() -> None:
