@@ -43,7 +43,8 @@ class Command(BaseCommand):
         )
         parser.add_argument("--base-branch", default="", help="default: the remote's own")
         parser.add_argument(
-            "--test-command", default="", help="run by the gate on every merge; decides the goal"
+            "--test-command",
+            help="run by the gate on every merge; decides the goal (default: the node's own)",
         )
         parser.add_argument("--title", default="", help="default: the outline's heading")
         parser.add_argument("--priority", type=int, default=0, help="from -100 to 100")
@@ -100,7 +101,7 @@ def _body(options: dict[str, Any]) -> Json:
     return {
         "description": _read(options["file"]),
         "repository": _absolute(options["repository"]),
-        **{name: options[name] for name in names},
+        **{name: options[name] for name in names if options[name] is not None},
     }
 
 
