@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from p2p.database_thread import DatabaseThread
 from p2p.protocol.errors import DomainError, ExternalError
 from swarm.agents import steps
 from swarm.agents.shell import RunKind, RunState
+from swarm.errors import WrongState
 from swarm.models import Attempt
 from swarm.services import attempts, reports
 from swarm.states import ATTEMPT_TERMINAL, AttemptStatus
@@ -122,7 +124,12 @@ class Runner:
         await self._fail(attempt, code, error, exit_code=state.code, output_tail=output)
 
     async def _fail(self, attempt: Attempt, code: str, error: str, **columns: object) -> None:
-        """End the attempt; a report that nobody wants any more cancels it instead."""
+        """End the attempt, unless it was cancelled meanwhile.
+
+        A report that nobody wants any more cancels it instead.
+        """
+        if await self._is_over():
+            return
         log.info("attempt %s of %s: %s", attempt.number, attempt.title, error.splitlines()[0])
         pushed = await asyncio.to_thread(steps.salvage, attempt)
         try:
@@ -136,9 +143,10 @@ class Runner:
                 **columns,
             )
         except DomainError as unwanted:
-            await self._database.run(
-                attempts.cancel, self._id, reason=f"{error}; {unwanted}", now=now_utc()
-            )
+            with contextlib.suppress(WrongState):  # cancelled in this very moment
+                await self._database.run(
+                    attempts.cancel, self._id, reason=f"{error}; {unwanted}", now=now_utc()
+                )
 
     async def _is_over(self) -> bool:
         attempt = await self._database.run(attempts.get_attempt, self._id)
