@@ -6,9 +6,9 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import dj_database_url
 from django.utils.functional import lazy
 
+from voidlux_site.databases import database_of
 from voidlux_site.environment import require_environment
 from voidlux_site.home import (
     broker_control_dir,
@@ -74,33 +74,9 @@ TEMPLATES = [
 # --- database ------------------------------------------------------------------------------------
 
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-SQLITE_OPTIONS: dict[str, Any] = {
-    "transaction_mode": "IMMEDIATE",
-    "timeout": 20,
-    "init_command": ("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;"),
+DATABASES = {
+    "default": database_of(ENVIRONMENT.database_url, home=HOME, project=BASE_DIR),
 }
-
-
-def _database() -> dict[str, Any]:
-    """Return the database of this node: SQLite in its home, or what DATABASE_URL names."""
-    if ENVIRONMENT.database_url:
-        database: dict[str, Any] = dict(dj_database_url.parse(ENVIRONMENT.database_url))
-    else:
-        database = {
-            "ENGINE": "django.db.backends.sqlite3",
-            "NAME": str(HOME / "voidlux.sqlite3"),
-        }
-    if database["ENGINE"] == "django.db.backends.sqlite3":
-        # The worker has another working directory; a relative name must mean the same file.
-        if database["NAME"] != ":memory:":
-            database["NAME"] = str(BASE_DIR / database["NAME"])
-        database["OPTIONS"] = {**SQLITE_OPTIONS, **database.get("OPTIONS", {})}
-        # A file, not shared memory: tests of races need the locks of the real thing.
-        database["TEST"] = {"NAME": str(HOME / "test.sqlite3")}
-    return database
-
-
-DATABASES = {"default": _database()}
 
 # --- live events ---------------------------------------------------------------------------------
 

@@ -72,7 +72,7 @@ def test_servers_are_used_when_named(tmp_path: Path) -> None:
     )
 
     database = values["DATABASES"]["default"]
-    assert database["ENGINE"] == "django.db.backends.postgresql"
+    assert database["ENGINE"] == "p2p.postgresql"
     assert (database["HOST"], database["PORT"]) == ("db.example", 5433)
     layer = values["CHANNEL_LAYERS"]["default"]
     assert layer["CONFIG"] == {"hosts": ["redis://cache.example:6380/1"]}
