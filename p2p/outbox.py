@@ -6,6 +6,8 @@ import uuid
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db import transaction
+
 from p2p import clock
 from p2p.doorbell import ring_on_commit
 from p2p.local import local_node
@@ -17,7 +19,11 @@ from p2p.registration import number_of
 
 COMMAND_EXPIRY_S = 3600.0
 
+# Clock and row together, also for a caller without a transaction; PostgreSQL insists on one.
+_whole = transaction.atomic(savepoint=False)
 
+
+@_whole
 def send_command(
     command: type[Command],
     *,
@@ -40,6 +46,7 @@ def send_command(
     )
 
 
+@_whole
 def send_answer(
     *, to_node_id: str, re: str, accepted: bool, code: str, detail: str, now: datetime
 ) -> OutboxMessage:
@@ -48,6 +55,7 @@ def send_answer(
     return _add(OutboxKind.ANSWER, now, number=number_of(Ack), to_node_id=to_node_id, frame=frame)
 
 
+@_whole
 def publish_record(record: type[Record], *, now: datetime, **fields: Any) -> OutboxMessage:
     """Sign the next version of a record of this node, store it and tell every peer."""
     incarnation, seq = clock.next_seq(record.topic)
@@ -57,6 +65,7 @@ def publish_record(record: type[Record], *, now: datetime, **fields: Any) -> Out
     return _add(OutboxKind.RECORD, now, number=number_of(record), frame=frame)
 
 
+@_whole
 def publish_event(type_: str, event: str, payload: dict[str, Any], *, now: datetime) -> None:
     """Tell the browsers of a transition: `{"type", "event", …}`; the relay adds `seq`."""
     _add(OutboxKind.EVENT, now, event={"type": type_, "event": event, **payload})
