@@ -6,17 +6,20 @@ any point loses nothing, and what it had pushed is found again on the remote.
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.db import transaction
 
 from p2p.clock import now_utc
 from p2p.local import local_node
+from p2p.protocol.errors import DomainError, ExternalError
 from swarm.errors import WrongState
 from swarm.gate.evidence import how_it_ended, note_merge, test_commit
-from swarm.git.integration import Integration, open_integration
+from swarm.git.integration import Integration, MergeOutcome, open_integration
 from swarm.git.names import integration_branch
 from swarm.git.repository import Repository
 from swarm.models import Task, TestRun
@@ -54,8 +57,9 @@ class Gate:
         """Merge what merges; a conflict goes back to its agent with the paths."""
         merged = []
         for task in ready:
-            self.repository.fetch_commit(task.git_branch, task.commit)
-            outcome = self.integration.merge(task.commit, _message(task))
+            outcome = self._merge(task)
+            if outcome is None:
+                continue
             if outcome.ok:
                 merged.append(task)
                 continue
@@ -67,6 +71,19 @@ class Gate:
                 {"conflicts": outcome.conflicts, "detail": outcome.detail},
             )
         return merged
+
+    def _merge(self, task: Task) -> MergeOutcome | None:
+        """Merge one commit; None when git cannot use it, which costs its own subtask only."""
+        head = self.integration.head
+        try:
+            self.repository.fetch_commit(task.git_branch, task.commit)
+            return self.integration.merge(task.commit, _message(task))
+        except (DomainError, ExternalError) as unusable:
+            if isinstance(unusable, ExternalError) and unusable.retryable:
+                raise
+            self.integration.reset(head)
+            _rework(task, f"cannot be merged: {unusable}", {"error": str(unusable)})
+            return None
 
     def _first_red(self, merged: Sequence[Task]) -> TestRun | None:
         """Return the test run that turned red with this batch; None when all may pass."""
@@ -115,16 +132,7 @@ class Gate:
         with transaction.atomic():
             Task.objects.filter(id=self.goal.id).update(integration_commit=head, updated_at=now)
             for task in merged:
-                move_task(
-                    task.id,
-                    TaskStatus.COMPLETED,
-                    by=Actor.GATE,
-                    reason=f"{task.commit[:8]} is merged, tested and pushed as {head[:8]}",
-                    now=now,
-                    evidence={"commit": task.commit, "integrated_as": head},
-                    merged_commit=head,
-                    error="",
-                )
+                _complete(task, head, now)
             note_merge(self.goal, merged, self.start, head, "merged", {})
             settle_dependants(self.goal.id, now=now)
 
@@ -161,7 +169,27 @@ def _verify_reports(goal: Task, repository: Repository) -> None:
                 f"the remote shows {shown[:8] if shown else 'no such branch'}",
                 {"reported": task.commit, "remote": shown},
             )
-            continue
+        elif _adds_nothing(task, repository):
+            _rework(
+                task,
+                f"reported {task.commit[:8]} adds nothing to its base {task.base_commit[:8]}",
+                {"reported": task.commit, "base": task.base_commit},
+            )
+        else:
+            _begin_merging(task)
+
+
+def _adds_nothing(task: Task, repository: Repository) -> bool:
+    """Tell whether a reported commit is only what its run began with: no result to pay for."""
+    try:
+        repository.fetch_commit(task.git_branch, task.commit)
+        return bool(task.base_commit) and repository.is_ancestor(task.commit, task.base_commit)
+    except DomainError:
+        return False  # the branch moved on since it was asked; merging says what is wrong
+
+
+def _begin_merging(task: Task) -> None:
+    with _unless_moved(task):
         move_task(
             task.id,
             TaskStatus.MERGING,
@@ -169,6 +197,20 @@ def _verify_reports(goal: Task, repository: Repository) -> None:
             reason=f"the remote shows {task.commit[:8]} on {task.git_branch}",
             now=now_utc(),
             evidence={"branch": task.git_branch, "commit": task.commit},
+        )
+
+
+def _complete(task: Task, head: str, now: datetime) -> None:
+    with _unless_moved(task):
+        move_task(
+            task.id,
+            TaskStatus.COMPLETED,
+            by=Actor.GATE,
+            reason=f"{task.commit[:8]} is merged, tested and pushed as {head[:8]}",
+            now=now,
+            evidence={"commit": task.commit, "integrated_as": head},
+            merged_commit=head,
+            error="",
         )
 
 
@@ -222,7 +264,7 @@ def _end_goal(goal: Task, head: str, final: TestRun | None) -> None:
 
 
 def _rework(task: Task, reason: str, evidence: dict[str, object], feedback: str = "") -> None:
-    try:
+    with _unless_moved(task):
         requeue_or_fail(
             task,
             by=Actor.GATE,
@@ -231,7 +273,16 @@ def _rework(task: Task, reason: str, evidence: dict[str, object], feedback: str 
             evidence=evidence,
             now=now_utc(),
         )
+
+
+@contextlib.contextmanager
+def _unless_moved(task: Task) -> Iterator[None]:
+    """Let a task go that was cancelled while the gate was at work: its siblings go on."""
+    try:
+        yield
     except WrongState as moved:
+        if Task.objects.filter(id=task.id, status=task.status).exists():
+            raise
         log.info("task %s was moved meanwhile: %s", task.id8, moved)
 
 

@@ -116,6 +116,7 @@ def _claim(task: Task, node_id: str, reason: str, now: datetime, **columns: Any)
         reason=reason,
         now=now,
         assigned_node=node_id,
+        base_commit=_base_commit(task),
         attempt=task.attempt + 1,
         generation=task.generation + 1,
         lease_expires_at=reports.lease_end(now),

@@ -13,6 +13,8 @@ from p2p.protocol.errors import ExternalError
 from swarm import jobs as runner
 from swarm.gate.gate import run_gate
 from swarm.gate.preparation import prepare_goal
+from swarm.git.command import run_git
+from swarm.git.integration import Integration
 from swarm.git.names import integration_branch
 from swarm.models import MergeRun, Task, TestRun
 from swarm.services import goals, jobs
@@ -110,6 +112,55 @@ def test_a_report_that_the_remote_does_not_show_is_sent_back(remote: GitRemote) 
     task.refresh_from_db()
     assert task.error.startswith("reported dddddddd on task/")
     assert pushed(goal, remote) is None
+
+
+def test_a_commit_that_adds_nothing_to_its_base_is_no_result(remote: GitRemote) -> None:
+    goal = a_goal(remote, "One")
+    task = report(goal, 1, remote, {"one": "1\n"})
+    branch = f"refs/heads/{task.git_branch}"
+    run_git(["update-ref", branch, goal.base_commit], cwd=remote.path)
+    Task.objects.filter(id=task.id).update(commit=goal.base_commit, base_commit=goal.base_commit)
+
+    assert after_gate(goal) == ["pending"]
+
+    task.refresh_from_db()
+    base = goal.base_commit[:8]
+    assert task.error == f"reported {base} adds nothing to its base {base}"
+    assert pushed(goal, remote) is None
+
+
+def test_a_branch_that_moved_after_its_report_costs_its_own_subtask_only(
+    remote: GitRemote,
+) -> None:
+    goal = a_goal(remote)
+    lost = report(goal, 1, remote, {"one": "1\n"})
+    Task.objects.filter(id=lost.id).update(status=TaskStatus.MERGING, commit="d" * 40)
+    report(goal, 2, remote, {"two": "2\n"})
+
+    assert after_gate(goal) == ["pending", "completed"]
+
+    lost.refresh_from_db()
+    assert lost.error.startswith(f"cannot be merged: commit {'d' * 40} is not in ")
+    assert goal.status == TaskStatus.IN_PROGRESS
+
+
+def test_a_subtask_cancelled_while_the_gate_is_at_work_takes_no_sibling_along(
+    remote: GitRemote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goal = a_goal(remote)
+    cancelled = report(goal, 1, remote, {"one": "1\n"})
+    report(goal, 2, remote, {"two": "2\n"})
+    push = Integration.push
+
+    def cancel_and_push(integration: Integration, expected: str | None) -> str:
+        goals.cancel_task(cancelled.id, reason="not wanted", now=NOW)
+        return push(integration, expected)
+
+    monkeypatch.setattr(Integration, "push", cancel_and_push)
+
+    assert after_gate(goal) == ["cancelled", "completed"]
+
+    assert goal.integration_commit == pushed(goal, remote)
 
 
 def test_the_culprit_of_a_red_batch_goes_back_and_the_others_are_merged(
