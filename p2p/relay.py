@@ -24,6 +24,7 @@ LOOK_EVERY_S = 1.0  # design section 2: the relay also looks every second
 RETRY_FIRST_S = 2.0
 RETRY_MAX_S = 60.0
 UNREACHED_RETRY_S = 1.0
+PUBLISH_TIMEOUT_S = 2.0  # a channel layer that hangs must not keep commands from peers
 
 
 class Sender(Protocol):
@@ -70,17 +71,35 @@ class Relay:
         """Send everything that is due now."""
         while True:
             rows = await self._database.run(take_due, now_utc())
-            sent = [(row, await self._send(row)) for row, _ in rows]
+            sent = await self._send_all([row for row, _ in rows])
             unreached = [row.to_node_id for row, reached in sent if not reached]
             await self._database.run(note_sent, sent, now_utc())
             self._dial(dict.fromkeys(unreached), {row.to_node_id: a for row, a in rows})
             if len(rows) < ROWS_MAX:
                 return
 
-    async def _send(self, row: OutboxMessage) -> bool:
-        if row.kind == OutboxKind.EVENT:
-            await self._publish({**(row.event or {}), "seq": row.id})
-            return True
+    async def _send_all(self, rows: list[OutboxMessage]) -> list[tuple[OutboxMessage, bool]]:
+        """Send rows in order; when one event fails the others wait, and peers get theirs."""
+        sent, can_publish = [], True
+        for row in rows:
+            if row.kind == OutboxKind.EVENT:
+                can_publish = can_publish and await self._tell_browsers(row)
+                sent.append((row, can_publish))
+            else:
+                sent.append((row, self._send(row)))
+        return sent
+
+    async def _tell_browsers(self, row: OutboxMessage) -> bool:
+        try:
+            async with asyncio.timeout(PUBLISH_TIMEOUT_S):
+                await self._publish({**(row.event or {}), "seq": row.id})
+        except Exception as error:
+            # Whatever a channel layer raises while its server is away.
+            log.warning("event %d waits: %s", row.id, error or type(error).__name__)
+            return False
+        return True
+
+    def _send(self, row: OutboxMessage) -> bool:
         if row.kind == OutboxKind.RECORD:
             self._sender.broadcast(bytes(row.frame))
             return True
@@ -115,7 +134,10 @@ def note_sent(sent: list[tuple[OutboxMessage, bool]], now: datetime) -> None:
     if not sent:
         return
     with transaction.atomic():
-        finished = [row.id for row, _ in sent if row.kind != OutboxKind.COMMAND]
+        waiting = [row.id for row, reached in sent if row.kind == OutboxKind.EVENT and not reached]
+        again_at = now + timedelta(seconds=UNREACHED_RETRY_S)
+        OutboxMessage.objects.filter(id__in=waiting).update(due_at=again_at)
+        finished = {row.id for row, _ in sent if row.kind != OutboxKind.COMMAND} - set(waiting)
         OutboxMessage.objects.filter(id__in=finished).update(due_at=None, done_at=now)
         for row, reached in sent:
             if row.kind == OutboxKind.COMMAND:
