@@ -37,7 +37,9 @@ class MarketplaceConfig(AppConfig):
         register_command(messages.TributeReject, handlers.on_tribute_reject)
         register_command(messages.TributeCancel, handlers.on_tribute_cancel)
         register_command(messages.TributeVerdict, handlers.on_tribute_verdict)
-        register_command(messages.ConsensusPropose, handlers.on_consensus_propose)
+        register_command(
+            messages.ConsensusPropose, handlers.on_consensus_propose, handlers.on_proposal_answered
+        )
         register_command(messages.ConsensusVote, handlers.on_consensus_vote)
         register_command(messages.ConsensusCommit, handlers.on_consensus_commit)
         register_command(messages.ConsensusAbort, handlers.on_consensus_abort)

@@ -121,6 +121,18 @@ def on_request_answered(
     )
 
 
+def on_proposal_answered(
+    row: OutboxMessage, accepted: bool, code: str, detail: str, now: datetime
+) -> None:
+    """Take back what the payee's node refused to take at all: a refusal credits nothing."""
+    if accepted:
+        return
+    command = cast(messages.ConsensusPropose, registry.decode(bytes(row.frame)))
+    payments.take_abort(
+        UUID(command.proposal.id), origin=row.to_node_id, reason=detail or code, now=now
+    )
+
+
 def on_acceptance_answered(
     row: OutboxMessage, accepted: bool, code: str, detail: str, now: datetime
 ) -> None:

@@ -108,10 +108,11 @@ def on_assign_answered(
     task = Task.objects.filter(
         id=UUID(command.task.id), generation=command.generation, status__in=TASK_WITH_AGENT
     ).first()
-    if task is not None:
-        reports.hand_back(
-            task, reason=f"{row.to_node_id[:8]} did not take it: {detail or code}", now=now
-        )
+    if task is None or (code == "expired" and task.assigned_agent):
+        return  # a claim is an answer as well, though the ACK was lost
+    reports.hand_back(
+        task, reason=f"{row.to_node_id[:8]} did not take it: {detail or code}", now=now
+    )
 
 
 def on_report_answered(
@@ -121,7 +122,10 @@ def on_report_answered(
     if not accepted:
         command: TaskComplete = registry.decode(bytes(row.frame))  # type: ignore[assignment]
         note_report_refused(
-            UUID(command.task_id), generation=command.generation, detail=detail or code
+            UUID(command.task_id),
+            assigner_node_id=row.to_node_id,
+            generation=command.generation,
+            detail=detail or code,
         )
 
 

@@ -139,6 +139,8 @@ def _credited(proposal: ProposalBody, origin: str, frame: bytes, now: datetime) 
         if known.id == UUID(proposal.id):
             return known
         raise RuleBroken(f"task {proposal.task_id} is already paid by {known.id.hex}")
+    if Payment.objects.filter(id=UUID(proposal.id)).exists():
+        raise RuleBroken(f"payment {proposal.id} is of another task than {proposal.task_id}")
     # The proposal is the stronger form of the verdict, and may overtake it.
     Execution.objects.filter(id=execution.id).update(
         status=ExecutionStatus.ACCEPTED, commit=proposal.commit, closed_at=now

@@ -14,7 +14,7 @@ from marketplace.models import Execution, Offering, Tribute
 from marketplace.queries import state_of
 from marketplace.services.settlement import close_if_settled
 from marketplace.services.transitions import get_tribute, move_tribute, tell
-from marketplace.services.tributes import deal_hash, request_hash
+from marketplace.services.tributes import TASK_COUNT_MAX, deal_hash, request_hash
 from marketplace.states import ExecutionStatus, TributeStatus
 from p2p import outbox
 from p2p.local import local_node
@@ -22,6 +22,7 @@ from p2p.protocol.errors import DomainError
 from p2p.protocol.timestamps import from_timestamp, to_timestamp
 from swarm.git.names import validate_url
 from swarm.messages import TaskAssign
+from swarm.models import ATTEMPTS_MAX_DEFAULT, Attempt
 from swarm.services import jobs
 from swarm.services.agents import prolong_reservation, release_agents, reserve_agents
 from swarm.services.attempts import cancel_open
@@ -117,7 +118,7 @@ def reject_by_operator(tribute_id: UUID, *, reason: str, now: datetime) -> Tribu
 def admit_assignment(command: TaskAssign, now: datetime) -> str:
     """Decide on a TASK_ASSIGN under a tribute; the first one makes the reservation last.
 
-    DomainError `lapsed`, `not_allowed` or `over_count` is what the buyer will see.
+    DomainError `lapsed` or `not_allowed` is what the buyer will see.
     """
     tribute = Tribute.objects.filter(id=UUID(command.tribute_id)).first()
     if tribute is None or tribute.from_node_id != command.origin:
@@ -126,13 +127,7 @@ def admit_assignment(command: TaskAssign, now: datetime) -> str:
         raise DomainError("not_allowed", "the task is not of the tribute's repository")
     if tribute.status != TributeStatus.ACCEPTED:
         raise DomainError("lapsed", f"tribute {tribute.id.hex[:8]} is {tribute.status}")
-    task_id = UUID(command.task.id)
-    if not tribute.executions.filter(task_id=task_id).exists():
-        if tribute.executions.count() + tribute.released_count >= tribute.task_count:
-            raise DomainError("not_allowed", f"all {tribute.task_count} executions are assigned")
-        Execution.objects.create(
-            tribute=tribute, task_id=task_id, title=command.task.title, opened_at=now
-        )
+    _open_for_run(tribute, UUID(command.task.id), command.task.title, now)
     until = now + timedelta(seconds=WORK_LIMIT_S)
     prolong_reservation(reservation_of(tribute.id), until=until)
     Tribute.objects.filter(id=tribute.id).update(reserved_until=until)
@@ -185,7 +180,9 @@ def take_cancel(tribute_id: UUID, *, buyer: str, released_count: int, now: datet
             )
             return
         most = tribute.task_count - tribute.executions.count()
-        Tribute.objects.filter(id=tribute_id).update(released_count=min(released_count, most))
+        # Each message names all so far: one that was overtaken takes nothing back.
+        released = min(max(released_count, tribute.released_count), most)
+        Tribute.objects.filter(id=tribute_id).update(released_count=released)
         settle_sale(tribute, now=now)
 
 
@@ -247,10 +244,32 @@ def unpaid_amount() -> int:
     return sum(owed.values_list(F("tribute__price_per_task"), flat=True))
 
 
+def _open_for_run(tribute: Tribute, task_id: UUID, title: str, now: datetime) -> None:
+    """Open the execution of a first run; a further run must still be covered by its price."""
+    execution = tribute.executions.filter(task_id=task_id).first()
+    if execution is None:
+        if tribute.executions.count() + tribute.released_count >= tribute.task_count:
+            raise DomainError("not_allowed", f"all {tribute.task_count} executions are assigned")
+        Execution.objects.create(tribute=tribute, task_id=task_id, title=title, opened_at=now)
+        return
+    if execution.status != ExecutionStatus.OPEN:
+        raise DomainError("not_allowed", f"task {task_id} is already {execution.status}")
+    runs = Attempt.objects.filter(tribute_id=tribute.id, task_id=task_id).count()
+    if runs >= ATTEMPTS_MAX_DEFAULT:
+        raise DomainError(
+            "not_allowed",
+            f"task {task_id} had {runs} runs, its price covers {ATTEMPTS_MAX_DEFAULT}",
+        )
+
+
 def _store(body: TributeBody, offering: Offering | None, frame: bytes, now: datetime) -> Tribute:
     if Tribute.objects.filter(id=UUID(body.id)).exists():
         raise DomainError("duplicate", f"tribute {body.id} exists already")
-    if body.task_count < 1 or body.total_cost % body.task_count:
+    if not 1 <= body.task_count <= TASK_COUNT_MAX:
+        raise DomainError(
+            "bad_count", f"task_count is {body.task_count}: 1 to {TASK_COUNT_MAX} is allowed"
+        )
+    if body.total_cost % body.task_count:
         raise DomainError(
             "bad_count", f"{body.task_count} tasks cannot cost {body.total_cost} VOID together"
         )

@@ -127,6 +127,7 @@ def cancel_tribute(tribute_id: UUID, *, reason: str, now: datetime) -> Tribute:
             TributeCancel,
             to_node_id=tribute.to_node_id,
             now=now,
+            expires_in_s=None,
             tribute_id=tribute.id.hex,
             released_count=tribute.released_count,
             reason=reason[:500],

@@ -174,11 +174,13 @@ def on_task_moved(moved: TaskMoved) -> None:
         )
 
 
-def note_report_refused(task_id: UUID, *, generation: int, detail: str) -> None:
+def note_report_refused(
+    task_id: UUID, *, assigner_node_id: str, generation: int, detail: str
+) -> None:
     """Keep why the assigner refused the report of an attempt."""
-    Attempt.objects.filter(task_id=task_id, generation=generation).update(
-        error=f"the assigner refused the report: {detail}"
-    )
+    Attempt.objects.filter(
+        task_id=task_id, assigner_node_id=assigner_node_id, generation=generation
+    ).update(error=f"the assigner refused the report: {detail}")
 
 
 def note_worktree_removed(attempt_id: UUID, *, now: datetime) -> None:
