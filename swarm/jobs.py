@@ -10,7 +10,7 @@ from datetime import datetime
 from uuid import UUID
 
 from celery import shared_task
-from django.db import connection
+from django.db import connection, transaction
 
 from p2p.clock import now_utc
 from p2p.protocol.errors import DomainError, ExternalError
@@ -63,8 +63,10 @@ def _run(job: Job) -> None:
 def _failed(job: Job, error: str, *, retryable: bool) -> None:
     now = now_utc()
     log.warning("job %s: %s", job, error)
-    if jobs.fail_or_retry(job, error=error, retryable=retryable, now=now):
-        jobs.kind_of(job).on_failed(Job.objects.get(id=job.id), now)
+    # Together: a worker killed in between would leave a failed job that nobody learns of.
+    with transaction.atomic():
+        if jobs.fail_or_retry(job, error=error, retryable=retryable, now=now):
+            jobs.kind_of(job).on_failed(Job.objects.get(id=job.id), now)
 
 
 @contextlib.contextmanager

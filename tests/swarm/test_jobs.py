@@ -168,3 +168,25 @@ def test_of_racing_workers_one_gets_the_job(probe: Probe) -> None:
         thread.join()
 
     assert len(won) == 1
+
+
+def test_a_failure_that_cannot_be_told_leaves_the_job_to_be_tried_again(
+    probe: Probe,
+) -> None:
+    probe.error = DomainError("bad", "no use")
+    job = enqueue("a")
+
+    def dies(_: Job, __: datetime) -> None:
+        raise RuntimeError("killed")
+
+    jobs.register_kind("probe", jobs.JobKind(probe.run, dies))
+    with pytest.raises(RuntimeError):
+        runner.run_job(job.id)
+    job.refresh_from_db()
+    assert (job.status, job.ended_at) == (JobStatus.RUNNING, None)
+
+    jobs.register_kind("probe", jobs.JobKind(probe.run, probe.on_failed))
+    jobs.recover_all(NOW)
+    runner.run_job(job.id)
+
+    assert probe.failed == ["no use"]
