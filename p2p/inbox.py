@@ -31,12 +31,21 @@ def apply_batch(batch: Sequence[Received[Any]], now: datetime) -> None:
     with transaction.atomic():
         if batch:
             clock.witness(max(received.message.lamport_ts for received in batch), now)
-        apply_records([each for each in batch if isinstance(each.message, Record)], now)
+        _apply_records([each for each in batch if isinstance(each.message, Record)], now)
         for received in batch:
             if isinstance(received.message, Ack):
                 _apply_answer(received.message, now)
             elif isinstance(received.message, Command):
                 _apply_command(received, now)
+
+
+def _apply_records(records: Sequence[Received[Record]], now: datetime) -> None:
+    try:
+        with transaction.atomic():
+            apply_records(records, now)
+    except Exception:
+        # A bug of ours: records come again, and the commands beside them must not suffer.
+        log.exception("%d records of a batch were not applied", len(records))
 
 
 def _apply_command(received: Received[Command], now: datetime) -> None:
@@ -94,6 +103,17 @@ def _handle(received: Received[Command], now: datetime) -> tuple[str, str]:
 def _answer_again(earlier: InboxMessage, now: datetime) -> None:
     if earlier.answer_id is not None:
         OutboxMessage.objects.filter(id=earlier.answer_id).update(due_at=now, done_at=None)
+        return
+    # Sent answers are forgotten sooner than the commands that they answer.
+    earlier.answer = outbox.send_answer(
+        to_node_id=earlier.origin,
+        re=earlier.msg_id,
+        accepted=earlier.accepted,
+        code=earlier.code,
+        detail=earlier.detail,
+        now=now,
+    )
+    earlier.save(update_fields=["answer"])
 
 
 def _apply_answer(ack: Ack, now: datetime) -> None:

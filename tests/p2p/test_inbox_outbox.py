@@ -118,6 +118,34 @@ def test_a_duplicate_gets_the_stored_answer_again(
     assert (row.done_at, row.due_at) == (None, NOW + timedelta(seconds=5))
 
 
+def test_a_duplicate_is_answered_though_its_answer_was_forgotten(stranger: Identity) -> None:
+    received = a_command(stranger)
+    inbox.apply_batch([received], NOW)
+    first = answers()[0]
+    OutboxMessage.objects.filter(kind=OutboxKind.ANSWER).update(done_at=NOW, due_at=None)
+    retention.forget_old(NOW + timedelta(days=2))
+    assert answers() == []
+
+    for _ in range(2):
+        inbox.apply_batch([received], NOW + timedelta(days=2))
+
+    [again] = answers()
+    assert (again.re, again.ok, again.code) == (first.re, first.ok, first.code)
+
+
+def test_a_record_that_fails_by_a_bug_leaves_the_commands_beside_it_alone(
+    stranger: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> int:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(inbox, "apply_records", fails)
+
+    inbox.apply_batch([an_offering(stranger, seq=1), a_command(stranger)], NOW)
+
+    assert InboxMessage.objects.count() == 1
+
+
 def test_a_failing_command_leaves_its_neighbours_alone(
     stranger: Identity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
