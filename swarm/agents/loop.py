@@ -13,6 +13,7 @@ from p2p.database_thread import DatabaseThread
 from p2p.protocol.errors import DomainError, ExternalError
 from swarm.agents import steps
 from swarm.agents.runner import Runner
+from swarm.agents.threads import on_thread
 from swarm.models import Agent
 from swarm.queries import idle_sessions, unfinished_attempt_ids
 from swarm.services.agents import judge_agent
@@ -31,6 +32,7 @@ class AgentLoop:
         self._rung = rung
         self._runners: dict[UUID, asyncio.Task[None]] = {}
         self._done: set[UUID] = set()
+        self._not_before: dict[UUID, float] = {}
         self._tended_at = float("-inf")
         self._stopping = False
         self._round = asyncio.Lock()
@@ -57,7 +59,7 @@ class AgentLoop:
         await asyncio.gather(*self._runners.values(), return_exceptions=True)
         names = await self._database.run(idle_sessions)
         try:
-            await asyncio.to_thread(steps.kill_sessions, names)
+            await on_thread(steps.kill_sessions, names)
         except (DomainError, ExternalError) as failure:
             log.warning("idle sessions were not ended: %s", failure)
 
@@ -71,9 +73,14 @@ class AgentLoop:
             log.exception("the agent loop failed and goes on")
 
     async def _start_runners(self) -> None:
-        for attempt_id in await self._database.run(unfinished_attempt_ids):
+        unfinished = await self._database.run(unfinished_attempt_ids)
+        self._done &= set(unfinished)
+        for attempt_id in unfinished:
             if attempt_id in self._runners or attempt_id in self._done:
                 continue
+            if time.monotonic() < self._not_before.get(attempt_id, 0.0):
+                continue
+            self._not_before.pop(attempt_id, None)
             runner = Runner(attempt_id, self._database)
             task = asyncio.create_task(runner.run(), name=f"attempt {attempt_id.hex[:8]}")
             self._runners[attempt_id] = task
@@ -85,6 +92,8 @@ class AgentLoop:
             return
         if error := task.exception():
             log.error("runner of attempt %s failed", attempt_id, exc_info=error)
+            self._not_before[attempt_id] = time.monotonic() + TEND_EVERY_S
+            return
         # Not again in this process: a worktree that must be kept would be tried for ever.
         self._done.add(attempt_id)
 
@@ -99,7 +108,7 @@ class AgentLoop:
 
     async def _tend(self, agent: Agent) -> None:
         try:
-            await asyncio.to_thread(steps.ensure_session, agent)
+            await on_thread(steps.ensure_session, agent)
             status, evidence = AgentStatus.READY, f"session {agent.session} waits at its prompt"
             rule = "session_alive"
         except (DomainError, ExternalError) as failure:

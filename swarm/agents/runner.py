@@ -17,6 +17,7 @@ from p2p.database_thread import DatabaseThread
 from p2p.protocol.errors import DomainError, ExternalError
 from swarm.agents import steps
 from swarm.agents.shell import RunKind, RunState
+from swarm.agents.threads import on_thread
 from swarm.errors import WrongState
 from swarm.models import Attempt
 from swarm.services import attempts, reports
@@ -64,23 +65,41 @@ class Runner:
         if attempt.status == AttemptStatus.QUEUED:
             await self._move(AttemptStatus.PREPARING)
         elif attempt.status == AttemptStatus.PREPARING:
-            await _with_retries(lambda: steps.set_up(attempt))
+            await self._slowly(attempt, "preparing", steps.set_up)
             await _with_retries(lambda: steps.deliver(attempt))
             await self._move(AttemptStatus.WORKING, typed_at=now_utc())
         elif attempt.status == AttemptStatus.WORKING:
             await self._watch(attempt)
         else:
-            commit = await _with_retries(lambda: steps.publish(attempt))
-            output = await asyncio.to_thread(steps.output, attempt)
+            commit = await self._slowly(attempt, "pushing", steps.publish)
+            output = await on_thread(steps.output, attempt)
             await self._database.run(
                 attempts.succeed, self._id, commit=commit, output=output, now=now_utc()
             )
+
+    async def _slowly(self, attempt: Attempt, doing: str, step: Callable[[Attempt], R]) -> R:
+        """Run a step that may take longer than a lease; the assigner hears of us meanwhile."""
+        signs = asyncio.create_task(self._give_life_signs(attempt, doing))
+        try:
+            return await _with_retries(lambda: step(attempt))
+        finally:
+            signs.cancel()
+            await asyncio.gather(signs, return_exceptions=True)
+
+    async def _give_life_signs(self, attempt: Attempt, doing: str) -> None:
+        while True:
+            await asyncio.sleep(life_sign_every_s())
+            try:
+                await self._database.run(reports.report_progress, attempt, doing, now=now_utc())
+            except DomainError as unwanted:
+                log.info("attempt %s of %s: %s", attempt.number, attempt.title, unwanted)
+                return  # the step's own end will say it where it counts
 
     async def _watch(self, attempt: Attempt) -> None:
         """Look at the run until it ends, giving signs of life; returns after the move."""
         watch = _Watch()
         while True:
-            state = await asyncio.to_thread(steps.observe, attempt)
+            state = await _with_retries(lambda: steps.observe(attempt))
             if state.kind is RunKind.EXITED and state.code == 0:
                 await self._acknowledge(attempt)
                 await self._move(AttemptStatus.PUSHING, exit_code=0)
@@ -104,7 +123,7 @@ class Runner:
 
     async def _give_life_sign(self, attempt: Attempt, watch: _Watch) -> None:
         if watch.life_sign_is_due():
-            line = await asyncio.to_thread(steps.last_line, attempt)
+            line = await on_thread(steps.last_line, attempt)
             await self._database.run(reports.report_progress, attempt, line, now=now_utc())
 
     async def _deliver_again(self, attempt: Attempt, watch: _Watch) -> None:
@@ -113,13 +132,13 @@ class Runner:
                 "not_delivered", f"typed {watch.deliveries} times and never seen to start"
             )
         watch.delivered()
-        await asyncio.to_thread(steps.deliver, attempt)
+        await on_thread(steps.deliver, attempt)
 
     async def _fail_run(self, attempt: Attempt, state: RunState) -> None:
         if state.kind is RunKind.LOST:
-            await asyncio.to_thread(steps.stop, attempt)
+            await on_thread(steps.stop, attempt)
         code = "lost" if state.kind is RunKind.LOST else "exit_code"
-        output = await asyncio.to_thread(steps.output, attempt)
+        output = await on_thread(steps.output, attempt)
         error = f"{state.evidence}\n{output}".strip()
         await self._fail(attempt, code, error, exit_code=state.code, output_tail=output)
 
@@ -131,7 +150,8 @@ class Runner:
         if await self._is_over():
             return
         log.info("attempt %s of %s: %s", attempt.number, attempt.title, error.splitlines()[0])
-        pushed = await asyncio.to_thread(steps.salvage, attempt)
+        await self._end_run(attempt)
+        pushed = await self._slowly(attempt, "saving", steps.salvage)
         try:
             await self._database.run(
                 attempts.fail,
@@ -148,6 +168,15 @@ class Runner:
                     attempts.cancel, self._id, reason=f"{error}; {unwanted}", now=now_utc()
                 )
 
+    async def _end_run(self, attempt: Attempt) -> None:
+        """Let nothing of the run go on or begin later: its agent is free for other work."""
+        if attempt.status == AttemptStatus.QUEUED:
+            return
+        try:
+            await on_thread(steps.stop, attempt)
+        except (DomainError, ExternalError) as failure:
+            log.warning("the run of %s was not stopped: %s", attempt.branch, failure)
+
     async def _is_over(self) -> bool:
         attempt = await self._database.run(attempts.get_attempt, self._id)
         return attempt.status in ATTEMPT_TERMINAL
@@ -157,14 +186,19 @@ class Runner:
 
     async def _clean_up(self, attempt: Attempt) -> None:
         if attempt.status == AttemptStatus.CANCELLED and attempt.agent is not None:
-            await asyncio.to_thread(steps.stop, attempt)
-            await asyncio.to_thread(steps.salvage, attempt)
+            await self._end_run(attempt)
+            await on_thread(steps.salvage, attempt)
         try:
             await _with_retries(lambda: steps.clean_up(attempt))
         except (DomainError, ExternalError) as kept:
             log.warning("worktree of %s is kept: %s", attempt.branch, kept)
             return
         await self._database.run(attempts.note_worktree_removed, self._id, now=now_utc())
+
+
+def life_sign_every_s() -> float:
+    """Return the seconds between two signs of life: several fit into a lease."""
+    return min(LIFE_SIGN_EVERY_S, settings.ENVIRONMENT.lease_s / LIFE_SIGNS_PER_LEASE)
 
 
 class _Watch:
@@ -184,8 +218,7 @@ class _Watch:
         return time.monotonic() - self._delivered_at > DELIVERY_WAIT_S
 
     def life_sign_is_due(self) -> bool:
-        every_s = min(LIFE_SIGN_EVERY_S, settings.ENVIRONMENT.lease_s / LIFE_SIGNS_PER_LEASE)
-        due = time.monotonic() - self._life_sign_at > every_s
+        due = time.monotonic() - self._life_sign_at > life_sign_every_s()
         if due:
             self._life_sign_at = time.monotonic()
         return due
@@ -201,7 +234,7 @@ async def _with_retries(step: Callable[[], R]) -> R:
     """Run a blocking step on a thread, again with back-off while a tool may recover."""
     for number in range(1, TRIES_MAX + 1):
         try:
-            return await asyncio.to_thread(step)
+            return await on_thread(step)
         except ExternalError as failure:
             if not failure.retryable or number == TRIES_MAX:
                 raise
