@@ -10,13 +10,13 @@ from p2p.protocol.fields import (
     Addresses,
     Amount,
     Capabilities,
-    Count,
     Currency,
     Detail,
     GitRef,
     Name,
     NodeId,
     Sha,
+    SmallCount,
     Timestamp,
     TxHash,
     Url,
@@ -37,7 +37,7 @@ class OfferingBody(Struct, frozen=True, kw_only=True):
     node_id: Annotated[NodeId, about("the seller; must be the record's origin")]
     swarm: Annotated[Name, about("the seller's swarm")]
     addresses: Annotated[Addresses, about("where the seller can be dialled")]
-    idle_agents: Annotated[Count, about("agents that are really idle and not reserved")]
+    idle_agents: Annotated[SmallCount, about("agents that are really idle and not reserved")]
     capabilities: Annotated[Capabilities, about("what every one of them can do")]
     price_per_task: Annotated[Amount, about("VOID for one execution")]
     currency: Annotated[Currency, about("always VOID")]
@@ -85,7 +85,7 @@ class TributeBody(Struct, frozen=True, kw_only=True):
     offering_id: Annotated[Uuid, about("the offering that it answers")]
     from_node_id: Annotated[NodeId, about("the buyer; must be the command's origin")]
     to_node_id: Annotated[NodeId, about("the seller")]
-    task_count: Annotated[Count, about("executions bought, at least 1")]
+    task_count: Annotated[SmallCount, about("executions bought, at least 1")]
     total_cost: Annotated[Amount, about("task_count times the offering's price_per_task")]
     currency: Annotated[Currency, about("always VOID")]
     policy: Annotated[Policy, about("as in the offering")]
@@ -120,7 +120,7 @@ class TributeCancel(Command, frozen=True, kw_only=True, tag=MessageNumber.TRIBUT
     """The buyer gives back executions that it never assigned."""
 
     tribute_id: Annotated[Uuid, about("the tribute")]
-    released_count: Annotated[Count, about("all executions given back so far")]
+    released_count: Annotated[SmallCount, about("all executions given back so far")]
     reason: Annotated[Detail, about("why")]
 
 

@@ -15,6 +15,7 @@ from p2p.protocol.fields import (
     NodeId,
     OptionalName,
     Sha,
+    SmallCount,
     Summary,
     Title,
     Url,
@@ -34,7 +35,7 @@ class TaskSpec(Struct, frozen=True, kw_only=True):
     shell: Annotated[Body, about("what the shell tool runs")] = ""
     feedback: Annotated[Summary, about("why the last attempt was not accepted")] = ""
     repository: Annotated[Url, about("git remote that executor and assigner share")]
-    attempt: Annotated[Count, about("attempt number, from 1")]
+    attempt: Annotated[SmallCount, about("attempt number, from 1")]
     previous_branch: Annotated[GitRef | None, about("branch of the attempt before, if any")] = None
 
 

@@ -53,7 +53,12 @@ OptionalName = Annotated[
     str, Meta(pattern="^([a-z0-9][a-z0-9._+-]*)?" + _END, max_length=limits.NAME_CHARS_MAX)
 ]
 GitRef = Annotated[
-    str, Meta(pattern="^[A-Za-z0-9_][A-Za-z0-9._/-]*" + _END, min_length=1, max_length=255)
+    str,
+    Meta(
+        pattern="^[A-Za-z0-9_][A-Za-z0-9._/-]*" + _END,
+        min_length=1,
+        max_length=limits.GIT_REF_CHARS_MAX,
+    ),
 ]
 Title = Annotated[
     str,
@@ -78,6 +83,7 @@ Host = Annotated[
 Port = Annotated[int, Meta(ge=1, le=limits.PORT_MAX)]
 OptionalPort = Annotated[int, Meta(ge=0, le=limits.PORT_MAX)]
 Count = Annotated[int, Meta(ge=0, le=limits.COUNT_MAX)]
+SmallCount = Annotated[int, Meta(ge=0, le=limits.SMALL_COUNT_MAX)]
 Amount = Annotated[int, Meta(ge=0, le=limits.AMOUNT_MAX)]
 Sequence = Annotated[int, Meta(ge=1, le=limits.INTEGER_MAX)]
 Milliseconds = Annotated[int, Meta(ge=0, le=limits.INTEGER_MAX)]

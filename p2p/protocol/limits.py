@@ -18,7 +18,8 @@ CERT_HASH_BYTES = 32  # SHA-256 of the listener's certificate, zeros without TLS
 # Numbers
 INTEGER_MAX = 2**53 - 1  # the largest whole number that every JSON reader keeps exactly
 PORT_MAX = 65_535
-COUNT_MAX = 1_000_000  # agents, tasks, attempts: more of them is a mistake
+COUNT_MAX = 1_000_000  # generations: more of them is a mistake
+SMALL_COUNT_MAX = 32_767  # agents, tasks, attempts: what a small column of PostgreSQL holds
 AMOUNT_MAX = 1_000_000_000_000  # VOID; a thousand such amounts still fit INTEGER_MAX
 
 # Text, in characters
@@ -28,6 +29,7 @@ DETAIL_CHARS_MAX = 1_000  # the reason of a refusal, shown to a person
 SUMMARY_CHARS_MAX = 4_000  # what an agent reports, the tail of an output
 BODY_CHARS_MAX = 65_536  # instructions, shell blocks: at most 393,216 bytes when escaped
 URL_CHARS_MAX = 512
+GIT_REF_CHARS_MAX = 200  # as long as a branch may be in the database
 HOST_CHARS_MAX = 253  # DNS
 
 # Lists
