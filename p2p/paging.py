@@ -66,6 +66,8 @@ def _decode(model: type[Model], cursor: str, field: str) -> tuple[Any, Any]:
     try:
         texts = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         value, key = texts
+        if "\0" in value + key:
+            raise ValueError("a zero byte, which PostgreSQL refuses to compare with")
         return (
             model._meta.get_field(field).to_python(value),  # type: ignore[union-attr]
             model._meta.pk.to_python(key),

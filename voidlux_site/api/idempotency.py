@@ -67,6 +67,10 @@ def _check(key: str) -> None:
             f"{HEADER} has {len(key)} characters, at most {KEY_CHARS_MAX}",
             status=422,
         )
+    if not key.isprintable():
+        raise DomainError(
+            "bad_idempotency_key", f"{HEADER} {key!r} holds characters that cannot be seen", 422
+        )
 
 
 def _check_same(stored: StoredAnswer, operation: str, digest: str) -> None:

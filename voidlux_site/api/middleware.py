@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from django.core.exceptions import RequestDataTooBig
@@ -12,22 +13,27 @@ from voidlux_site.api.problems import CONTENT_TYPE, problem
 
 BODY_BYTES_MAX = 1024 * 1024
 _PREFIX = "/api/"
+# In JSON a zero byte is written with an escape, whose backslash is not escaped itself.
+_ZERO_BYTE = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
 class ApiMiddleware:
-    """Refuses bodies above BODY_BYTES_MAX and answers 404 and 405 as problems."""
+    """Refuses bodies that are too long or hold zero bytes; answers 404 and 405 as problems."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         """Take the next handler."""
         self._get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        """Pass the request on, or answer 413."""
+        """Pass the request on, or answer 413 or 422."""
         if not request.path.startswith(_PREFIX):
             return self._get_response(request)
         size = _body_bytes(request)
         if size > BODY_BYTES_MAX:
             return problem(413, "body_too_large", f"body of {size} bytes exceeds {BODY_BYTES_MAX}")
+        if _ZERO_BYTE.search(request.body):
+            # PostgreSQL cannot store one, and git, shell and terminal cannot be given one.
+            return problem(422, "zero_byte", "a text of the body holds a zero byte (\\u0000)")
         return _as_problem(request, self._get_response(request))
 
 
