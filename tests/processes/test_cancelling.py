@@ -5,15 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.processes.conftest import MakeNode
-from tests.support.deals import gate_file, outline, small_repository, submit
+from tests.support.deals import gate_file, hold_pushes, outline, small_repository, submit
 from tests.support.nodes import RealNode
 from tests.support.waiting import is_alive, wait_for
-
-BLOCK_TASK_BRANCHES = """#!/bin/sh
-while read -r _ _ ref; do
-  case "$ref" in refs/heads/task/*) touch {arrived}; {gate} ;; esac
-done
-"""
 
 
 async def test_a_cancelled_run_is_stopped_and_its_work_is_pushed(
@@ -41,10 +35,7 @@ async def test_a_goal_cancelled_during_the_push_of_its_work_ends_cleanly(
     node = make_node("node", agents="1").start()
     remote = small_repository(tmp_path / "git")
     arrived, go = tmp_path / "arrived", tmp_path / "go"
-    hook = remote.path / "hooks" / "pre-receive"
-    hook.parent.mkdir(exist_ok=True)
-    hook.write_text(BLOCK_TASK_BRANCHES.format(arrived=arrived, gate=gate_file(go)))
-    hook.chmod(0o755)
+    hold_pushes(remote, arrived, go)
     goal = await submit(node, remote.path, "true")
     await wait_for(arrived.exists)
 

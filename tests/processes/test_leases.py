@@ -12,6 +12,7 @@ from tests.support.deals import (
     assert_books,
     gate_file,
     hire,
+    hold_pushes,
     money,
     references,
     small_repository,
@@ -83,6 +84,25 @@ async def test_a_buyer_that_was_down_longer_than_a_lease_still_takes_and_pays_th
     assert deal.subtasks()[0]["attempt"] == 1
     assert (money(buyer), money(seller)) == ((995, 0), (1005, 0))
     assert_books([buyer, seller], grants=2000)
+
+
+async def test_a_push_that_takes_long_is_a_sign_of_life(
+    make_node: MakeNode, tmp_path: Path
+) -> None:
+    node = make_node("node", agents="1", lease_s=str(LEASE_S)).start()
+    remote = small_repository(tmp_path / "git")
+    arrived, go = tmp_path / "arrived", tmp_path / "go"
+    hold_pushes(remote, arrived, go)
+    goal = await submit(node, remote.path, "true")
+    await wait_for(arrived.exists)
+    lease_at_arrival = goal.subtasks()[0]["lease_expires_at"]
+
+    await wait_for(lambda: goal.subtasks()[0]["lease_expires_at"] > lease_at_arrival, LEASE_S)
+    assert goal.subtasks()[0]["progress"] == "pushing"
+    go.touch()
+
+    assert (await goal.ended())["status"] == "completed"
+    assert goal.subtasks()[0]["attempt"] == 1
 
 
 def _is_past(moment: str) -> bool:

@@ -41,6 +41,17 @@ def gate_file(path: Path) -> str:
     return f"while [ ! -e {path} ]; do sleep 0.05; done"
 
 
+def hold_pushes(remote: GitRemote, arrived: Path, go: Path) -> None:
+    """Let pushes of task branches wait at the remote until `go` exists; `arrived` tells of one."""
+    hook = remote.path / "hooks" / "pre-receive"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(
+        "#!/bin/sh\nwhile read -r _ _ ref; do\n"
+        f'  case "$ref" in refs/heads/task/*) touch {arrived}; {gate_file(go)} ;; esac\ndone\n'
+    )
+    hook.chmod(0o755)
+
+
 def outline(*blocks: str) -> str:
     """Return a goal with one subtask per shell block; each also writes a module of its own."""
     items = (
