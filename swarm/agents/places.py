@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from p2p.local import local_node
@@ -9,8 +10,11 @@ from swarm.models import Attempt
 
 
 def worktree_of(attempt: Attempt) -> Path:
-    """Return the worktree of an attempt: one per branch, as git has it."""
-    return local_node().home / "worktrees" / attempt.branch.replace("/", "-")
+    """Return the worktree of an attempt: one per branch of an assigner's repository."""
+    # An assigner chooses its task ids, so that a branch alone could be that of another's work.
+    whose = f"{attempt.assigner_node_id} {attempt.repository}"
+    digest = hashlib.sha256(whose.encode()).hexdigest()[:8]
+    return local_node().home / "worktrees" / f"{attempt.branch.replace('/', '-')}-{digest}"
 
 
 def run_dir_of(attempt: Attempt) -> Path:

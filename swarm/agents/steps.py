@@ -16,7 +16,7 @@ from swarm.agents.sockets import socket_name
 from swarm.agents.tmux import TmuxServer
 from swarm.clean_env import clean_environment
 from swarm.git.attempts import start_point
-from swarm.git.committing import commit_all
+from swarm.git.committing import commit_all, current_branch
 from swarm.git.pushing import push_branch
 from swarm.git.removal import remove_worktree
 from swarm.git.repository import Repository
@@ -98,9 +98,14 @@ def output(attempt: Attempt) -> str:
 def publish(attempt: Attempt) -> str:
     """Commit what the run left, push it and return the commit that the remote shows.
 
-    DomainError `no_changes` where it adds nothing to the base.
+    DomainError `no_changes` where it adds nothing to the base, and `wrong_branch` where it left
+    the attempt's branch: what it did elsewhere stays in its worktree and is not pushed for it.
     """
     repository = _repository(attempt)
+    branch = current_branch(worktree_of(attempt))
+    if branch != attempt.branch:
+        where = branch or "a detached head"
+        raise DomainError("wrong_branch", f"the run left {attempt.branch} for {where}")
     head = commit_all(worktree_of(attempt), attempt.title, author_of(attempt))
     if repository.is_ancestor(head, attempt.base_commit):
         raise DomainError("no_changes", f"the run left nothing that {head[:8]} does not have")

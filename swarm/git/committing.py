@@ -29,6 +29,12 @@ def commit_all(worktree: Path, message: str, author: str) -> str:
         return run_git(["rev-parse", "--verify", "HEAD"], cwd=worktree).stdout.strip()
 
 
+def current_branch(worktree: Path) -> str:
+    """Return the branch that the worktree is on; empty where its head is detached."""
+    args = ["symbolic-ref", "--quiet", "--short", "HEAD"]
+    return run_git(args, cwd=worktree, check=False).stdout.strip()
+
+
 def _refuse_unmerged(worktree: Path) -> None:
     paths = _paths(worktree, "diff", "--name-only", "--diff-filter=U", "-z")
     if paths:

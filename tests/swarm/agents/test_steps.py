@@ -1,0 +1,97 @@
+"""The slow steps of an attempt on real git: where it works and what it may report."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from p2p.local import LocalNode, acting_as, local_node
+from p2p.protocol.errors import DomainError
+from swarm.agents import steps
+from swarm.agents.places import worktree_of
+from swarm.git.command import run_git
+from swarm.models import Attempt
+from tests.support.git_remote import GitRemote
+
+TASK_ID = uuid.UUID("5" * 32)
+BRANCH = "task/55555555"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    node = local_node()
+    with acting_as(LocalNode(tmp_path / "home", node.identity, node.network, node.swarm)):
+        yield tmp_path / "home"
+
+
+def an_attempt(remote: GitRemote, base: str, assigner_node_id: str = "a" * 32) -> Attempt:
+    """Return an attempt whose worktree is set up; nothing is stored."""
+    attempt = Attempt(
+        task_id=TASK_ID,
+        assigner_node_id=assigner_node_id,
+        title="Part",
+        number=1,
+        generation=1,
+        shell="true",
+        repository=str(remote.path),
+        base_commit=base,
+        branch=BRANCH,
+        created_at=datetime.now(UTC),
+    )
+    steps.set_up(attempt)
+    return attempt
+
+
+def a_remote(folder: Path) -> tuple[GitRemote, str]:
+    folder.mkdir()
+    remote = GitRemote(folder)
+    return remote, remote.push("main", {"README": "hello\n"})
+
+
+def test_another_assigner_with_the_same_task_id_gets_a_worktree_of_its_own(
+    home: Path, tmp_path: Path
+) -> None:
+    mine = an_attempt(*a_remote(tmp_path / "mine"))
+    (worktree_of(mine) / "half.txt").write_text("half")
+
+    theirs = an_attempt(*a_remote(tmp_path / "theirs"), assigner_node_id="b" * 32)
+
+    assert worktree_of(theirs) != worktree_of(mine)
+    assert (worktree_of(mine) / "half.txt").read_text() == "half"
+
+
+def test_another_assigner_cannot_share_the_worktree_of_the_same_repository(
+    home: Path, tmp_path: Path
+) -> None:
+    remote, base = a_remote(tmp_path / "git")
+    mine = an_attempt(remote, base)
+
+    with pytest.raises(DomainError, match=f"branch {BRANCH} is at work in worktree") as refused:
+        an_attempt(remote, base, assigner_node_id="b" * 32)
+
+    assert refused.value.code == "branch_in_use"
+    assert worktree_of(mine).exists()
+
+
+@pytest.mark.parametrize("switch", [["switch", "-qc", "mine"], ["switch", "-q", "--detach"]])
+def test_work_beside_the_branch_is_neither_reported_nor_removed(
+    home: Path, tmp_path: Path, switch: list[str]
+) -> None:
+    remote, base = a_remote(tmp_path / "git")
+    attempt = an_attempt(remote, base)
+    worktree = worktree_of(attempt)
+    run_git(switch, cwd=worktree)
+    (worktree / "work.txt").write_text("work")
+
+    with pytest.raises(DomainError, match=f"the run left {BRANCH} for ") as refused:
+        steps.publish(attempt)
+    with pytest.raises(DomainError) as kept:
+        steps.clean_up(attempt)
+
+    assert (refused.value.code, kept.value.code) == ("wrong_branch", "unpushed_work")
+    assert set(remote.refs()) == {"refs/heads/main"}
+    assert (worktree / "work.txt").exists()
