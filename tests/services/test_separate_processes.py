@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.deals import ENDED, UNITTEST, Deal, gate_file, small_repository, submit
 from tests.support.services import Postgres
-from tests.support.split_node import SplitNode
+from tests.support.split_node import RUNNODE, SplitNode
 from tests.support.waiting import is_alive, wait_for
 from tests.support.websockets import Follower, open_websocket
 
@@ -39,6 +39,7 @@ async def test_a_goal_is_done_and_followed_and_a_gate_outlives_its_worker(
     await wait_for(node.is_up, 60.0)
     orphan, runs = await a_gate_whose_worker_is_killed(node, tmp_path)
     node.launch_worker()
+    await another_node_is_refused(node, tmp_path / "other")
 
     async with open_websocket(node) as follower:
         assert (await follower.next_event())["event"] == "hello"
@@ -50,6 +51,16 @@ async def test_a_goal_is_done_and_followed_and_a_gate_outlives_its_worker(
     assert len(runs.read_text().split()) == 2
     assert await asyncio.to_thread(node.stop) == 0
     assert "Traceback" not in node.log()
+
+
+async def another_node_is_refused(node: SplitNode, home: Path) -> None:
+    other = SplitNode(home, database_url=node.database_url, redis_url=node.redis_url)
+    other.launch_part("node", *RUNNODE)
+    code = await asyncio.to_thread(other.parts["node"].wait, 30)
+
+    name = node.database_url.rpartition("/")[2]
+    line = f"DATABASE_URL names {name}, which another node process uses"
+    assert (code, other.log().splitlines()) == (2, [line])
 
 
 async def a_goal_of_two_subtasks_is_done(node: SplitNode, follower: Follower, folder: Path) -> None:

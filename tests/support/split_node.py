@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.support.nodes import HOST, ROOT, STOP_S, RealNode
 
+RUNNODE = (sys.executable, "manage.py", "runnode", "--no-web", "--no-worker")
 VENV_PROGRAMS = Path(sys.executable).parent
 
 
@@ -18,16 +19,17 @@ class SplitNode(RealNode):
 
     def __init__(self, home: Path, *, database_url: str, redis_url: str, **variables: str) -> None:
         super().__init__(home, **variables)
-        self._urls = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
+        self.database_url, self.redis_url = database_url, redis_url
         self.parts: dict[str, subprocess.Popen[bytes]] = {}
 
     def environment(self) -> dict[str, str]:
         """Return all variables that its processes get."""
-        return {**super().environment(), **self._urls}
+        urls = {"DATABASE_URL": self.database_url, "REDIS_URL": self.redis_url}
+        return {**super().environment(), **urls}
 
     def launch(self) -> None:
         """Start all three processes without waiting for them."""
-        self.launch_part("node", sys.executable, "manage.py", "runnode", "--no-web", "--no-worker")
+        self.launch_part("node", *RUNNODE)
         self.process = self.parts["node"]
         self.launch_worker()
         self.launch_part(

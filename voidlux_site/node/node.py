@@ -20,6 +20,7 @@ from p2p.local import dial_addresses, local_node
 from p2p.mesh.mesh import Mesh
 from p2p.mesh.settings import PeerInfo, Profile
 from p2p.mesh.supervision import TaskOwner
+from p2p.postgresql.one_node import become_its_node
 from p2p.protocol.errors import DomainError
 from p2p.protocol.fields import Address
 from p2p.records import live_frames
@@ -83,6 +84,7 @@ class Node:
 
     async def start(self) -> None:
         """Migrate, reconcile, open the ports and begin; DomainError where a port is in use."""
+        await self._database.run(become_its_node)
         await self._database.run(start_up.migrate)
         await self._database.run(start_up.reconcile)
         await self._open_ports()
