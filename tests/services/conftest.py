@@ -1,8 +1,7 @@
-"""PostgreSQL and Redis for the whole folder; every test gets a database of its own."""
+"""PostgreSQL and Redis for the whole folder; every test gets an empty database."""
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +16,6 @@ from tests.support.racing import Database
 from tests.support.services import Postgres, running_postgres, running_redis
 
 NETWORK = "galaxy"
-TEMPLATE = "migrated"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -42,25 +40,24 @@ def redis_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def template(postgres: Postgres, django_db_blocker: pytest.FixtureRequest) -> str:
-    """The name of a database with all tables and no rows."""
+def migrated(postgres: Postgres, django_db_blocker: pytest.FixtureRequest) -> Database:
+    """A database with all tables."""
+    made = Database(postgres.create("races"))
     with django_db_blocker.unblock():  # type: ignore[attr-defined]
-        Database(postgres.create(TEMPLATE)).migrate()
-    return TEMPLATE
+        made.migrate()
+    return made
 
 
 @pytest.fixture
 def database(
-    postgres: Postgres,
-    template: str,
-    tmp_path: Path,
-    django_db_blocker: pytest.FixtureRequest,
+    migrated: Database, tmp_path: Path, django_db_blocker: pytest.FixtureRequest
 ) -> Iterator[Database]:
-    """A database that the services of this thread use, as a node of its own."""
-    made = Database(postgres.create(f"node_{uuid.uuid4().hex[:8]}", template))
+    """An empty database that the services of this thread use, as a node of its own."""
     registry.freeze()
     local = LocalNode(tmp_path, Identity.generate(), NETWORK, "home")
     jobs.nudge_with(lambda _: None)
-    with django_db_blocker.unblock(), acting_as(local), made.used():  # type: ignore[attr-defined]
-        yield made
+    with django_db_blocker.unblock():  # type: ignore[attr-defined]
+        migrated.clear()
+        with acting_as(local), migrated.used():
+            yield migrated
     jobs.nudge_with(swarm_jobs.nudge_worker)

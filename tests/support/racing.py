@@ -19,6 +19,7 @@ from django.db.utils import ConnectionHandler
 from voidlux_site.databases import database_of
 
 WAIT_S = 20.0
+TABLES_OF_DJANGO = frozenset({"django_migrations", "django_content_type", "auth_permission"})
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,14 @@ class Database:
         """Create the tables of this version of the code."""
         with self.used():
             call_command("migrate", interactive=False, verbosity=0)
+
+    def clear(self) -> None:
+        """Remove all rows that nodes write; quicker by far than a new database."""
+        with self.used(), connections["default"].cursor() as cursor:
+            cursor.execute("SET session_replication_role = replica")  # no foreign keys meanwhile
+            for table in connections["default"].introspection.table_names(cursor):
+                if table not in TABLES_OF_DJANGO:
+                    cursor.execute(f'DELETE FROM "{table}"')
 
     def race(self, *calls: Callable[[], Any]) -> list[Any]:
         """Run all calls at the same time; what each returned, or the exception that it raised."""

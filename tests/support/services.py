@@ -68,11 +68,10 @@ class Postgres:
             return True
         return False
 
-    def create(self, name: str, template: str = "template1") -> str:
-        """Create a database as a copy of another one and return its URL."""
+    def create(self, name: str) -> str:
+        """Create an empty database and return its URL."""
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            names = (sql.Identifier(name), sql.Identifier(template))
-            connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(*names))
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         return self.url(name)
 
 
