@@ -45,7 +45,7 @@ class MarketplaceConfig(AppConfig):
         register_command(messages.ConsensusAbort, handlers.on_consensus_abort)
         jobs.register()
         hooks.admit_by(sales.admit_assignment)
-        hooks.hire_sources.append(settlement.hire)
+        hooks.hire_sources.append(hooks.HireSource(settlement.hiring_goals, settlement.hire))
         hooks.task_listeners.append(settlement.on_task_moved)
         hooks.task_listeners.append(tributes.on_goal_moved)
         hooks.agents_listeners.append(offerings.refresh_offering)

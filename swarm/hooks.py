@@ -34,7 +34,14 @@ class TaskMoved:
     now: datetime
 
 
-HireSource = Callable[[Task, datetime], Hire | None]
+@dataclass(frozen=True)
+class HireSource:
+    """Where work can be hired: for which goals at all, and a place for one of their tasks."""
+
+    goals: Callable[[], set[UUID]]
+    hire: Callable[[Task, datetime], Hire | None]
+
+
 Admission = Callable[[TaskAssign, datetime], str]
 TaskListener = Callable[[TaskMoved], None]
 
@@ -56,6 +63,11 @@ def admit_by(admission: Admission) -> None:
 def admission() -> Admission | None:
     """Return the registered decision on assignments from other swarms, if any."""
     return _admissions[0] if _admissions else None
+
+
+def hiring_goals() -> set[UUID]:
+    """Return the goals whose tasks may find a place on another node."""
+    return set().union(*(source.goals() for source in hire_sources))
 
 
 def agents_changed(now: datetime) -> None:

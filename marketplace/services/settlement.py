@@ -19,6 +19,14 @@ from swarm.models import Task
 from swarm.states import Actor, TaskStatus
 
 
+def hiring_goals() -> set[UUID]:
+    """Return the goals of this node that have an accepted tribute, whether or not it has room."""
+    ours = Tribute.objects.filter(
+        status=TributeStatus.ACCEPTED, from_node_id=local_node().node_id, goal_id__isnull=False
+    )
+    return {goal_id for goal_id in ours.values_list("goal_id", flat=True) if goal_id}
+
+
 def hire(task: Task, now: datetime) -> Hire | None:
     """Find a place for a ready subtask under an accepted tribute of its goal, and open it.
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django.db import transaction
 
@@ -13,7 +15,7 @@ from p2p.local import local_node
 from swarm import hooks
 from swarm.git.names import attempt_branch
 from swarm.messages import TaskAssign, TaskSpec
-from swarm.models import Task
+from swarm.models import Agent, Task
 from swarm.queries import busy_goals, idle_agents
 from swarm.services import reports
 from swarm.services.agents import capable
@@ -21,7 +23,9 @@ from swarm.services.attempts import Assignment, start_attempt
 from swarm.services.transitions import move_task
 from swarm.states import Actor, TaskStatus
 
-DISPATCH_MAX = 100
+log = logging.getLogger(__name__)
+
+READY_MAX = 1000  # looked at in one round
 ASSIGN_EXPIRY_S = 60.0  # as long as a reservation: a later answer would be `lapsed`
 
 
@@ -31,10 +35,29 @@ def dispatch_ready(now: datetime) -> int:
     Order: priority, then fairness between goals, then age and place in the plan.
     """
     given = 0
+    agents, hiring = list(idle_agents(now)), hooks.hiring_goals()
+    if not agents and not hiring:
+        return 0
     for task in _in_order(_ready_tasks()):
-        with transaction.atomic():
-            given += _give(task, now)
+        # Asked in memory first: this runs at every ring, and most tasks wait for an agent.
+        if _may_be_given(task, agents, hiring) and _try_to_give(task, now):
+            given += 1
+            agents, hiring = list(idle_agents(now)), hooks.hiring_goals()
     return given
+
+
+def _may_be_given(task: Task, agents: Sequence[Agent], hiring: set[UUID]) -> bool:
+    return task.parent_id in hiring or bool(capable(agents, task.required_capabilities))
+
+
+def _try_to_give(task: Task, now: datetime) -> bool:
+    try:
+        with transaction.atomic():
+            return _give(task, now)
+    except Exception:
+        # A bug of ours, and no reason for the tasks behind this one to wait.
+        log.exception("task %s was not given to anybody", task.id)
+        return False
 
 
 def _give(task: Task, now: datetime) -> bool:
@@ -46,7 +69,8 @@ def _give(task: Task, now: datetime) -> bool:
 
 def _ready_tasks() -> list[Task]:
     ready = Task.objects.filter(status=TaskStatus.PENDING, parent__isnull=False)
-    return list(ready.select_related("parent").order_by("created_at", "number")[:DISPATCH_MAX])
+    in_turn = ready.order_by("-priority", "created_at", "number")
+    return list(in_turn.select_related("parent")[:READY_MAX])
 
 
 def _in_order(tasks: Iterable[Task]) -> list[Task]:
@@ -76,7 +100,7 @@ def _give_locally(task: Task, now: datetime) -> bool:
 
 def _give_away(task: Task, now: datetime) -> bool:
     for source in hooks.hire_sources:
-        hire = source(task, now)
+        hire = source.hire(task, now)
         if hire is not None:
             _assign(task, hire, now)
             return True

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
 from django.conf import settings
+from pytest_django import DjangoAssertNumQueries
 
 from p2p.local import local_node
 from p2p.protocol.errors import DomainError
 from swarm.models import Agent, Attempt, Job, Task
-from swarm.services import attempts, goals, reports
+from swarm.services import attempts, dispatch, goals, reports
 from swarm.services.agents import judge_agent, register_agent, remove_agent, reserve_agents
 from swarm.services.dispatch import dispatch_ready
 from swarm.services.transitions import move_task
@@ -215,6 +217,45 @@ def test_priority_comes_first_and_goals_take_turns() -> None:
     order = [attempt.task_id for attempt in Attempt.objects.order_by("created_at", "branch")]
     parents = [Task.objects.get(id=task_id).parent_id for task_id in order]
     assert sorted(map(str, parents)) == sorted(map(str, [urgent.id, urgent.id, slow.id, other.id]))
+
+
+def test_tasks_that_nobody_can_do_keep_no_other_from_its_agent() -> None:
+    goal = a_goal()
+    needy = goal.subtasks.get(number=1)
+    for _ in range(120):
+        needy.pk, needy.required_capabilities = uuid4(), ["rare"]
+        needy.save(force_insert=True)
+    Task.objects.filter(parent=goal).exclude(required_capabilities=["rare"]).update(priority=-1)
+    an_agent("a")
+
+    assert dispatch_ready(NOW) == 1
+
+
+def test_waiting_tasks_cost_nothing_while_nobody_is_free(
+    django_assert_max_num_queries: DjangoAssertNumQueries,
+) -> None:
+    a_goal()
+
+    with django_assert_max_num_queries(2):
+        assert dispatch_ready(NOW) == 0
+
+
+def test_a_task_that_fails_by_a_bug_keeps_no_other_from_its_agent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bad, good = a_goal(priority=1), a_goal()
+    an_agent("a")
+    give = dispatch._give
+
+    def fails(task: Task, now: datetime) -> bool:
+        if task.parent_id == bad.id:
+            raise RuntimeError("a bug")
+        return give(task, now)
+
+    monkeypatch.setattr(dispatch, "_give", fails)
+
+    assert dispatch_ready(NOW) == 1
+    assert statuses(good).count("claimed") == 1
 
 
 def test_reserved_agents_take_no_other_work() -> None:
