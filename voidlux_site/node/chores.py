@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from datetime import datetime
+from typing import TypeVar
 
 from marketplace.services.offerings import expire_offerings, refresh_offering
 from marketplace.services.sales import lapse_reservations
@@ -18,6 +19,8 @@ from swarm.services.dispatch import dispatch_ready
 from swarm.services.goals import requeue_lapsed
 
 log = logging.getLogger(__name__)
+
+R = TypeVar("R")
 
 SWEEP_EVERY_S = 1.0
 FORGET_EVERY_S = 600.0
@@ -58,12 +61,14 @@ async def sweep(database: DatabaseThread) -> None:
 
 
 async def _nudge_waiting(database: DatabaseThread) -> None:
-    for job_id in await database.run(jobs.due_unnudged, now_utc()):
+    for job_id in await _run_on(database, jobs.due_unnudged) or ():
         await asyncio.to_thread(jobs.nudge, job_id)
 
 
-async def _run_on(database: DatabaseThread, chore: Callable[[datetime], object]) -> None:
+async def _run_on(database: DatabaseThread, chore: Callable[[datetime], R]) -> R | None:
+    """Run a chore; one that fails is logged and ends neither its loop nor another chore."""
     try:
-        await database.run(chore, now_utc())
+        return await database.run(chore, now_utc())
     except Exception:
         log.exception("%s failed and is tried again", chore.__name__)
+        return None
