@@ -36,28 +36,12 @@ def request_tribute(*, offering_id: UUID, task_count: int, goal_id: UUID, now: d
     DomainError: `offering_gone`, `no_idle_agents`, `bad_count`, `insufficient_funds`,
     `own_offering`, or `wrong_state` of the goal; nothing is held then.
     """
-    offering = _live_offering(offering_id, now)
-    goal = _open_goal(goal_id)
-    _check_count(task_count, offering)
-    cost = task_count * offering.price_per_task
     with transaction.atomic():
-        tribute = Tribute.objects.create(
-            id=uuid.uuid4(),
-            offering_id=offering.id,
-            from_node_id=local_node().node_id,
-            to_node_id=offering.node_id,
-            goal_id=goal.id,
-            repository=goal.repository,
-            ref=goal.base_branch,
-            task_count=task_count,
-            capabilities=offering.capabilities,
-            price_per_task=offering.price_per_task,
-            total_cost=cost,
-            policy=offering.policy,
-            deadline_at=now + timedelta(seconds=ANSWER_DEADLINE_S),
-            created_at=now,
-            updated_at=now,
-        )
+        # Read in here: a goal that ends at this moment has given back what it bought until now.
+        offering = _live_offering(offering_id, now)
+        goal = _open_goal(goal_id)
+        _check_count(task_count, offering)
+        tribute = _create(offering, goal, task_count, now)
         _hold(tribute, now)
         _send_request(tribute, now)
         tell(tribute, "requested", now=now)
@@ -233,6 +217,26 @@ def _check_count(task_count: int, offering: Offering) -> None:
             "no_idle_agents",
             f"{task_count} tasks wanted, the offering has {offering.idle_agents} idle agents",
         )
+
+
+def _create(offering: Offering, goal: Task, task_count: int, now: datetime) -> Tribute:
+    return Tribute.objects.create(
+        id=uuid.uuid4(),
+        offering_id=offering.id,
+        from_node_id=local_node().node_id,
+        to_node_id=offering.node_id,
+        goal_id=goal.id,
+        repository=goal.repository,
+        ref=goal.base_branch,
+        task_count=task_count,
+        capabilities=offering.capabilities,
+        price_per_task=offering.price_per_task,
+        total_cost=task_count * offering.price_per_task,
+        policy=offering.policy,
+        deadline_at=now + timedelta(seconds=ANSWER_DEADLINE_S),
+        created_at=now,
+        updated_at=now,
+    )
 
 
 def _hold(tribute: Tribute, now: datetime) -> None:

@@ -15,7 +15,7 @@ from django.test import Client
 
 from marketplace.errors import InsufficientFunds
 from marketplace.models import Execution, LedgerEntry, Tribute, Wallet
-from marketplace.services import settlement, wallet
+from marketplace.services import settlement, tributes, wallet
 from marketplace.states import EntryKind, ExecutionStatus, TributeStatus
 from p2p import clock, inbox, outbox, relay
 from p2p.local import local_node
@@ -28,7 +28,7 @@ from p2p.registration import registry
 from swarm.errors import WrongState
 from swarm.messages import TaskUpdate
 from swarm.models import Agent, Job, Task, TaskEvent
-from swarm.services import agents, jobs
+from swarm.services import agents, goals, jobs
 from swarm.services.transitions import move_task
 from swarm.states import Actor, JobStatus, TaskStatus
 from tests.services.conftest import NETWORK
@@ -37,6 +37,7 @@ from tests.support.factories import (
     make_agent,
     make_attempt,
     make_execution,
+    make_offering,
     make_task,
     make_tribute,
 )
@@ -279,6 +280,30 @@ def test_events_can_be_seen_in_the_order_of_their_numbers(database: Database) ->
 def _publish(database: Database, event: str) -> None:
     with database.used():
         outbox.publish_event("task_update", event, {}, now=NOW)
+
+
+def test_nothing_is_bought_for_a_goal_that_ends_at_that_moment(database: Database) -> None:
+    wallet.grant_initial(10, now=NOW)
+    goal = make_task("goal", TaskStatus.IN_PROGRESS)
+    offering = make_offering(now=NOW)
+    refused: list[str] = []
+
+    def buy() -> None:
+        with database.used(), pytest.raises(WrongState) as refusal:
+            tributes.request_tribute(
+                offering_id=offering.id, task_count=1, goal_id=goal.id, now=NOW
+            )
+        refused.append(refusal.value.code)
+
+    buyer = threading.Thread(target=buy)
+    with transaction.atomic():
+        goals.cancel_task(goal.id, reason="enough", now=NOW)
+        buyer.start()
+        database.await_waiter()
+    buyer.join(WAIT_S)
+
+    assert refused == ["wrong_state"]
+    assert (Wallet.objects.get().held, Tribute.objects.count()) == (0, 0)
 
 
 def test_two_tasks_do_not_share_the_last_place_of_a_tribute(database: Database) -> None:
