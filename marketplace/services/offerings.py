@@ -153,10 +153,13 @@ def authority_of(record: Record) -> Authority:
 
 
 def expires_at_of(record: Record) -> datetime | None:
-    """Return when an announcement stops to count; a tombstone is kept 7 days."""
+    """Return when an announcement stops to count, at most a day on; tombstones last 7 days."""
+    written_at = datetime.fromtimestamp(record.lamport_ts / 1000, tz=UTC)
     if isinstance(record, OfferingAnnounce):
-        return from_timestamp(record.offering.expires_at)
-    return datetime.fromtimestamp(record.lamport_ts / 1000, tz=UTC) + timedelta(days=7)
+        # Every node keeps it and hands it to new peers until then, whatever its seller claims.
+        last_at = written_at + timedelta(seconds=TTL_MAX_S)
+        return min(from_timestamp(record.offering.expires_at), last_at)
+    return written_at + timedelta(days=7)
 
 
 def apply_records(records: Sequence[Record], now: datetime) -> None:

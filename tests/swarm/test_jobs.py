@@ -11,6 +11,7 @@ from django.db import connection
 
 from p2p.protocol.errors import DomainError, ExternalError
 from swarm import jobs as runner
+from swarm import retention
 from swarm.models import Job
 from swarm.services import jobs
 from swarm.states import JobStatus
@@ -190,3 +191,16 @@ def test_a_failure_that_cannot_be_told_leaves_the_job_to_be_tried_again(
     runner.run_job(job.id)
 
     assert probe.failed == ["no use"]
+
+
+def test_done_jobs_are_forgotten_after_a_day_and_failed_ones_after_a_month(probe: Probe) -> None:
+    done = enqueue("a")
+    runner.run_job(done.id)
+    probe.error = DomainError("bad", "no use")
+    failed = enqueue("b")
+    runner.run_job(failed.id)
+    waiting = enqueue("c")
+
+    for days, left in ((0.9, {done, failed, waiting}), (2, {failed, waiting}), (32, {waiting})):
+        retention.forget_old(NOW + timedelta(days=days))
+        assert set(Job.objects.all()) == left

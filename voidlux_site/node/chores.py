@@ -8,12 +8,14 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TypeVar
 
+from marketplace import retention as marketplace_retention
 from marketplace.services.offerings import expire_offerings, refresh_offering
 from marketplace.services.sales import lapse_reservations
 from marketplace.services.tributes import expire_unanswered
+from p2p import retention as p2p_retention
 from p2p.clock import now_utc
 from p2p.database_thread import DatabaseThread
-from p2p.retention import forget_old
+from swarm import retention as swarm_retention
 from swarm.services import jobs
 from swarm.services.dispatch import dispatch_ready
 from swarm.services.goals import requeue_lapsed
@@ -32,6 +34,11 @@ _SWEEPS: tuple[Callable[[datetime], object], ...] = (
     lapse_reservations,
     expire_offerings,
     refresh_offering,
+)
+_FORGETS: tuple[Callable[[datetime], object], ...] = (
+    p2p_retention.forget_old,
+    swarm_retention.forget_old,
+    marketplace_retention.forget_old,
 )
 
 
@@ -55,7 +62,8 @@ async def sweep(database: DatabaseThread) -> None:
             await _run_on(database, chore)
         await _nudge_waiting(database)
         if seconds % FORGET_EVERY_S == 0:
-            await _run_on(database, forget_old)
+            for forget in _FORGETS:
+                await _run_on(database, forget)
         seconds += SWEEP_EVERY_S
         await asyncio.sleep(SWEEP_EVERY_S)
 

@@ -22,7 +22,7 @@ async def test_a_sweep_whose_jobs_cannot_be_read_goes_on(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(chores, "_SWEEPS", ())
     monkeypatch.setattr(chores, "SWEEP_EVERY_S", 0.01)
-    monkeypatch.setattr(chores, "forget_old", lambda _: None)
+    monkeypatch.setattr(chores, "_FORGETS", ())
     monkeypatch.setattr(jobs, "due_unnudged", due_unnudged)
     database = DatabaseThread()
     sweeping = asyncio.create_task(chores.sweep(database))

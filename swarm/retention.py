@@ -1,0 +1,19 @@
+"""How long the swarm keeps what it no longer needs."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from swarm.models import Job
+from swarm.states import JobStatus
+
+DONE_JOBS_KEPT = timedelta(days=1)
+FAILED_JOBS_KEPT = timedelta(days=30)  # the operator is shown why
+
+
+def forget_old(now: datetime) -> None:
+    """Forget jobs that ended long ago; what they did is in tasks, events and runs."""
+    done = Job.objects.filter(status=JobStatus.DONE, ended_at__lt=now - DONE_JOBS_KEPT)
+    done.delete()
+    failed = Job.objects.filter(status=JobStatus.FAILED, ended_at__lt=now - FAILED_JOBS_KEPT)
+    failed.delete()
