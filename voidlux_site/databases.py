@@ -1,7 +1,8 @@
-"""Which database a node uses: SQLite in its home, or the one that DATABASE_URL names."""
+"""Which database a node uses, SQLite in its home or DATABASE_URL, and what it is known by."""
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,15 @@ def database_of(url: str, *, home: Path, project: Path) -> dict[str, Any]:
         database["ENGINE"] = "p2p.postgresql"
         database["OPTIONS"] = {**POSTGRESQL_OPTIONS, **database.get("OPTIONS", {})}
     return database
+
+
+def channel_prefix(url: str, home: Path) -> str:
+    """Return what keeps a node's events apart from those of other nodes on the same Redis.
+
+    A node has one database: all its web processes name the same one, and no other node does.
+    """
+    digest = hashlib.sha256((url or str(home)).encode()).hexdigest()
+    return f"voidlux-{digest[:32]}"
 
 
 def _sqlite(database: dict[str, Any], home: Path, project: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.utils.functional import lazy
 
-from voidlux_site.databases import database_of
+from voidlux_site.databases import channel_prefix, database_of
 from voidlux_site.environment import require_environment
 from voidlux_site.home import (
     broker_control_dir,
@@ -84,7 +84,10 @@ CHANNEL_LAYERS: dict[str, dict[str, Any]] = {
     "default": (
         {
             "BACKEND": "channels_redis.core.RedisChannelLayer",
-            "CONFIG": {"hosts": [ENVIRONMENT.redis_url]},
+            "CONFIG": {
+                "hosts": [ENVIRONMENT.redis_url],
+                "prefix": channel_prefix(ENVIRONMENT.database_url, HOME),
+            },
         }
         if ENVIRONMENT.redis_url
         else {"BACKEND": "channels.layers.InMemoryChannelLayer"}
@@ -111,6 +114,8 @@ if ENVIRONMENT.redis_url:
     CELERY_TASK_ACKS_LATE = True
     CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {
         "visibility_timeout": 3600,
+        # Whoever nudges waits no longer than this for a Redis that does not answer.
+        "socket_connect_timeout": 2,
         # The defaults look for messages of dead workers so rarely that recovery takes 100 s.
         "unacked_restore_interval": 5,
         "unacked_restore_throttle": 1,

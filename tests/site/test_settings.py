@@ -75,7 +75,7 @@ def test_servers_are_used_when_named(tmp_path: Path) -> None:
     assert database["ENGINE"] == "p2p.postgresql"
     assert (database["HOST"], database["PORT"]) == ("db.example", 5433)
     layer = values["CHANNEL_LAYERS"]["default"]
-    assert layer["CONFIG"] == {"hosts": ["redis://cache.example:6380/1"]}
+    assert layer["CONFIG"]["hosts"] == ["redis://cache.example:6380/1"]
     assert values["CELERY_BROKER_URL"] == "redis://cache.example:6380/1"
     assert values["CELERY_TASK_ACKS_LATE"] is True
 
@@ -89,6 +89,20 @@ def test_two_nodes_on_one_machine_share_neither_cookies_nor_queue(tmp_path: Path
     assert first["SESSION_COOKIE_NAME"] == "voidlux_session_9091"
     assert second["CSRF_COOKIE_NAME"] == "voidlux_csrf_9092"
     assert first["CELERY_TASK_DEFAULT_QUEUE"] != second["CELERY_TASK_DEFAULT_QUEUE"]
+
+
+def test_nodes_on_one_redis_do_not_hear_each_other(tmp_path: Path) -> None:
+    def prefix(home: str, database: str) -> str:
+        values = read_settings(
+            ["CHANNEL_LAYERS"],
+            tmp_path / home,
+            DATABASE_URL=f"postgresql://db.example/{database}",
+            REDIS_URL="redis://cache.example",
+        )
+        found: str = values["CHANNEL_LAYERS"]["default"]["CONFIG"]["prefix"]
+        return found
+
+    assert prefix("node", "one") == prefix("web", "one") != prefix("node", "two")
 
 
 def test_hosts_are_loopback_own_host_and_those_named(tmp_path: Path) -> None:
