@@ -24,6 +24,7 @@ LOOK_EVERY_S = 1.0  # design section 2: the relay also looks every second
 RETRY_FIRST_S = 2.0
 RETRY_MAX_S = 60.0
 UNREACHED_RETRY_S = 1.0
+UNREACHED_RETRY_MAX_S = 30.0
 PUBLISH_TIMEOUT_S = 2.0  # a channel layer that hangs must not keep commands from peers
 
 
@@ -113,9 +114,8 @@ class Relay:
 
 def take_due(now: datetime) -> list[tuple[OutboxMessage, list[Any]]]:
     """Return due rows, oldest first, with their receivers' addresses; expires what is over."""
-    expired = OutboxMessage.objects.filter(
-        kind=OutboxKind.COMMAND, done_at__isnull=True, expires_at__lte=now
-    )
+    # Only commands expire, and an open one is always due some time: that has an index.
+    expired = OutboxMessage.objects.filter(due_at__isnull=False, expires_at__lte=now)
     for row in expired[:ROWS_MAX]:
         with transaction.atomic():
             inbox.settle_command(
@@ -146,11 +146,21 @@ def note_sent(sent: list[tuple[OutboxMessage, bool]], now: datetime) -> None:
 
 def _schedule(row: OutboxMessage, reached: bool, now: datetime) -> None:
     attempts = row.attempts + (1 if reached else 0)
-    delay_s = retry_delay_s(attempts) if reached else UNREACHED_RETRY_S
+    delay_s = retry_delay_s(attempts) if reached else unreached_delay_s(row, now)
     # Conditional: the answer may have come while the row was being sent.
     OutboxMessage.objects.filter(id=row.id, done_at__isnull=True).update(
         attempts=attempts, due_at=now + timedelta(seconds=delay_s)
     )
+
+
+def unreached_delay_s(row: OutboxMessage, now: datetime) -> float:
+    """Return the wait (seconds) before a node that is not linked is tried again.
+
+    A tenth of the command's age: what waits for a node that is gone for days costs little, and
+    a link that comes up makes it due at once.
+    """
+    age_s = (now - row.created_at).total_seconds()
+    return min(UNREACHED_RETRY_MAX_S, max(UNREACHED_RETRY_S, age_s / 10))
 
 
 def retry_delay_s(attempts: int) -> float:

@@ -197,6 +197,27 @@ def test_a_command_is_kept_until_it_is_answered(stranger: Identity) -> None:
     assert (row.outcome, row.due_at) == ("accepted", None)
 
 
+@pytest.mark.parametrize(("age_s", "wait_s"), [(0, 1.0), (10, 1.0), (60, 6.0), (86_400, 30.0)])
+def test_a_node_that_is_long_gone_is_tried_less_often(
+    stranger: Identity, age_s: int, wait_s: float
+) -> None:
+    row = outbox.send_command(
+        TributeReject,
+        to_node_id=stranger.node_id,
+        now=NOW,
+        expires_in_s=None,
+        tribute_id="1" * 32,
+        code="refused",
+        reason="no",
+    )
+    later = NOW + timedelta(seconds=age_s)
+
+    relay.note_sent([(row, False)], later)
+
+    row.refresh_from_db()
+    assert row.due_at == later + timedelta(seconds=wait_s)
+
+
 def test_only_the_addressee_can_answer_a_command(stranger: Identity) -> None:
     row = outbox.send_command(
         TributeReject,
