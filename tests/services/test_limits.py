@@ -27,7 +27,7 @@ from p2p.models import InboxMessage
 from p2p.protocol.errors import DomainError
 from p2p.protocol.fields import Address
 from p2p.protocol.identity import Identity
-from p2p.protocol.limits import AMOUNT_MAX, INTEGER_MAX
+from p2p.protocol.limits import AMOUNT_MAX, CLOCK_AHEAD_MAX_MS, INTEGER_MAX
 from p2p.protocol.signing import open_sealed, seal
 from p2p.registration import registry
 from swarm.messages import TaskAssign, TaskSpec
@@ -41,6 +41,7 @@ from tests.support.web_clients import bearer_client, post_json
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 SMALL_MAX = 32_767
+LATEST = int(NOW.timestamp() * 1000) + CLOCK_AHEAD_MAX_MS  # gossip lets nothing later pass
 URL = "https://forge.example/" + "r" * 490
 LONG = "ü" * 65_536
 
@@ -54,7 +55,7 @@ def signed(sender: Identity, message_class: type[Any], **fields: Any) -> Any:
     message = message_class(
         origin=sender.node_id,
         public_key=sender.public_key_text,
-        lamport_ts=INTEGER_MAX,
+        lamport_ts=LATEST,
         **fields,
     )
     return open_sealed(seal(message, sender, NETWORK), NETWORK, registry)
