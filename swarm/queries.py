@@ -118,15 +118,6 @@ def idle_agents(now: datetime) -> QuerySet[Agent]:
     )
 
 
-def open_attempts() -> list[Attempt]:
-    """Return this node's attempts that have not ended, oldest first."""
-    return list(
-        Attempt.objects.exclude(status__in=ATTEMPT_TERMINAL)
-        .select_related("agent")
-        .order_by("created_at")
-    )
-
-
 def own_work_waits() -> bool:
     """Tell whether tasks of this node's own wait for an agent: own work comes first."""
     return Task.objects.filter(status=TaskStatus.PENDING, parent__isnull=False).exists()
@@ -179,3 +170,8 @@ def unfinished_attempt_ids() -> list[UUID]:
 def idle_sessions() -> list[str]:
     """Return the tmux sessions of agents without work."""
     return list(Agent.objects.filter(attempt__isnull=True).values_list("session", flat=True))
+
+
+def all_sessions() -> list[str]:
+    """Return the tmux sessions of all agents."""
+    return list(Agent.objects.values_list("session", flat=True))

@@ -15,7 +15,7 @@ from swarm.agents import steps
 from swarm.agents.runner import Runner
 from swarm.agents.threads import on_thread
 from swarm.models import Agent
-from swarm.queries import idle_sessions, unfinished_attempt_ids
+from swarm.queries import all_sessions, idle_sessions, unfinished_attempt_ids
 from swarm.services.agents import judge_agent
 from swarm.states import AgentStatus
 
@@ -105,6 +105,19 @@ class AgentLoop:
         for agent in await self._database.run(_agents_without_work):
             if due or agent.status == AgentStatus.STARTING:
                 await self._tend(agent)
+        if due:
+            await self._end_strays()
+
+    async def _end_strays(self) -> None:
+        """End the sessions of agents that were removed."""
+        try:
+            live = await on_thread(steps.live_sessions)
+            # Agents are asked for second: a session is never older than its agent.
+            strays = live - set(await self._database.run(all_sessions))
+            if strays:
+                await on_thread(steps.kill_sessions, sorted(strays))
+        except (DomainError, ExternalError) as failure:
+            log.warning("sessions of removed agents were not ended: %s", failure)
 
     async def _tend(self, agent: Agent) -> None:
         try:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from p2p.local import local_node
 
+SESSION_PREFIX = "vl-"
+
 
 def socket_name() -> str:
     """Return the node's private tmux socket; two nodes on one machine have two servers."""
@@ -12,4 +14,4 @@ def socket_name() -> str:
 
 def session_name(agent_id_hex: str) -> str:
     """Return the tmux session of an agent."""
-    return f"vl-{agent_id_hex[:12]}"
+    return f"{SESSION_PREFIX}{agent_id_hex[:12]}"

@@ -12,7 +12,7 @@ from p2p.protocol.errors import DomainError, ExternalError
 from swarm.agents import shell
 from swarm.agents.adapters import tool_named
 from swarm.agents.places import agent_dir, run_dir_of, worktree_of
-from swarm.agents.sockets import socket_name
+from swarm.agents.sockets import SESSION_PREFIX, socket_name
 from swarm.agents.tmux import TmuxServer
 from swarm.clean_env import clean_environment
 from swarm.git.attempts import start_point
@@ -126,6 +126,11 @@ def salvage(attempt: Attempt) -> bool:
 def clean_up(attempt: Attempt) -> None:
     """Remove the worktree; DomainError `unpushed_work` where anything in it is not pushed."""
     remove_worktree(_repository(attempt), worktree_of(attempt), attempt.branch)
+
+
+def live_sessions() -> set[str]:
+    """Return the names of all agents' sessions on this node's tmux server."""
+    return {name for name in tmux_server().list_sessions() if name.startswith(SESSION_PREFIX)}
 
 
 def kill_sessions(names: list[str]) -> None:

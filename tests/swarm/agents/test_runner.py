@@ -20,8 +20,10 @@ from swarm.agents import run_block, runner, steps
 from swarm.agents.places import run_dir_of
 from swarm.agents.shell import RunKind, RunState
 from swarm.agents.threads import on_thread
+from swarm.agents.tmux import TmuxServer
 from swarm.models import Attempt, Task
 from swarm.services import attempts
+from swarm.services.agents import remove_agent
 from swarm.states import AttemptStatus, TaskStatus
 from tests.support.factories import make_agent, make_attempt, make_task
 from tests.support.waiting import wait_for
@@ -142,3 +144,23 @@ async def test_steps_that_hang_keep_no_other_from_its_thread() -> None:
 async def test_an_error_of_a_step_reaches_who_waits_for_it() -> None:
     with pytest.raises(ZeroDivisionError):
         await on_thread(lambda: 1 // 0)
+
+
+async def test_the_session_of_a_removed_agent_is_ended(
+    database: DatabaseThread, tmux: TmuxServer
+) -> None:
+    removed, kept = [await database.run(make_agent, name) for name in ("removed", "kept")]
+    own = steps.tmux_server()
+    try:
+        for agent in (removed, kept):
+            steps.ensure_session(agent)
+        await database.run(remove_agent, removed.id, now=NOW)
+        loop = agent_loop.AgentLoop(database, asyncio.Event())
+        looking = asyncio.create_task(loop.run())
+
+        await wait_for(lambda: own.list_sessions() == [kept.session])
+
+        await loop.stop()
+        looking.cancel()
+    finally:
+        own.kill_server()
