@@ -8,7 +8,6 @@ from typing import Any
 from django.db.models import QuerySet
 
 from marketplace.models import Execution, LedgerEntry, Offering, Payment, Tribute, Wallet
-from marketplace.states import TributeStatus
 
 CURRENCY = "VOID"
 
@@ -118,11 +117,6 @@ def live_offerings(now: datetime) -> QuerySet[Offering]:
 def list_tributes(limit: int = 50) -> list[Tribute]:
     """Return tributes, newest first, with their executions loaded."""
     return list(Tribute.objects.prefetch_related("executions")[:limit])
-
-
-def waiting_tributes(node_id: str) -> QuerySet[Tribute]:
-    """Return requests to this node that nobody has answered yet."""
-    return Tribute.objects.filter(to_node_id=node_id, status=TributeStatus.PENDING)
 
 
 def _time(moment: datetime | None) -> str | None:

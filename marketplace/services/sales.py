@@ -7,7 +7,6 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F
 
 from marketplace.messages import TributeAccept, TributeBody, TributeReject
 from marketplace.models import Execution, Offering, Tribute
@@ -232,16 +231,6 @@ def note_acceptance_refused(tribute_id: UUID, *, code: str, detail: str, now: da
 def reservation_of(tribute_id: UUID) -> str:
     """Return the name under which a tribute reserves agents."""
     return f"tribute:{tribute_id.hex}"
-
-
-def unpaid_amount() -> int:
-    """Return VOID that buyers' verdicts owe this node and that is not credited yet."""
-    owed = Execution.objects.filter(
-        status=ExecutionStatus.ACCEPTED,
-        tribute__to_node_id=local_node().node_id,
-        payment__isnull=True,
-    )
-    return sum(owed.values_list(F("tribute__price_per_task"), flat=True))
 
 
 def _open_for_run(tribute: Tribute, task_id: UUID, title: str, now: datetime) -> None:

@@ -78,12 +78,6 @@ def move(movement: Movement, *, now: datetime) -> LedgerEntry | None:
     return entry
 
 
-def available() -> int:
-    """Return the VOID that is neither spent nor held."""
-    wallet = Wallet.objects.filter(id=1).first()
-    return wallet.balance - wallet.held if wallet else 0
-
-
 def _apply(wallet: Wallet, movement: Movement) -> None:
     balance_sign, held_sign = EFFECT[movement.kind]
     rows = Wallet.objects.filter(id=1)

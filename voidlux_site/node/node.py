@@ -164,10 +164,6 @@ class Node:
         for frame in await self._database.run(live_frames, now_utc()):
             self._mesh.send(peer.node_id, frame)
 
-    async def _take_jobs_back(self) -> None:
-        # Their leases would give them back as well, but only half a minute later.
-        await self._database.run(jobs.recover_all, now_utc())
-
     async def _note_latencies(self) -> None:
         while True:
             measured = {

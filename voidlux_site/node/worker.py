@@ -117,14 +117,6 @@ class Worker:
         except Exception:
             logger.exception("what the worker left could not be queued again")
 
-    async def _mourn(self) -> None:
-        if self._on_death is None or self._stopping.is_set():
-            return
-        try:
-            await self._on_death()
-        except Exception:
-            logger.exception("what the dead worker left was not taken up")
-
     async def _spawn(self) -> asyncio.subprocess.Process:
         with _open_log(logs_dir(self._home) / "worker.log") as log:
             return await asyncio.create_subprocess_exec(
