@@ -41,6 +41,7 @@ _CHECKBOX = re.compile(r"\[(?P<mark>[ xX])\](?:\s+(?P<title>.*))?")
 _NUMBERED = re.compile(r"(?P<number>\d{1,9})[.)]\s+(?P<title>.*)")
 _TITLE_AFTER = re.compile(r"(?P<title>.*)\(after:(?P<after>[^()]*)\)", re.IGNORECASE)
 _DIRECTIVE = re.compile(r"\s*(?:[-*]\s+)?(?P<name>after|test|needs):\s*(?P<value>.*)", re.I)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")  # no title travels with one
 _CAPABILITY = re.compile(r"[a-z0-9][a-z0-9._+-]*")
 
 
@@ -175,16 +176,22 @@ def _read_title(entry: _Entry, text: str) -> tuple[int, str, str]:
             raise OutlineError(f"{entry.where}: (after:) names no item")
     if match := _NUMBERED.fullmatch(text):
         marker, text = match["number"], match["title"]
-    title = text.strip()
+    title = _one_line(text)
     number = int(marker) if marker else entry.position
     if not 1 <= number <= NUMBER_MAX:
         raise OutlineError(f"{entry.where}: number {number} is outside 1 to {NUMBER_MAX}")
     if not title:
         raise OutlineError(f"{entry.where}: title is empty")
+    if _CONTROL.search(title):
+        raise OutlineError(f"{entry.where}: title {title[:40]!r} holds a control character")
     if len(title) > TITLE_CHARS_MAX:
         message = f"title of {len(title)} characters exceeds {TITLE_CHARS_MAX}"
         raise OutlineError(f"{entry.where}: {message}")
     return number, title, after
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _read_body(
@@ -299,7 +306,7 @@ def _read_rest(
     title = ""
     for at, token in enumerate(tokens):
         if token.type == "heading_open" and token.tag == "h1" and token.level == 0:
-            title = tokens[at + 1].content.strip()
+            title = _one_line(tokens[at + 1].content)
             taken |= _covered([token])
             break
     if len(title) > TITLE_CHARS_MAX:

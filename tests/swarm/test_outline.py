@@ -249,3 +249,13 @@ def test_hostile_text_is_refused_quickly(text: str) -> None:
         parse_outline(text)
 
     assert time.monotonic() - started < 5
+
+
+def test_tabs_in_titles_become_spaces_and_other_control_characters_are_refused() -> None:
+    item = "- [ ] Part\t{}one\n  ```sh\n  true\n  ```\n"
+
+    outline = parse_outline("# The\tgoal\n\n" + item.format(""))
+
+    assert (outline.title, outline.items[0].title) == ("The goal", "Part one")
+    with pytest.raises(OutlineError, match=r"line 1, item 1: title .* holds"):
+        parse_outline(item.format("\a"))
