@@ -27,6 +27,8 @@ from swarm.services.agents import prolong_reservation, release_agents, reserve_a
 from swarm.services.attempts import cancel_open
 
 ADMIT = "admit_tribute"
+WAITING_MAX = 20  # undecided requests of one buyer
+DEADLINE_MAX_S = 86_400
 WORK_LIMIT_S = 86_400.0  # a committed reservation ends after a day whatever happens
 
 
@@ -36,6 +38,7 @@ def take_request(body: TributeBody, *, origin: str, frame: bytes, now: datetime)
         raise DomainError("not_allowed", "the request is not from its buyer to this node")
     offering = Offering.objects.filter(id=UUID(body.offering_id)).first()
     with transaction.atomic():
+        _check_waiting(body, now)
         tribute = _store(body, offering, frame, now)
         refusal = _refusal(tribute, offering, now)
         if refusal is not None:
@@ -248,6 +251,24 @@ def _open_for_run(tribute: Tribute, task_id: UUID, title: str, now: datetime) ->
         raise DomainError(
             "not_allowed",
             f"task {task_id} had {runs} runs, its price covers {ATTEMPTS_MAX_DEFAULT}",
+        )
+
+
+def _check_waiting(body: TributeBody, now: datetime) -> None:
+    """Bound what a buyer can leave here to be decided on, in number and in time."""
+    waiting = Tribute.objects.filter(
+        from_node_id=body.from_node_id,
+        to_node_id=local_node().node_id,
+        status=TributeStatus.PENDING,
+    ).count()
+    if waiting >= WAITING_MAX:
+        raise DomainError(
+            "too_many_requests",
+            f"{waiting} requests of {body.from_node_id[:8]} wait, {WAITING_MAX} are allowed",
+        )
+    if from_timestamp(body.deadline_at) > now + timedelta(seconds=DEADLINE_MAX_S):
+        raise DomainError(
+            "bad_deadline", f"deadline {body.deadline_at} is more than {DEADLINE_MAX_S} s ahead"
         )
 
 

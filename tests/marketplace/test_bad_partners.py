@@ -15,6 +15,7 @@ from p2p import outbox
 from p2p.models import OutboxKind, OutboxMessage
 from p2p.protocol.errors import DomainError
 from p2p.protocol.signing import open_sealed
+from p2p.protocol.timestamps import to_timestamp
 from p2p.registration import number_of, registry
 from swarm.handlers import on_assign_answered
 from swarm.messages import TaskAssign, TaskSpec
@@ -102,6 +103,31 @@ def test_a_request_for_no_or_too_many_tasks_is_refused(cluster: Cluster, count: 
         sales.take_request(body, origin=market.buyer.node_id, frame=frame, now=cluster.now)
 
     assert str(refused.value) == f"task_count is {count}: 1 to 50 is allowed"
+
+
+def test_a_stranger_can_leave_so_many_requests_and_for_so_long(cluster: Cluster) -> None:
+    market = Market.open(cluster, agents=1)
+    market.seller.environment = market.seller.environment.model_copy(update={"allow_nodes": ()})
+    tribute = market.request(market.goal(subtasks=1), count=1)
+    frame = bytes(market.tribute(market.buyer, tribute.id).request_frame)
+    asked = open_sealed(frame, NETWORK, registry).message
+    assert isinstance(asked, TributeRequest)
+    whole_day = to_timestamp(cluster.now + timedelta(days=1))
+
+    def ask(number: int, deadline_at: str = whole_day) -> None:
+        body = replace(asked.tribute, id=f"{number:032x}", deadline_at=deadline_at)
+        sales.take_request(body, origin=market.buyer.node_id, frame=frame, now=cluster.now)
+
+    with cluster.acting(market.seller):
+        with pytest.raises(DomainError, match="is more than 86400 s ahead"):
+            ask(0, to_timestamp(cluster.now + timedelta(days=1, seconds=1)))
+        for number in range(20):
+            ask(number)
+        with pytest.raises(DomainError, match=r"20 requests of .* wait, 20 are allowed") as refused:
+            ask(20)
+
+        assert refused.value.code == "too_many_requests"
+        assert Tribute.objects.count() == 20
 
 
 def test_a_cancellation_that_was_overtaken_takes_nothing_back(cluster: Cluster) -> None:
