@@ -47,7 +47,7 @@ def nudge_worker(job_id: int) -> None:
 
 def _run(job: Job) -> None:
     try:
-        with _lease_kept(job.id):
+        with _lease_kept(job):
             jobs.kind_of(job).run(job)
     except ExternalError as error:
         _failed(job, str(error), retryable=error.retryable)
@@ -70,17 +70,17 @@ def _failed(job: Job, error: str, *, retryable: bool) -> None:
 
 
 @contextlib.contextmanager
-def _lease_kept(job_id: int) -> Iterator[None]:
+def _lease_kept(job: Job) -> Iterator[None]:
     over = threading.Event()
 
     def renew() -> None:
         try:
             while not over.wait(RENEW_EVERY_S):
-                jobs.renew(job_id, now=now_utc())
+                jobs.renew(job, now=now_utc())
         finally:
             connection.close()
 
-    thread = threading.Thread(target=renew, name=f"lease-{job_id}", daemon=True)
+    thread = threading.Thread(target=renew, name=f"lease-{job.id}", daemon=True)
     thread.start()
     try:
         yield

@@ -196,6 +196,9 @@ class Job(models.Model):
     status = models.CharField(max_length=8, choices=JobStatus, default=JobStatus.QUEUED)
     attempts = models.PositiveSmallIntegerField(default=0)
     attempts_max = models.PositiveSmallIntegerField(default=10)
+    claims = models.PositiveIntegerField(
+        default=0, help_text="Rises each time a worker takes it; an older claim counts no more."
+    )
     lease_expires_at = models.DateTimeField(null=True, blank=True)
     due_at = models.DateTimeField()
     nudged_at = models.DateTimeField(null=True, blank=True)

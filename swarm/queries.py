@@ -175,3 +175,8 @@ def idle_sessions() -> list[str]:
 def all_sessions() -> list[str]:
     """Return the tmux sessions of all agents."""
     return list(Agent.objects.values_list("session", flat=True))
+
+
+def agents_are_starting() -> bool:
+    """Tell whether this node has agents that were not looked at since it started."""
+    return Agent.objects.filter(status=AgentStatus.STARTING).exists()

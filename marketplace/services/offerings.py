@@ -25,7 +25,7 @@ from p2p.protocol.timestamps import from_timestamp, to_timestamp
 from p2p.registration import Authority
 from swarm.errors import NotFound
 from swarm.models import Agent
-from swarm.queries import idle_agents, own_work_waits
+from swarm.queries import agents_are_starting, idle_agents, own_work_waits
 
 AGENTS_MAX = 50
 TTL_MAX_S = 86_400  # an offering that claims to live longer is not believed
@@ -95,7 +95,8 @@ def refresh_offering(now: datetime) -> None:
         current = own_live_offering(now)
         agents = _sellable(now)[: policy.agents_max] if policy and policy.selling else []
         if not agents:
-            if current is not None:
+            # After a restart the agents are looked at first: what is on offer stays until then.
+            if current is not None and not agents_are_starting():
                 _withdraw(current, now)
             return
         assert policy is not None

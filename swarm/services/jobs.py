@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.db.models import F, QuerySet
 
 from swarm.models import Job
 from swarm.states import JobStatus
@@ -77,20 +78,18 @@ def claim(job_id: int, *, now: datetime) -> Job | None:
     try:
         with transaction.atomic():
             taken = Job.objects.filter(id=job_id, status=JobStatus.QUEUED, due_at__lte=now).update(
-                status=JobStatus.RUNNING, lease_expires_at=now + timedelta(seconds=LEASE_S)
+                status=JobStatus.RUNNING,
+                claims=F("claims") + 1,
+                lease_expires_at=now + timedelta(seconds=LEASE_S),
             )
     except IntegrityError:
         return None  # another job of the lane runs: the partial unique index says so
     return Job.objects.get(id=job_id) if taken else None
 
 
-def renew(job_id: int, *, now: datetime) -> bool:
+def renew(job: Job, *, now: datetime) -> bool:
     """Prolong the lease of a running job; False when it was taken away."""
-    return bool(
-        Job.objects.filter(id=job_id, status=JobStatus.RUNNING).update(
-            lease_expires_at=now + timedelta(seconds=LEASE_S)
-        )
-    )
+    return bool(_held(job).update(lease_expires_at=now + timedelta(seconds=LEASE_S)))
 
 
 def finish(job: Job, *, now: datetime) -> None:
@@ -102,7 +101,7 @@ def fail_or_retry(job: Job, *, error: str, retryable: bool, now: datetime) -> bo
     """Queue a failed job again with back-off, or fail it for good; True when it is for good."""
     attempts = job.attempts + 1
     if not retryable or attempts >= job.attempts_max:
-        Job.objects.filter(id=job.id).update(attempts=attempts)
+        _held(job).update(attempts=attempts)
         _close(job, JobStatus.FAILED, error, now)
         return True
     delay_s = min(RETRY_MAX_S, RETRY_FIRST_S * 2 ** (attempts - 1))
@@ -151,7 +150,7 @@ def _recover(jobs: list[Job], now: datetime) -> int:
 def _requeue(job: Job, due_at: datetime, attempts: int, error: str, now: datetime) -> None:
     try:
         with transaction.atomic():
-            Job.objects.filter(id=job.id, status=JobStatus.RUNNING).update(
+            _held(job).update(
                 status=JobStatus.QUEUED,
                 due_at=due_at,
                 attempts=attempts,
@@ -168,6 +167,9 @@ def _requeue(job: Job, due_at: datetime, attempts: int, error: str, now: datetim
 
 
 def _close(job: Job, status: JobStatus, error: str, now: datetime) -> None:
-    Job.objects.filter(id=job.id, status=JobStatus.RUNNING).update(
-        status=status, error=error[:4000], ended_at=now, lease_expires_at=None
-    )
+    _held(job).update(status=status, error=error[:4000], ended_at=now, lease_expires_at=None)
+
+
+def _held(job: Job) -> QuerySet[Job]:
+    # A worker that slept through its lease must not close what another has taken since.
+    return Job.objects.filter(id=job.id, status=JobStatus.RUNNING, claims=job.claims)

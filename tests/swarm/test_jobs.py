@@ -204,3 +204,18 @@ def test_done_jobs_are_forgotten_after_a_day_and_failed_ones_after_a_month(probe
     for days, left in ((0.9, {done, failed, waiting}), (2, {failed, waiting}), (32, {waiting})):
         retention.forget_old(NOW + timedelta(days=days))
         assert set(Job.objects.all()) == left
+
+
+def test_a_worker_that_slept_through_its_lease_closes_nothing(probe: Probe) -> None:
+    job = enqueue("a")
+    asleep = jobs.claim(job.id, now=NOW)
+    assert asleep is not None
+    later = NOW + timedelta(seconds=31)
+    jobs.recover_lapsed(later)
+    assert jobs.claim(job.id, now=later) is not None
+
+    jobs.finish(asleep, now=later)
+    assert not jobs.renew(asleep, now=later)
+
+    job.refresh_from_db()
+    assert (job.status, job.claims) == (JobStatus.RUNNING, 2)
