@@ -6,7 +6,7 @@ import base64
 import json
 import uuid
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -29,6 +29,7 @@ from p2p.protocol.fields import Address
 from p2p.protocol.identity import Identity
 from p2p.protocol.limits import AMOUNT_MAX, CLOCK_AHEAD_MAX_MS, INTEGER_MAX
 from p2p.protocol.signing import open_sealed, seal
+from p2p.protocol.timestamps import to_timestamp
 from p2p.registration import registry
 from swarm.messages import TaskAssign, TaskSpec
 from swarm.models import Attempt, Task
@@ -73,7 +74,7 @@ def the_largest_request(sender: Identity, **changes: Any) -> Any:
         policy="accepted_result",
         repository=URL,
         ref="b" * 200,
-        deadline_at="9999-12-31T23:59:59Z",
+        deadline_at=to_timestamp(NOW + timedelta(days=1)),
     )
     return signed(
         sender,
