@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -128,15 +130,20 @@ class TmuxServer:
 
     def pane_dead(self, name: str) -> int | None:
         """Return the exit status of the session's ended program (128 + n for signal n), or None."""
-        dead, status, signal_number = self._pane_fields(
-            name, "#{pane_dead}", "#{pane_dead_status}", "#{pane_dead_signal}"
+        dead, status, signal_number, server_pid = self._pane_fields(
+            name, "#{pane_dead}", "#{pane_dead_status}", "#{pane_dead_signal}", "#{pid}"
         )
         if dead != "1":
             return None
         if status:
             return int(status)
-        # With neither, the terminal is closed but the program's end has not been seen yet.
-        return SIGNAL_EXIT_BASE + int(signal_number) if signal_number else None
+        if signal_number:
+            return SIGNAL_EXIT_BASE + int(signal_number)
+        # The terminal is closed but the program's end was not seen, which tmux may miss for
+        # ever: the signal of an ended child makes it look again.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(server_pid), signal.SIGCHLD)
+        return None
 
     def pane_pid(self, name: str) -> int:
         """Return the process id of the session's program."""

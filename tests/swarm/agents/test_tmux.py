@@ -134,6 +134,16 @@ def test_exit_by_signal_is_128_and_the_signal(tmux: TmuxServer, session: str) ->
     assert wait_for(lambda: tmux.pane_dead(session)) == 137
 
 
+def test_no_end_is_missed_though_tmux_may_miss_its_signal(tmux: TmuxServer, worktree: Path) -> None:
+    for number in range(25):
+        # A server of its own each time: tmux misses an end mostly when it has just started.
+        tmux.kill_server()
+        name = f"agent-{number}"
+        tmux.ensure_session(name, cwd=worktree, env=clean_environment())
+        os.kill(tmux.pane_pid(name), signal.SIGKILL)
+        assert wait_for(lambda name=name: tmux.pane_dead(name)) == 137  # type: ignore[misc]
+
+
 def test_capture_returns_the_last_lines(tmux: TmuxServer, session: str, worktree: Path) -> None:
     tmux.paste(session, "seq 1 300; touch done", enter=True)
     wait_for((worktree / "done").exists)
