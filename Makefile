@@ -26,7 +26,7 @@ run: run-env ## one node, set up by VOIDLUX_* variables (ARGS=...)
 test: dev-env ## all tests (ARGS="-k word" picks some)
 	@failed=0; \
 	echo "tests"; \
-	$(PYTEST) -m "not browser" $(ARGS) || failed=$$?; \
+	$(PYTEST) -n 2 --dist loadfile -m "not browser" $(ARGS) || failed=$$?; \
 	echo "browser tests"; \
 	$(PYTEST) -m browser tests/browser $(ARGS) || failed=$$?; \
 	exit $$failed

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import re
-import uuid
 from typing import Any
 
 import pytest
@@ -31,13 +30,16 @@ def _reasons(response: Any) -> list[str]:
     return [text.strip() for text in found if text.strip()]
 
 
+NOBODY = "12345678-9abc-4def-8123-456789abcdef"
+
+
 @pytest.mark.parametrize(
     "path",
     [
         *("/goals/new", "/agents/new", "/offerings/new"),
-        *(f"/tasks/{uuid.uuid4()}/cancel", f"/agents/{uuid.uuid4()}/remove"),
-        *("/offerings/withdraw", f"/offerings/{uuid.uuid4()}/tribute"),
-        *(f"/tributes/{uuid.uuid4()}/{verb}" for verb in ("accept", "reject", "cancel")),
+        *(f"/tasks/{NOBODY}/cancel", f"/agents/{NOBODY}/remove"),
+        *("/offerings/withdraw", f"/offerings/{NOBODY}/tribute"),
+        *(f"/tributes/{NOBODY}/{verb}" for verb in ("accept", "reject", "cancel")),
     ],
 )
 def test_a_stranger_can_do_nothing(db: None, path: str) -> None:
@@ -190,7 +192,7 @@ def test_without_goals_the_tribute_dialog_says_so(db: None) -> None:
 
 
 def test_a_vanished_offering_is_a_notice(db: None) -> None:
-    response = operator_client().get(f"/offerings/{uuid.uuid4()}/tribute")
+    response = operator_client().get(f"/offerings/{NOBODY}/tribute")
 
     assert response.status_code == 404
     assert response.headers["HX-Retarget"] == "#notice"
