@@ -17,6 +17,7 @@ LEASE_S = 30.0
 NUDGE_AGAIN_S = 5.0
 RETRY_FIRST_S = 1.0
 RETRY_MAX_S = 30.0
+DEATHS_MAX = 20  # a restart of the node counts as one; a job that kills its worker has to end
 
 
 @dataclass(frozen=True)
@@ -143,8 +144,18 @@ def next_in_lane(lane: str, *, now: datetime) -> int | None:
 
 def _recover(jobs: list[Job], now: datetime) -> int:
     for job in jobs:
-        _requeue(job, now, job.attempts, job.error, now)
+        deaths = job.claims - job.attempts
+        if deaths >= DEATHS_MAX:
+            _fail_deadly(job, deaths, now)
+        else:
+            _requeue(job, now, job.attempts, job.error, now)
     return len(jobs)
+
+
+def _fail_deadly(job: Job, deaths: int, now: datetime) -> None:
+    with transaction.atomic():
+        _close(job, JobStatus.FAILED, f"{deaths} workers died while they ran it", now)
+        kind_of(job).on_failed(Job.objects.get(id=job.id), now)
 
 
 def _requeue(job: Job, due_at: datetime, attempts: int, error: str, now: datetime) -> None:

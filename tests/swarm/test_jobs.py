@@ -219,3 +219,14 @@ def test_a_worker_that_slept_through_its_lease_closes_nothing(probe: Probe) -> N
 
     job.refresh_from_db()
     assert (job.status, job.claims) == (JobStatus.RUNNING, 2)
+
+
+def test_a_job_that_kills_its_workers_is_not_tried_for_ever(probe: Probe) -> None:
+    job = enqueue("a")
+    for _ in range(jobs.DEATHS_MAX):
+        assert jobs.claim(job.id, now=NOW) is not None
+        jobs.recover_all(NOW)
+
+    job.refresh_from_db()
+    assert job.status == JobStatus.FAILED
+    assert probe.failed == ["20 workers died while they ran it"]
