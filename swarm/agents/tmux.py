@@ -27,6 +27,7 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _BRACKETED_PASTE_END = "\x1b[201~"
 _ABSENT = (
     "no server running",
+    "server exited unexpectedly",  # it ended while it was asked
     "can't find session",
     "can't find window",
     "can't find pane",
