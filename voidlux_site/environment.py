@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 EXIT_WRONG_ENVIRONMENT = 2
@@ -46,6 +54,13 @@ def _check_host(host: str) -> str:
         if bare != host or len(host) > 253 or not _HOST_LABELS.fullmatch(host):
             raise ValueError(f"{host!r} is neither an IP address nor a host name") from None
     return bare
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _check_allowed_host(host: str) -> str:
@@ -122,6 +137,9 @@ class Environment(BaseSettings):
     seeds: Annotated[tuple[SeedAddress, ...], NoDecode, BeforeValidator(_split_seeds)] = Field(
         default=(), description="a comma list of host:port, IPv6 addresses in brackets,"
     )
+    mesh_tls: Literal["on", "off"] = Field(
+        default="on", description="'on', or 'off' where VOIDLUX_HOST is a loopback address,"
+    )
     swarm: Name = "home"
     network: Name = "galaxy"
     role: Literal["emperor", "worker"] = Field(
@@ -175,6 +193,14 @@ class Environment(BaseSettings):
         validation_alias="REDIS_URL",
         description="a URL that begins with redis:// or rediss://",
     )
+
+    @field_validator("mesh_tls")
+    @classmethod
+    def _tls_beyond_loopback(cls, value: str, info: ValidationInfo) -> str:
+        """Refuse to go without TLS where others than this machine can connect."""
+        if value == "off" and not _is_loopback(info.data.get("host", "")):
+            raise ValueError("without TLS beyond loopback")
+        return value
 
     @model_validator(mode="before")
     @classmethod

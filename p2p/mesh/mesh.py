@@ -18,6 +18,7 @@ from p2p.mesh.dialler import Dialler
 from p2p.mesh.gossip import Gossip
 from p2p.mesh.links import LinkTable
 from p2p.mesh.settings import MeshLimits, PeerInfo, Profile
+from p2p.mesh.tls import Tls
 from p2p.protocol.codec import Received, encode_message
 from p2p.protocol.errors import ProtocolError
 from p2p.protocol.fields import Address
@@ -51,8 +52,9 @@ class Mesh:
         now: Callable[[], float] = time.monotonic,
         now_ms: Callable[[], int] = unix_ms,
         limits: MeshLimits | None = None,
+        tls: Tls | None = None,
     ) -> None:
-        """Take who we are and whom to tell.
+        """Take who we are, our TLS (None: without, for loopback only) and whom to tell.
 
         `deliver(received, from_node_id)` gets every verified signed message and answers False
         when it has no room: a record may then come again, a command is resent by its sender.
@@ -64,6 +66,7 @@ class Mesh:
         self.counters: Counter[str] = Counter()
         self._identity = identity
         self._network = network
+        self._tls = tls
         self._registry = registry
         self._deliver = deliver
         self._on_peer_up = on_peer_up
@@ -240,6 +243,7 @@ class Mesh:
             outbound=outbound,
             identity=self._identity,
             network=self._network,
+            tls=self._tls,
             registry=self._registry,
             limits=self._limits,
             now=self._now,

@@ -106,8 +106,12 @@ class Handshake:
         network: str,
         nonce: bytes,
         cert_hash: bytes = NO_CERTIFICATE,
+        cert_key: bytes = b"",
     ) -> None:
-        """Take our part, our HELLO, a fresh 32-byte `nonce` and the certificate's SHA-256."""
+        """Take our part, our HELLO, a fresh 32-byte `nonce` and the certificate's SHA-256.
+
+        `cert_key` is the public key in the certificate that a dialler was shown.
+        """
         if len(nonce) != NONCE_BYTES or len(cert_hash) != CERT_HASH_BYTES:
             raise ValueError(f"nonce and certificate hash take {NONCE_BYTES} bytes each")
         self._side: Side = side
@@ -116,6 +120,7 @@ class Handshake:
         self._hello = hello
         self._hello_payload = encode_message(hello)
         self._cert_hash = cert_hash
+        self._cert_key = cert_key
         self._own = HalfTranscript(
             identity.node_id, nonce, hashlib.sha256(self._hello_payload).digest()
         )
@@ -130,8 +135,8 @@ class Handshake:
         """Take the next message and return the payloads that answer it; `peer` is set at the end.
 
         Raises ProtocolError: `unexpected_message`, `rejected_by_peer`, `wrong_version`,
-        `wrong_network`, `self_connection`, `identity_mismatch`, `reflected_nonce` or
-        `bad_signature`.
+        `wrong_network`, `self_connection`, `identity_mismatch`, `certificate_mismatch`,
+        `reflected_nonce` or `bad_signature`.
         """
         message = received.message
         if isinstance(message, AuthReject):
@@ -155,11 +160,15 @@ class Handshake:
         if hello.network != self._network:
             detail = f"network {hello.network!r}, ours is {self._network!r}"
             raise ProtocolError("wrong_network", detail)
-        if node_id_of(base64.b64decode(hello.public_key)) != hello.node_id:
+        public_key = base64.b64decode(hello.public_key)
+        if node_id_of(public_key) != hello.node_id:
             detail = f"node id {hello.node_id} is not the hash of its public key"
             raise ProtocolError("identity_mismatch", detail)
         if hello.node_id == self._identity.node_id:
             raise ProtocolError("self_connection", f"{hello.node_id} is our own node id")
+        if self._cert_key and self._cert_key != public_key:
+            detail = f"the certificate is of {node_id_of(self._cert_key)}, not of {hello.node_id}"
+            raise ProtocolError("certificate_mismatch", detail)
         if self._side == "listener":
             return [self._hello_payload, self._challenge_payload()]
         return []

@@ -60,6 +60,7 @@ class Client:
         *,
         network: str = "galaxy",
         key: Key | None = None,
+        with_tls: bool = True,
         claimed_node_id: str = "",
         sign: Callable[[Key, bytes], str] = Key.sign,
     ) -> Client:
@@ -67,7 +68,8 @@ class Client:
 
         `claimed_node_id` and `sign` are for clients that lie.
         """
-        reader, writer = await asyncio.open_connection(host, port)
+        tls = wire.tls_context() if with_tls else None
+        reader, writer = await asyncio.open_connection(host, port, ssl=tls)
         client = cls(reader, writer, key or Key(SigningKey.generate()), network)
         try:
             async with asyncio.timeout(ANSWER_S):
@@ -88,13 +90,22 @@ class Client:
             raise NodeBroke(f"HELLO of {hello['node_id']} is not of its key and our network")
         other = Half(hello["node_id"], bytes.fromhex(challenge["nonce"]), hello_payload)
         self._send(AUTH_CHALLENGE, nonce=own.nonce.hex())
-        proof = sign(self.key, wire.transcript("dialler", self._network, own, other))
+        certificate = self._certificate()
+        if certificate and not wire.holds_key(certificate, node_key):
+            raise NodeBroke(f"the certificate is not of {hello['node_id']}")
+        cert_hash = wire.certificate_hash(certificate)
+        proof = sign(self.key, wire.transcript("dialler", self._network, own, other, cert_hash))
         self._send(AUTH_RESPONSE, node_id=node_id, role="worker", signature=proof)
         _, response = await self._expect(AUTH_RESPONSE)
-        covered = wire.transcript("listener", self._network, own, other)
+        covered = wire.transcript("listener", self._network, own, other, cert_hash)
         if not wire.is_signed(node_key, covered, response["signature"]):
             raise NodeBroke(f"{hello['node_id']} did not prove its key")
         self.node_id = hello["node_id"]
+
+    def _certificate(self) -> bytes:
+        """Return the certificate that the listener has shown, in DER, empty without TLS."""
+        tls = self._writer.get_extra_info("ssl_object")
+        return (tls.getpeercert(binary_form=True) or b"") if tls else b""
 
     def _hello(self, node_id: str) -> bytes:
         fields = {

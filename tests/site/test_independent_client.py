@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import ssl
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -178,6 +179,26 @@ async def test_another_network_is_refused(node: RealNode) -> None:
         await Client.connect(HOST, node.p2p_port, network="elsewhere")
 
     assert refused.value.reason == "wrong_network"
+
+
+async def test_a_client_without_tls_is_told_so_at_once(node: RealNode) -> None:
+    with pytest.raises(Refused) as refused:
+        await Client.connect(HOST, node.p2p_port, with_tls=False)
+
+    assert refused.value.reason == "tls_mismatch"
+
+
+async def test_a_node_without_tls_takes_clients_without_it_only(
+    tmp_path: Path,
+) -> None:
+    with running_node(tmp_path, mesh_tls="off") as plain:
+        linked = await Client.connect(HOST, plain.p2p_port, with_tls=False)
+        await linked.ping()
+        await linked.close()
+        with pytest.raises(ssl.SSLError):
+            await Client.connect(HOST, plain.p2p_port)
+
+        assert "tls_mismatch: the peer speaks with TLS, this node without TLS" in plain.log()
 
 
 async def test_bytes_that_are_no_frame_cost_only_their_connection(node: RealNode) -> None:

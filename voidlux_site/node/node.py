@@ -21,6 +21,7 @@ from p2p.mesh.mesh import Mesh
 from p2p.mesh.settings import PeerInfo, Profile
 from p2p.mesh.supervision import TaskOwner
 from p2p.postgresql.one_node import become_its_node
+from p2p.mesh.tls import Tls
 from p2p.protocol.errors import DomainError
 from p2p.protocol.fields import Address
 from p2p.records import live_frames
@@ -63,6 +64,7 @@ class Node:
                 http_port=environment.http_port if with_web else 0,
                 addresses=tuple(Address(host=host, port=port) for host, port in dial_addresses()),
             ),
+            tls=Tls.of(node.identity) if environment.mesh_tls == "on" else None,
             registry=registry,
             deliver=self._pump.deliver,
             on_peer_up=self._peer_up,

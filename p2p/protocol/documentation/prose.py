@@ -18,10 +18,33 @@ def introduction() -> str:
 This page is generated from the message classes and docstrings in `p2p/protocol`; do not edit
 it by hand. A client can be written from this page alone.
 
-Nodes talk over TCP, in both directions of one connection. A node is an Ed25519 key pair
+Nodes talk over TLS on TCP, in both directions of one connection. A node is an Ed25519 key pair
 (RFC 8032); its **node id** is the first {limits.NODE_ID_BYTES} bytes of SHA-256(public key) as
 {2 * limits.NODE_ID_BYTES} lower-case hex digits. Whoever presents a node id must present the key
 that hashes to it and prove that it holds the private half."""
+
+
+def transport() -> str:
+    """Return TLS: who shows which certificate and who checks what."""
+    return f"""## TLS
+
+Everything below travels inside TLS 1.3, no older version, on a TCP connection; nothing is sent
+before TLS is finished. The listener shows a certificate that it signed itself with its node key:
+its public key is the node's Ed25519 key (RFC 8410), nothing else in it counts, and the dialler
+takes any certificate at first. The dialler shows none, and sessions are not resumed. Whose the
+channel is the handshake of the nodes decides:
+
+- Both put the SHA-256 of the listener's certificate in DER, as it was sent, into the transcript
+  that they sign. Somebody in the middle, who shows a certificate of its own, cannot pass on
+  signatures that fit both sides.
+- The dialler also refuses (`certificate_mismatch`) when the key in the certificate is not the
+  `public_key` of the listener's HELLO.
+
+On loopback a node may be told to go without TLS; then the hash in the transcript is
+{limits.CERT_HASH_BYTES} zero bytes. A node finds out at the first byte whether the other side is
+of its kind (a record of TLS begins with 0x14 to 0x17, a frame with 0x00) and closes the
+connection: `tls_mismatch`, told in an AUTH_REJECT outside TLS, which a peer without TLS can
+read. What OpenSSL refuses ends as `tls_failed`."""
 
 
 def framing() -> str:
@@ -70,12 +93,14 @@ def handshaking() -> str:
 {_body(handshake)}
 ```
 
-Until it is finished nothing else may be sent, and it must be finished within
-{limits.HANDSHAKE_TIMEOUT_S:g} seconds. A node refuses with AUTH_REJECT, which may come at any
-point, and one of these reasons:
+Until it is finished nothing else may be sent, and it must be finished, with TLS before it,
+within {limits.HANDSHAKE_TIMEOUT_S:g} seconds of the connection. A node refuses with AUTH_REJECT,
+which may come at any point, and one of these reasons:
 
 - `wrong_version`, `wrong_network`: the HELLO is of another version or network
 - `identity_mismatch`: the node id is not the hash of the key, or a response does not fit its HELLO
+- `certificate_mismatch`: the certificate does not hold the key of the listener's HELLO
+- `tls_mismatch`: one side speaks TLS and the other does not
 - `self_connection`: the node id is the receiver's own
 - `reflected_nonce`: the challenge is the receiver's own, sent back
 - `bad_signature`: the response does not sign the transcript

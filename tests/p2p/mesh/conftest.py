@@ -7,8 +7,8 @@ import pytest
 from tests.support.mesh_nodes import Nodes
 
 
-@pytest.fixture
-async def nodes() -> AsyncIterator[Nodes]:
-    started = Nodes()
+@pytest.fixture(params=[True, False], ids=["tls", "plain"])
+async def nodes(request: pytest.FixtureRequest) -> AsyncIterator[Nodes]:
+    started = Nodes(with_tls=request.param)
     yield started
     await started.stop()
