@@ -15,6 +15,7 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
+    SecretStr,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -27,7 +28,8 @@ AGENTS_MAX = 50
 AMOUNT_MAX = 10**12
 VALUE_SHOWN_MAX = 200
 IN_MEMORY_DATABASE = "sqlite://:memory:"
-SECRET_VARIABLES = frozenset({"DATABASE_URL", "REDIS_URL"})
+AUTH_SECRET_CHARS_MIN = 16
+SECRET_VARIABLES = frozenset({"DATABASE_URL", "REDIS_URL", "VOIDLUX_AUTH_SECRET"})
 
 _HOST_LABELS = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?")
 _PORT_ALLOWED = "a whole number from 1 to 65535"
@@ -103,6 +105,12 @@ def _check_url(schemes: frozenset[str]) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _check_secret(secret: SecretStr) -> SecretStr:
+    if 0 < len(secret) < AUTH_SECRET_CHARS_MIN:
+        raise ValueError("too short")
+    return secret
+
+
 _DATABASE_URL = _check_url(frozenset({"postgres", "postgresql", "pgsql", "sqlite"}))
 _REDIS_URL = _check_url(frozenset({"redis", "rediss"}))
 
@@ -141,6 +149,10 @@ class Environment(BaseSettings):
         default="on", description="'on', or 'off' where VOIDLUX_HOST is a loopback address,"
     )
     swarm: Name = "home"
+    auth_secret: Annotated[SecretStr, AfterValidator(_check_secret)] = Field(
+        default=SecretStr(""),
+        description=f"a secret of at least {AUTH_SECRET_CHARS_MIN} characters",
+    )
     network: Name = "galaxy"
     role: Literal["emperor", "worker"] = Field(
         default="emperor", description="'emperor' or 'worker'"

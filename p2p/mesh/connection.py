@@ -66,12 +66,16 @@ class Connection(asyncio.Protocol):
         outbound: bool,
         identity: Identity,
         network: str,
+        secret: str,
         tls: Tls | None,
         registry: MessageRegistry,
         limits: MeshLimits,
         now: Callable[[], float],
     ) -> None:
-        """Prepare one side, without TLS where `tls` is None; `now` is a monotonic clock (s)."""
+        """Prepare one side; `now` is a monotonic clock in seconds.
+
+        `secret` is that of our swarm, empty where it has none; `tls` None means without.
+        """
         self.outbound = outbound
         self.peer: PeerIdentity | None = None
         self.host = ""
@@ -83,6 +87,7 @@ class Connection(asyncio.Protocol):
         self._owner = owner
         self._identity = identity
         self._network = network
+        self._secret = secret
         self._hello = owner.hello()
         self._tls = TlsChannel(tls, outbound=outbound) if tls else None
         self._handshake: Handshake | None = None
@@ -249,6 +254,7 @@ class Connection(asyncio.Protocol):
             nonce=secrets.token_bytes(NONCE_BYTES),
             cert_hash=cert_hash,
             cert_key=cert_key,
+            secret=self._secret,
         )
         for payload in self._handshake.start():
             self.write(payload)

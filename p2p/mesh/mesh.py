@@ -17,6 +17,7 @@ from p2p.mesh.connection import Connection
 from p2p.mesh.dialler import Dialler
 from p2p.mesh.gossip import Gossip
 from p2p.mesh.links import LinkTable
+from p2p.mesh.seen import SeenSet
 from p2p.mesh.settings import MeshLimits, PeerInfo, Profile
 from p2p.mesh.tls import Tls
 from p2p.protocol.codec import Received, encode_message
@@ -24,6 +25,7 @@ from p2p.protocol.errors import ProtocolError
 from p2p.protocol.fields import Address
 from p2p.protocol.handshake import PeerIdentity
 from p2p.protocol.identity import Identity
+from p2p.protocol.limits import CLAIMANTS_MAX
 from p2p.protocol.messages import Hello, Record
 from p2p.protocol.numbers import PROTOCOL_VERSION
 from p2p.protocol.registry import MessageRegistry
@@ -82,6 +84,7 @@ class Mesh:
         )
         self._connections: set[Connection] = set()
         self._links: LinkTable[Connection] = LinkTable(identity.node_id)
+        self._claimants = SeenSet(CLAIMANTS_MAX)
         self._server: asyncio.Server | None = None
         self._stopping = False
         self._all_closed = asyncio.Event()
@@ -184,6 +187,7 @@ class Mesh:
 
     def opened(self, connection: Connection) -> None:
         """Take a finished link, and drain the one that lost against it or won over it."""
+        self._note_membership(connection)
         change = self._links.add(connection)
         if change.to_drain is not None:
             change.to_drain.drain()
@@ -243,11 +247,26 @@ class Mesh:
             outbound=outbound,
             identity=self._identity,
             network=self._network,
+            secret=self.profile.secret,
             tls=self._tls,
             registry=self._registry,
             limits=self._limits,
             now=self._now,
         )
+
+    def _note_membership(self, link: Connection) -> None:
+        """Count who names our swarm without proving its secret, and say so once per node."""
+        assert link.peer is not None
+        claims = link.peer.hello.swarm == self.profile.swarm
+        if not self.profile.secret or not claims or link.peer.member:
+            return
+        self.counters["not_a_member"] += 1
+        if link.node_id not in self._claimants:
+            self._claimants.add(link.node_id)
+            log.warning(
+                "%s at %s names our swarm %s without its secret and is treated as a stranger",
+                *(link.node_id, link.host, self.profile.swarm),
+            )
 
     def _delivered(self, received: Received, from_node_id: str) -> bool:
         try:
@@ -280,6 +299,7 @@ def _info(link: Connection) -> PeerInfo:
     return PeerInfo(
         node_id=link.node_id,
         swarm=hello.swarm,
+        member=link.peer.member,
         role=hello.role,
         host=link.host,
         p2p_port=hello.p2p_port,

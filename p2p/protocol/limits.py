@@ -53,6 +53,7 @@ FRAMES_PER_S = 2_000  # in, per connection, lasting
 FRAMES_BURST = 10_000  # in, per connection, at once
 BYTES_PER_S = 8 * FRAME_BYTES_MAX  # in, per connection, lasting
 BYTES_BURST = 32 * FRAME_BYTES_MAX  # in, per connection, at once
+CLAIMANTS_MAX = 1_000  # nodes remembered that named our swarm without proof: one log line each
 BACKOFF_MIN_S = 0.5  # first wait before dialling again
 BACKOFF_MAX_S = 60.0  # longest wait before dialling again
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 import json
 import ssl
 from dataclasses import dataclass
@@ -128,6 +129,13 @@ def certificate_hash(certificate: bytes) -> bytes:
 def holds_key(certificate: bytes, public_key: bytes) -> bool:
     """Tell whether the certificate in DER is of this key."""
     return ED25519_KEY_FOLLOWS + public_key in certificate
+
+
+def membership(secret: str, signed: bytes) -> str:
+    """Return the proof of a swarm's secret, empty without one."""
+    if not secret:
+        return ""
+    return hmac.digest(secret.encode(), b"voidlux/membership/1\0" + signed, "sha256").hex()
 
 
 def transcript(signer: str, network: str, dialler: Half, listener: Half, cert_hash: bytes) -> bytes:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from voidlux_site.environment import Environment, InvalidEnvironment, read_environment
 
@@ -84,6 +85,20 @@ def test_secret_value_is_not_echoed(
     )
 
 
+def test_the_secret_of_the_swarm_is_shown_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VOIDLUX_AUTH_SECRET", "fifteen letters")
+    with pytest.raises(InvalidEnvironment) as refusal:
+        read_environment()
+    allowed = "a secret of at least 16 characters is allowed"
+    assert str(refusal.value) == f"VOIDLUX_AUTH_SECRET is not allowed: {allowed}"
+
+    monkeypatch.setenv("VOIDLUX_AUTH_SECRET", "sixteen letters!")
+    environment = read_environment()
+
+    assert environment.auth_secret.get_secret_value() == "sixteen letters!"
+    assert "sixteen" not in f"{environment!r} {environment} {environment.model_dump()}"
+
+
 def test_long_value_with_line_breaks_stays_one_short_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VOIDLUX_SWARM", "a\n" * 5000)
 
@@ -103,6 +118,7 @@ def test_defaults() -> None:
         "seeds": (),
         "mesh_tls": "on",
         "swarm": "home",
+        "auth_secret": SecretStr(""),
         "network": "galaxy",
         "role": "emperor",
         "test_command": "",

@@ -23,6 +23,7 @@ from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.processes
 HOST = "127.0.0.1"
+SECRET = "a secret of the crew"
 FIRST_PING_S = 20.0
 
 
@@ -199,6 +200,21 @@ async def test_a_node_without_tls_takes_clients_without_it_only(
             await Client.connect(HOST, plain.p2p_port)
 
         assert "tls_mismatch: the peer speaks with TLS, this node without TLS" in plain.log()
+
+
+async def test_only_who_proves_the_secret_of_the_swarm_is_a_member(tmp_path: Path) -> None:
+    with running_node(tmp_path, swarm="crew", auth_secret=SECRET) as guarded:
+        member = await Client.connect(HOST, guarded.p2p_port, swarm="crew", secret=SECRET)
+        liar = await Client.connect(HOST, guarded.p2p_port, swarm="crew", secret=SECRET + "?")
+        other = await Client.connect(HOST, guarded.p2p_port, swarm="visitors", secret=SECRET)
+
+        linked = [(each, each.is_member_with) for each in (member, liar, other)]
+        assert linked == [(member, True), (liar, False), (other, False)]
+        log = guarded.log()
+        assert f"{liar.key.node_id} at {HOST} names our swarm crew without its secret" in log
+        assert SECRET not in log
+        for each in (member, liar, other):
+            await each.close()
 
 
 async def test_bytes_that_are_no_frame_cost_only_their_connection(node: RealNode) -> None:

@@ -76,6 +76,8 @@ class Nodes:
         now_ms: Callable[[], int] = lambda: 1_000,
         network: str = NETWORK,
         tls: Tls | bool = True,
+        swarm: str = "home",
+        secret: str = "",
     ) -> Node:
         """Start a node on a free port; its wall clock stands still unless one is given.
 
@@ -95,7 +97,7 @@ class Nodes:
             identity=identity,
             network=network,
             tls=tls or None,
-            profile=Profile(swarm="home", role="worker", http_port=9091),
+            profile=Profile(swarm=swarm, secret=secret, role="worker", http_port=9091),
             registry=registry_with_test_messages(),
             deliver=deliver,
             on_peer_up=lambda peer: node.up.append(peer),

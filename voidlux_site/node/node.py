@@ -59,6 +59,7 @@ class Node:
             network=node.network,
             profile=Profile(
                 swarm=node.swarm,
+                secret=environment.auth_secret.get_secret_value(),
                 role=environment.role,
                 p2p_port=environment.p2p_port,
                 http_port=environment.http_port if with_web else 0,

@@ -117,6 +117,19 @@ The signature of AUTH_RESPONSE covers these bytes.
 The hash of a HELLO is taken over its payload as sent, without the length. Both sides sign the
 same fields except the second: a signature reflected to its maker never fits.
 
+### Membership
+
+A swarm's name in HELLO is only a claim. Nodes of one swarm that were given the same secret prove
+it to each other in `membership` of AUTH_RESPONSE:
+
+{_after_first_line(handshake.membership)}
+
+The transcript makes the proof count for this connection, this part and these two nodes only. A
+dialler sends it to a listener that names the same swarm; the listener, whose response comes last,
+sends its own only to a dialler whose proof was right. A peer of the same swarm without a right
+proof is not refused: it is a stranger, as nodes of other swarms are. A node without a secret
+sends no proof and has no members.
+
 ### One connection for each pair of nodes
 
 When two nodes are connected twice, both keep the same connection: the one dialled by the node
