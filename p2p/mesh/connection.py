@@ -41,7 +41,7 @@ class ConnectionOwner(Protocol):
         """Raise ProtocolError when a proved peer finds no place."""
 
     def made(self, connection: Connection) -> None:
-        """Learn that TCP is connected."""
+        """Learn that TCP is connected; ProtocolError when its host is not welcome."""
 
     def opened(self, connection: Connection) -> None:
         """Learn that the handshake is finished."""
@@ -51,6 +51,9 @@ class ConnectionOwner(Protocol):
 
     def closed(self, connection: Connection) -> None:
         """Learn that the connection is gone; called once for each that was made."""
+
+    def at_fault(self, connection: Connection, error: ProtocolError) -> bool:
+        """Judge what a peer did wrong; tell whether the log should name it."""
 
     def count(self, event: str) -> None:
         """Count an event under its name."""
@@ -80,6 +83,7 @@ class Connection(asyncio.Protocol):
         self.peer: PeerIdentity | None = None
         self.host = ""
         self.connected_at = 0.0
+        self.active_at = now()
         self.close_reason = ""
         self.rejected_as = ""
         self.draining = False
@@ -121,6 +125,11 @@ class Connection(asyncio.Protocol):
         return self._signs.latency_ms
 
     @property
+    def is_member(self) -> bool:
+        """Whether the other end proved to be of our swarm."""
+        return self.peer is not None and self.peer.member
+
+    @property
     def is_open(self) -> bool:
         """Whether the handshake is finished and nobody has begun to close."""
         return self.peer is not None and not self.close_reason
@@ -130,8 +139,12 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         address = transport.get_extra_info("peername")
         self.host = str(address[0]) if isinstance(address, tuple) else ""
-        self._owner.made(self)
         self._signs.expect_handshake()
+        try:
+            self._owner.made(self)
+        except ProtocolError as error:
+            self.fail(error)
+            return
         if self._tls is None:
             self._begin(NO_CERTIFICATE, cert_key=b"")
         elif self.outbound:
@@ -186,9 +199,9 @@ class Connection(asyncio.Protocol):
             return
         # Seeds shared by all nodes of a network name each node itself: nothing to warn of.
         own = "self_connection" in (error.reason, self.rejected_as)
-        level = logging.INFO if own else logging.WARNING
+        level = logging.WARNING if self._owner.at_fault(self, error) else logging.DEBUG
+        level = logging.INFO if own else level
         log.log(level, "connection with %s closed: %s", self.node_id or self.host, error)
-        self._owner.count(error.reason)
         if self.peer is not None:
             self.close(error.reason, error.detail)
             return
@@ -310,6 +323,7 @@ class Connection(asyncio.Protocol):
             self._end(f"peer_{message.reason}")
         else:
             self._owner.received(self, received)
+            self.active_at = self._now()
 
     def _end(self, reason: str) -> None:
         if self.close_reason:

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import secrets
 import ssl
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -73,6 +74,7 @@ class Nodes:
         *,
         port: int = 0,
         limits: MeshLimits = QUICK,
+        now: Callable[[], float] = time.monotonic,
         now_ms: Callable[[], int] = lambda: 1_000,
         network: str = NETWORK,
         tls: Tls | bool = True,
@@ -103,6 +105,7 @@ class Nodes:
             on_peer_up=lambda peer: node.up.append(peer),
             on_peer_down=lambda node_id: node.down.append(node_id),
             limits=limits,
+            now=now,
             now_ms=now_ms,
         )
         node = Node(identity, mesh, inbox=inbox)

@@ -32,6 +32,7 @@ from swarm.services import jobs
 from voidlux_site.live import publish_live
 from voidlux_site.node import chores, start_up
 from voidlux_site.node.inbox_pump import InboxPump
+from voidlux_site.node.member_links import keep_member_links
 from voidlux_site.node.web import WebServer
 from voidlux_site.node.worker import Worker
 
@@ -98,6 +99,7 @@ class Node:
         self._run("dispatch", chores.dispatch_when_rung(self._database, self._doorbell.listener()))
         self._run("sweep", chores.sweep(self._database))
         self._run("latencies", self._note_latencies())
+        self._run("members", keep_member_links(self._mesh, self._database))
         if self._worker is not None:
             self._run("worker", self._worker.run())
         for seed in self._environment.seeds:
@@ -159,6 +161,7 @@ class Node:
             nodes.node_up,
             node_id=peer.node_id,
             swarm=peer.swarm,
+            member=peer.member,
             role=peer.role,
             addresses=addresses,
             http_port=peer.http_port,

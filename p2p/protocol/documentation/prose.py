@@ -106,7 +106,9 @@ which may come at any point, and one of these reasons:
 - `bad_signature`: the response does not sign the transcript
 - `unexpected_message`: any other frame, or one out of order
 - `handshake_timeout`: not finished in time
-- `too_many_connections`: {limits.CONNECTIONS_MAX} other nodes are linked already
+- `too_many_connections`: {limits.CONNECTIONS_MAX} other nodes are linked already, or all places
+  that are not kept for members of the receiver's swarm are taken
+- `banned`: the node, or the host that it dials from, is banned; the detail says for how long
 
 ### Transcript
 
@@ -136,6 +138,18 @@ When two nodes are connected twice, both keep the same connection: the one diall
 with the lower node id (compared as text); among connections dialled by the same node the one
 whose dialler sent the higher `nonce` in HELLO, hence the later dial. Nothing new is sent on the
 other; it is read for {limits.DRAIN_S:g} more seconds and closed with GOODBYE `duplicate_link`.
+
+### Room for members, and bans
+
+A node keeps min({limits.MEMBER_LINKS_MIN}, members it knows) of its {limits.CONNECTIONS_MAX}
+places for members of its own swarm, and dials members until it has as many links to them. When
+all places are taken and such a member comes, a stranger is let go with GOODBYE `make_room`. A
+node that was not seen for {limits.ADDRESS_KEPT_S / 86_400:g} days is not dialled any more.
+
+Faults add up, by node id once it is proved and by host before: whoever commits too many in a
+short time is banned for {limits.BAN_MIN_S:g} seconds, each time twice as long, up to
+{limits.BAN_MAX_S:g} seconds. This is the receiver's own affair: a node that keeps to this page
+is never banned, and need not know more.
 
 ### Signs of life
 
