@@ -26,6 +26,7 @@ from p2p.protocol.errors import ProtocolError
 from p2p.protocol.fields import Address
 from p2p.protocol.handshake import PeerIdentity
 from p2p.protocol.identity import Identity
+from p2p.protocol.limits import ACCEPT_QUEUE_MAX
 from p2p.protocol.messages import Hello, Record
 from p2p.protocol.numbers import PROTOCOL_VERSION
 from p2p.protocol.registry import MessageRegistry
@@ -111,7 +112,7 @@ class Mesh:
         loop = asyncio.get_running_loop()
         self._registry.freeze()
         encode_message(self.hello())
-        self._server = await loop.create_server(self._accept, host, port)
+        self._server = await loop.create_server(self._accept, host, port, backlog=ACCEPT_QUEUE_MAX)
         self.port = int(self._server.sockets[0].getsockname()[1])
         return self.port
 

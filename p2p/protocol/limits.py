@@ -42,6 +42,7 @@ CLOCK_AHEAD_MAX_MS = 600_000  # a frame further ahead is "not yet"
 # Connections
 CONNECTIONS_MAX = 20  # nodes linked at once
 HANDSHAKES_MAX = 20  # strangers in the middle of a handshake at once
+ACCEPT_QUEUE_MAX = 1_024  # connections that the kernel holds until the node accepts them
 DIAL_TIMEOUT_S = 5.0
 HANDSHAKE_TIMEOUT_S = 5.0  # from the first byte of TCP to the last AUTH_RESPONSE
 IDLE_TIMEOUT_S = 60.0  # four missed answers to PING

@@ -20,8 +20,8 @@ from p2p.local import dial_addresses, local_node
 from p2p.mesh.mesh import Mesh
 from p2p.mesh.settings import PeerInfo, Profile
 from p2p.mesh.supervision import TaskOwner
-from p2p.postgresql.one_node import become_its_node
 from p2p.mesh.tls import Tls
+from p2p.postgresql.one_node import become_its_node
 from p2p.protocol.errors import DomainError
 from p2p.protocol.fields import Address
 from p2p.records import live_frames
