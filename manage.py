@@ -43,6 +43,10 @@ def main() -> None:
 
     home = require_environment().home
     prepare_home(home, needed=needs_home(sys.argv[1:]))
+    if sys.argv[1:2] == ["runnode"]:
+        from voidlux_site.node.event_loop import prefer_uvloop
+
+        prefer_uvloop()
     from django.core.management import execute_from_command_line
 
     execute_from_command_line(sys.argv)

@@ -74,8 +74,10 @@ class TopicSequenceAdmin(ReadOnlyAdmin):
 class KnownNodeAdmin(ReadOnlyAdmin):
     """Nodes that proved their identity."""
 
-    list_display = ("node_id", "swarm", "role", "connected", "latency_ms", "last_seen_at")
-    list_filter = ("connected", "swarm", "role")
+    list_display = (
+        *("node_id", "swarm", "member", "role", "connected", "latency_ms", "last_seen_at"),
+    )
+    list_filter = ("connected", "member", "swarm", "role")
     search_fields = ("node_id", "swarm")
 
 

@@ -32,6 +32,7 @@ def describe_node(node: KnownNode) -> dict[str, Any]:
     return {
         "node_id": node.node_id,
         "swarm": node.swarm,
+        "member": node.member,
         "role": node.role,
         "addresses": node.addresses,
         "http_port": node.http_port,

@@ -35,6 +35,9 @@ class KnownNode(models.Model):
 
     node_id = models.CharField(max_length=32, primary_key=True)
     swarm = models.CharField(max_length=64)
+    member = models.BooleanField(
+        default=False, help_text="It proved our swarm's secret when it was linked last."
+    )
     role = models.CharField(max_length=16)
     addresses = models.JSONField(default=list, help_text="List of {host, port}.")
     http_port = models.PositiveIntegerField(default=0)

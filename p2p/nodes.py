@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Q
 
 from p2p import outbox
 from p2p.models import KnownNode, OutboxKind, OutboxMessage
+from p2p.protocol.limits import ADDRESS_KEPT_S
 
 
 def node_up(
     *,
     node_id: str,
     swarm: str,
+    member: bool = False,
     role: str,
     addresses: list[dict[str, Any]],
     http_port: int,
@@ -26,6 +29,7 @@ def node_up(
             node_id=node_id,
             defaults={
                 "swarm": swarm,
+                "member": member,
                 "role": role,
                 "addresses": addresses,
                 "http_port": http_port,
@@ -34,6 +38,7 @@ def node_up(
             },
             create_defaults={
                 "swarm": swarm,
+                "member": member,
                 "role": role,
                 "addresses": addresses,
                 "http_port": http_port,
@@ -71,8 +76,11 @@ def all_down() -> None:
 def remember_addresses(
     node_id: str, swarm: str, addresses: list[dict[str, Any]], now: datetime
 ) -> None:
-    """Remember where an unmet node says it can be dialled; a proven entry is left alone."""
-    KnownNode.objects.get_or_create(
+    """Remember where an unmet node says it can be dialled.
+
+    An entry that was proved is left alone until its addresses have expired.
+    """
+    _, created = KnownNode.objects.get_or_create(
         node_id=node_id,
         defaults={
             "swarm": swarm,
@@ -82,12 +90,30 @@ def remember_addresses(
             "last_seen_at": now,
         },
     )
+    if not created:
+        unmet_or_expired = Q(role="") | Q(last_seen_at__lt=_dialled_since(now))
+        KnownNode.objects.filter(unmet_or_expired, node_id=node_id, connected=False).update(
+            addresses=addresses, last_seen_at=now
+        )
 
 
-def addresses_of(node_id: str) -> list[dict[str, Any]]:
-    """Return the known dial addresses of a node, empty when it is unknown."""
-    row = KnownNode.objects.filter(node_id=node_id).first()
+def addresses_of(node_id: str, now: datetime) -> list[dict[str, Any]]:
+    """Return where a node can be dialled; empty when it is unknown or long unseen."""
+    seen = KnownNode.objects.filter(last_seen_at__gte=_dialled_since(now))
+    row = seen.filter(node_id=node_id).first()
     return list(row.addresses) if row else []
+
+
+def member_addresses(swarm: str, now: datetime) -> dict[str, list[dict[str, Any]]]:
+    """Return where members of our swarm can be dialled, by node id, but for long unseen ones."""
+    members = KnownNode.objects.filter(
+        swarm=swarm, member=True, last_seen_at__gte=_dialled_since(now)
+    )
+    return {row.node_id: list(row.addresses) for row in members.order_by("node_id")}
+
+
+def _dialled_since(now: datetime) -> datetime:
+    return now - timedelta(seconds=ADDRESS_KEPT_S)
 
 
 def list_nodes() -> list[KnownNode]:

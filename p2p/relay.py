@@ -123,7 +123,7 @@ def take_due(now: datetime) -> list[tuple[OutboxMessage, list[Any]]]:
             )
     rows = list(OutboxMessage.objects.filter(due_at__lte=now).order_by("id")[:ROWS_MAX])
     known = {
-        node_id: addresses_of(node_id)
+        node_id: addresses_of(node_id, now)
         for node_id in {row.to_node_id for row in rows if row.to_node_id}
     }
     return [(row, known.get(row.to_node_id, [])) for row in rows]

@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 EXIT_WRONG_ENVIRONMENT = 2
@@ -19,7 +28,8 @@ AGENTS_MAX = 50
 AMOUNT_MAX = 10**12
 VALUE_SHOWN_MAX = 200
 IN_MEMORY_DATABASE = "sqlite://:memory:"
-SECRET_VARIABLES = frozenset({"DATABASE_URL", "REDIS_URL"})
+AUTH_SECRET_CHARS_MIN = 16
+SECRET_VARIABLES = frozenset({"DATABASE_URL", "REDIS_URL", "VOIDLUX_AUTH_SECRET"})
 
 _HOST_LABELS = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?")
 _PORT_ALLOWED = "a whole number from 1 to 65535"
@@ -46,6 +56,13 @@ def _check_host(host: str) -> str:
         if bare != host or len(host) > 253 or not _HOST_LABELS.fullmatch(host):
             raise ValueError(f"{host!r} is neither an IP address nor a host name") from None
     return bare
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _check_allowed_host(host: str) -> str:
@@ -88,6 +105,12 @@ def _check_url(schemes: frozenset[str]) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _check_secret(secret: SecretStr) -> SecretStr:
+    if 0 < len(secret) < AUTH_SECRET_CHARS_MIN:
+        raise ValueError("too short")
+    return secret
+
+
 _DATABASE_URL = _check_url(frozenset({"postgres", "postgresql", "pgsql", "sqlite"}))
 _REDIS_URL = _check_url(frozenset({"redis", "rediss"}))
 
@@ -122,7 +145,14 @@ class Environment(BaseSettings):
     seeds: Annotated[tuple[SeedAddress, ...], NoDecode, BeforeValidator(_split_seeds)] = Field(
         default=(), description="a comma list of host:port, IPv6 addresses in brackets,"
     )
+    mesh_tls: Literal["on", "off"] = Field(
+        default="on", description="'on', or 'off' where VOIDLUX_HOST is a loopback address,"
+    )
     swarm: Name = "home"
+    auth_secret: Annotated[SecretStr, AfterValidator(_check_secret)] = Field(
+        default=SecretStr(""),
+        description=f"a secret of at least {AUTH_SECRET_CHARS_MIN} characters",
+    )
     network: Name = "galaxy"
     role: Literal["emperor", "worker"] = Field(
         default="emperor", description="'emperor' or 'worker'"
@@ -175,6 +205,14 @@ class Environment(BaseSettings):
         validation_alias="REDIS_URL",
         description="a URL that begins with redis:// or rediss://",
     )
+
+    @field_validator("mesh_tls")
+    @classmethod
+    def _tls_beyond_loopback(cls, value: str, info: ValidationInfo) -> str:
+        """Refuse to go without TLS where others than this machine can connect."""
+        if value == "off" and not _is_loopback(info.data.get("host", "")):
+            raise ValueError("without TLS beyond loopback")
+        return value
 
     @model_validator(mode="before")
     @classmethod

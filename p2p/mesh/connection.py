@@ -10,12 +10,14 @@ from collections.abc import Callable
 from typing import Protocol, cast
 
 from p2p.mesh.settings import MeshLimits
+from p2p.mesh.tls import Tls, TlsChannel, certificate_hash, speaks_tls
 from p2p.mesh.token_bucket import TokenBucket
 from p2p.mesh.vital_signs import VitalSigns
+from p2p.protocol.certificates import key_in
 from p2p.protocol.codec import Received, UnknownMessage, decode_payload, encode_message
 from p2p.protocol.errors import ProtocolError
 from p2p.protocol.frames import FrameDecoder, encode_frame
-from p2p.protocol.handshake import Handshake, PeerIdentity, rejection
+from p2p.protocol.handshake import NO_CERTIFICATE, Handshake, PeerIdentity, rejection
 from p2p.protocol.identity import Identity
 from p2p.protocol.limits import (
     DETAIL_CHARS_MAX,
@@ -39,7 +41,7 @@ class ConnectionOwner(Protocol):
         """Raise ProtocolError when a proved peer finds no place."""
 
     def made(self, connection: Connection) -> None:
-        """Learn that TCP is connected."""
+        """Learn that TCP is connected; ProtocolError when its host is not welcome."""
 
     def opened(self, connection: Connection) -> None:
         """Learn that the handshake is finished."""
@@ -49,6 +51,9 @@ class ConnectionOwner(Protocol):
 
     def closed(self, connection: Connection) -> None:
         """Learn that the connection is gone; called once for each that was made."""
+
+    def at_fault(self, connection: Connection, error: ProtocolError) -> bool:
+        """Judge what a peer did wrong; tell whether the log should name it."""
 
     def count(self, event: str) -> None:
         """Count an event under its name."""
@@ -64,28 +69,32 @@ class Connection(asyncio.Protocol):
         outbound: bool,
         identity: Identity,
         network: str,
+        secret: str,
+        tls: Tls | None,
         registry: MessageRegistry,
         limits: MeshLimits,
         now: Callable[[], float],
     ) -> None:
-        """Prepare one side; `now` is a monotonic clock in seconds."""
+        """Prepare one side; `now` is a monotonic clock in seconds.
+
+        `secret` is that of our swarm, empty where it has none; `tls` None means without.
+        """
         self.outbound = outbound
         self.peer: PeerIdentity | None = None
         self.host = ""
         self.connected_at = 0.0
+        self.active_at = now()
         self.close_reason = ""
         self.rejected_as = ""
         self.draining = False
         self.ready: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._owner = owner
+        self._identity = identity
+        self._network = network
+        self._secret = secret
         self._hello = owner.hello()
-        self._handshake = Handshake(
-            "dialler" if outbound else "listener",
-            identity=identity,
-            hello=self._hello,
-            network=network,
-            nonce=secrets.token_bytes(NONCE_BYTES),
-        )
+        self._tls = TlsChannel(tls, outbound=outbound) if tls else None
+        self._handshake: Handshake | None = None
         self._registry = registry
         self._limits = limits
         self._now = now
@@ -93,6 +102,7 @@ class Connection(asyncio.Protocol):
         self._frames = TokenBucket(limits.frames_per_s, limits.frames_burst, now())
         self._bytes = TokenBucket(limits.bytes_per_s, limits.bytes_burst, now())
         self._transport: asyncio.Transport | None = None
+        self._heard = False
         self._unsent: list[bytes] = []
         self._unsent_bytes = 0
         self._signs = VitalSigns(self, limits, now, self._hello.node_id)
@@ -115,19 +125,30 @@ class Connection(asyncio.Protocol):
         return self._signs.latency_ms
 
     @property
+    def is_member(self) -> bool:
+        """Whether the other end proved to be of our swarm."""
+        return self.peer is not None and self.peer.member
+
+    @property
     def is_open(self) -> bool:
         """Whether the handshake is finished and nobody has begun to close."""
         return self.peer is not None and not self.close_reason
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Start the handshake and its deadline."""
+        """Start TLS, or at once the handshake, and the deadline of both."""
         self._transport = cast(asyncio.Transport, transport)
         address = transport.get_extra_info("peername")
         self.host = str(address[0]) if isinstance(address, tuple) else ""
-        self._owner.made(self)
         self._signs.expect_handshake()
-        for payload in self._handshake.start():
-            self.write(payload)
+        try:
+            self._owner.made(self)
+        except ProtocolError as error:
+            self.fail(error)
+            return
+        if self._tls is None:
+            self._begin(NO_CERTIFICATE, cert_key=b"")
+        elif self.outbound:
+            self._opened(self._tls, b"")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the timers and tell the owner."""
@@ -143,10 +164,12 @@ class Connection(asyncio.Protocol):
             return
         self._signs.heard()
         try:
-            frames = self._take(data)
+            frames = self._take(self._open(data))
         except ProtocolError as error:
             self.fail(error)
             return
+        if self._tls is not None and self._tls.ended:
+            self._end("lost")
         self._rest(max(self._frames.take(frames, self._now()), self._pay_bytes(len(data))))
 
     def write(self, payload: bytes) -> bool:
@@ -176,9 +199,9 @@ class Connection(asyncio.Protocol):
             return
         # Seeds shared by all nodes of a network name each node itself: nothing to warn of.
         own = "self_connection" in (error.reason, self.rejected_as)
-        level = logging.INFO if own else logging.WARNING
+        level = logging.WARNING if self._owner.at_fault(self, error) else logging.DEBUG
+        level = logging.INFO if own else level
         log.log(level, "connection with %s closed: %s", self.node_id or self.host, error)
-        self._owner.count(error.reason)
         if self.peer is not None:
             self.close(error.reason, error.detail)
             return
@@ -204,6 +227,51 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def _open(self, data: bytes) -> bytes:
+        """Return the bytes of frames that bytes of the wire hold."""
+        if not self._heard:
+            self._heard = True
+            self._check_first(data)
+        return data if self._tls is None else self._opened(self._tls, data)
+
+    def _check_first(self, data: bytes) -> None:
+        """Find out at the first byte that only one of both sides has TLS, and tell the peer."""
+        theirs, ours = speaks_tls(data), self._tls is not None
+        if theirs == ours:
+            return
+        self._tls = None  # a peer without TLS can read why it is refused
+        spoken = {True: "with TLS", False: "without TLS"}
+        detail = f"the peer speaks {spoken[theirs]}, this node {spoken[ours]}"
+        raise ProtocolError("tls_mismatch", detail)
+
+    def _opened(self, tls: TlsChannel, data: bytes) -> bytes:
+        try:
+            opened = tls.receive(data)
+        finally:
+            self._send(tls.outgoing())
+        if tls.established and self._handshake is None:
+            certificate = tls.certificate
+            self._begin(
+                certificate_hash(certificate),
+                cert_key=key_in(certificate) if self.outbound else b"",
+            )
+        return opened
+
+    def _begin(self, cert_hash: bytes, *, cert_key: bytes) -> None:
+        """Begin the handshake on a channel that is ready."""
+        self._handshake = Handshake(
+            "dialler" if self.outbound else "listener",
+            identity=self._identity,
+            hello=self._hello,
+            network=self._network,
+            nonce=secrets.token_bytes(NONCE_BYTES),
+            cert_hash=cert_hash,
+            cert_key=cert_key,
+            secret=self._secret,
+        )
+        for payload in self._handshake.start():
+            self.write(payload)
+
     def _take(self, data: bytes) -> int:
         self._decoder.feed(data)
         frames = 0
@@ -225,6 +293,7 @@ class Connection(asyncio.Protocol):
             self._on_message(received)
 
     def _on_handshake(self, received: Received) -> None:
+        assert self._handshake is not None
         if isinstance(received.message, AuthReject):
             self.rejected_as = received.message.reason
         answers = self._handshake.receive(received)
@@ -254,6 +323,7 @@ class Connection(asyncio.Protocol):
             self._end(f"peer_{message.reason}")
         else:
             self._owner.received(self, received)
+            self.active_at = self._now()
 
     def _end(self, reason: str) -> None:
         if self.close_reason:
@@ -261,16 +331,25 @@ class Connection(asyncio.Protocol):
         self._flush()
         self.close_reason = reason
         self._signs.stop()
+        if self._tls is not None and self._tls.established:
+            self._tls.end()
+            self._send(self._tls.outgoing())
         if self._transport is not None:
             self._transport.close()
             # A peer that does not read would keep the transport in its closing state for good.
             self._signs.after(self._limits.close_timeout_s, self._transport.abort)
 
     def _flush(self) -> None:
-        if self._unsent and self._transport is not None and not self._transport.is_closing():
-            self._transport.writelines(self._unsent)
-        self._unsent = []
-        self._unsent_bytes = 0
+        frames, self._unsent, self._unsent_bytes = b"".join(self._unsent), [], 0
+        if self._tls is None:
+            self._send(frames)
+        elif frames and self._tls.established:
+            self._tls.send(frames)
+            self._send(self._tls.outgoing())
+
+    def _send(self, data: bytes) -> None:
+        if data and self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
 
     def _drop_slow_peer(self, queued_bytes: int) -> None:
         detail = f"{queued_bytes} bytes wait, more than {self._limits.write_queue_bytes_max}"

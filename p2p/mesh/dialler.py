@@ -44,13 +44,16 @@ class Dialler:
         *,
         new_connection: Callable[[], Connection],
         linked: Callable[[str], bool],
-        has_room: Callable[[], bool],
+        may_dial: Callable[[str], bool],
         limits: MeshLimits,
     ) -> None:
-        """Take a maker of outbound connections and two questions about the present links."""
+        """Take a maker of outbound connections and two questions about the present links.
+
+        `may_dial` gets '' for an address of which the node is not known.
+        """
         self._new_connection = new_connection
         self._linked = linked
-        self._has_room = has_room
+        self._may_dial = may_dial
         self._limits = limits
         self._tasks = TaskOwner("dialler")
         self._peers_changed = asyncio.Event()
@@ -76,7 +79,7 @@ class Dialler:
     async def _keep(self, host: str, port: int) -> None:
         backoff = Backoff(self._limits.backoff_min_s, self._limits.backoff_max_s, random.random)
         while True:
-            if self._has_room():
+            if self._may_dial(""):
                 connection = await self._connect(host, port)
                 if connection is not None and connection.rejected_as == "self_connection":
                     log.info("%s:%d is this node itself and is not dialled again", host, port)
@@ -88,7 +91,7 @@ class Dialler:
 
     async def _round(self, node_id: str, addresses: list[Address]) -> None:
         for address in addresses:
-            if self._linked(node_id) or not self._has_room():
+            if self._linked(node_id) or not self._may_dial(node_id):
                 return
             await self._connect(address.host, address.port)
 

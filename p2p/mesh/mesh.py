@@ -8,21 +8,25 @@ import logging
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from p2p.mesh.conduct import Conduct
 from p2p.mesh.connection import Connection
 from p2p.mesh.dialler import Dialler
+from p2p.mesh.doorkeeper import Doorkeeper
 from p2p.mesh.gossip import Gossip
 from p2p.mesh.links import LinkTable
 from p2p.mesh.settings import MeshLimits, PeerInfo, Profile
+from p2p.mesh.tls import Tls
 from p2p.protocol.codec import Received, encode_message
 from p2p.protocol.errors import ProtocolError
 from p2p.protocol.fields import Address
 from p2p.protocol.handshake import PeerIdentity
 from p2p.protocol.identity import Identity
+from p2p.protocol.limits import ACCEPT_QUEUE_MAX
 from p2p.protocol.messages import Hello, Record
 from p2p.protocol.numbers import PROTOCOL_VERSION
 from p2p.protocol.registry import MessageRegistry
@@ -51,8 +55,9 @@ class Mesh:
         now: Callable[[], float] = time.monotonic,
         now_ms: Callable[[], int] = unix_ms,
         limits: MeshLimits | None = None,
+        tls: Tls | None = None,
     ) -> None:
-        """Take who we are and whom to tell.
+        """Take who we are, our TLS (None: without, for loopback only) and whom to tell.
 
         `deliver(received, from_node_id)` gets every verified signed message and answers False
         when it has no room: a record may then come again, a command is resent by its sender.
@@ -64,6 +69,7 @@ class Mesh:
         self.counters: Counter[str] = Counter()
         self._identity = identity
         self._network = network
+        self._tls = tls
         self._registry = registry
         self._deliver = deliver
         self._on_peer_up = on_peer_up
@@ -79,13 +85,21 @@ class Mesh:
         )
         self._connections: set[Connection] = set()
         self._links: LinkTable[Connection] = LinkTable(identity.node_id)
+        self._conduct = Conduct(now)
+        self._door = Doorkeeper(
+            profile=profile,
+            links_max=self._limits.connections_max,
+            links=self._links,
+            conduct=self._conduct,
+            count=self.count,
+        )
         self._server: asyncio.Server | None = None
         self._stopping = False
         self._all_closed = asyncio.Event()
         self._dialler = Dialler(
             new_connection=lambda: self._new_connection(outbound=True),
             linked=lambda node_id: node_id in self._links,
-            has_room=lambda: len(self._links) < self._limits.connections_max,
+            may_dial=lambda node_id: self._door.may_dial(node_id),
             limits=self._limits,
         )
 
@@ -98,7 +112,7 @@ class Mesh:
         loop = asyncio.get_running_loop()
         self._registry.freeze()
         encode_message(self.hello())
-        self._server = await loop.create_server(self._accept, host, port)
+        self._server = await loop.create_server(self._accept, host, port, backlog=ACCEPT_QUEUE_MAX)
         self.port = int(self._server.sockets[0].getsockname()[1])
         return self.port
 
@@ -134,6 +148,10 @@ class Mesh:
         if wanted and node_id != self._identity.node_id and not self._stopping:
             self._dialler.round(node_id, wanted)
 
+    def know_members(self, node_ids: Iterable[str]) -> None:
+        """Learn which nodes proved to be of our swarm at any time: room is kept for them."""
+        self._door.known_members = frozenset(node_ids) - {self._identity.node_id}
+
     def send(self, node_id: str, payload: bytes) -> bool:
         """Queue a payload for a node; False when it is not linked. Queued is not delivered."""
         link = self._links.best(node_id)
@@ -167,17 +185,22 @@ class Mesh:
         )
 
     def admit(self, connection: Connection, peer: PeerIdentity) -> None:
-        """Refuse a proved peer beyond the most linked nodes, or while stopping."""
+        """Refuse a proved peer that is banned or finds no place, and everybody while stopping."""
         if self._stopping:
             raise ProtocolError("stopping", "this node is about to stop")
-        if peer.node_id not in self._links and len(self._links) >= self._limits.connections_max:
-            detail = f"{len(self._links)} nodes are linked, the most is here"
-            raise ProtocolError("too_many_connections", detail)
+        self._door.admit(peer, connection.host)
 
     def made(self, connection: Connection) -> None:
-        """Hold a connection from its first moment on, so that `stop` can end it."""
+        """Hold a connection from its first moment on, so that `stop` can end it.
+
+        Raises ProtocolError `banned` for a dialler from a host that is.
+        """
         self._connections.add(connection)
         self._all_closed.clear()
+        if connection.outbound or not connection.host:
+            return
+        if banned_s := self._conduct.banned_s(host=connection.host):
+            raise ProtocolError("banned", f"for {banned_s:.0f} more seconds")
 
     def opened(self, connection: Connection) -> None:
         """Take a finished link, and drain the one that lost against it or won over it."""
@@ -217,6 +240,16 @@ class Mesh:
             self._dialler.peers_changed()
             self._tell("on_peer_down", lambda: self._on_peer_down(connection.node_id))
 
+    def at_fault(self, connection: Connection, error: ProtocolError) -> bool:
+        """Count and judge a fault; tell whether the log has not named it lately."""
+        self.counters[error.reason] += 1
+        # What answers at an address that we chose ourselves says nothing about its host.
+        host = "" if connection.outbound else connection.host
+        self._conduct.fault(error.reason, node_id=connection.node_id, host=host)
+        if error.reason == "banned":
+            return False  # named when the ban began
+        return self._conduct.is_news(connection.node_id or connection.host, error.reason)
+
     def count(self, event: str) -> None:
         """Count an event under its name."""
         self.counters[event] += 1
@@ -225,6 +258,8 @@ class Mesh:
         strangers = sum(1 for each in self._connections if each.peer is None)
         if self._stopping or strangers >= self._limits.handshakes_max:
             self.counters["refused_stranger"] += 1
+            if not self._stopping and self._conduct.is_news("strangers", "refused"):
+                log.warning("%d handshakes are under way, more strangers are refused", strangers)
             return _Refusal()
         connection = self._new_connection(outbound=False)
         self.made(connection)
@@ -240,6 +275,8 @@ class Mesh:
             outbound=outbound,
             identity=self._identity,
             network=self._network,
+            secret=self.profile.secret,
+            tls=self._tls,
             registry=self._registry,
             limits=self._limits,
             now=self._now,
@@ -276,6 +313,7 @@ def _info(link: Connection) -> PeerInfo:
     return PeerInfo(
         node_id=link.node_id,
         swarm=hello.swarm,
+        member=link.peer.member,
         role=hello.role,
         host=link.host,
         p2p_port=hello.p2p_port,

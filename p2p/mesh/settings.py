@@ -13,6 +13,7 @@ class Profile:
     """What our HELLO says of this node beside its identity; `p2p_port` 0 means the bound one."""
 
     swarm: str
+    secret: str = field(default="", repr=False)  # of the swarm; without one nobody is a member
     role: Role = "worker"
     p2p_port: int = 0
     http_port: int = 0
@@ -26,6 +27,7 @@ class PeerInfo:
 
     node_id: str
     swarm: str
+    member: bool  # of our own swarm, and proved it
     role: str
     host: str
     p2p_port: int

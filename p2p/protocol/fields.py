@@ -29,6 +29,7 @@ SignatureText = Annotated[
 ]
 Nonce = Annotated[str, Meta(pattern="^[0-9a-f]{64}" + _END, min_length=64, max_length=64)]
 ConnectionNonce = Annotated[str, Meta(pattern="^[0-9a-f]{16}" + _END, min_length=16, max_length=16)]
+Proof = Annotated[str, Meta(pattern="^([0-9a-f]{64})?" + _END, max_length=64)]
 Sha = Annotated[
     str, Meta(pattern="^([0-9a-f]{40}|[0-9a-f]{64})" + _END, min_length=40, max_length=64)
 ]

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 from dataclasses import dataclass
 from typing import Literal
 
@@ -34,6 +35,7 @@ from p2p.protocol.numbers import PROTOCOL_VERSION
 
 Side = Literal["dialler", "listener"]
 HANDSHAKE_DOMAIN = "voidlux/handshake/1"
+MEMBERSHIP_DOMAIN = "voidlux/membership/1"
 NO_CERTIFICATE = bytes(CERT_HASH_BYTES)
 _EXPECTED: tuple[type[Message], ...] = (Hello, AuthChallenge, AuthResponse)
 
@@ -49,11 +51,12 @@ class HalfTranscript:
 
 @dataclass(frozen=True, slots=True)
 class PeerIdentity:
-    """The proved other side of a finished handshake."""
+    """The proved other side of a finished handshake; `member`: also of our own swarm."""
 
     node_id: str
     public_key: bytes
     hello: Hello
+    member: bool = False
 
 
 def transcript(
@@ -89,6 +92,16 @@ def transcript(
     return b"".join(len(field).to_bytes(4, "big") + field for field in fields)
 
 
+def membership(secret: str, signed: bytes) -> str:
+    """Return the proof of a swarm's secret that accompanies a signature.
+
+    HMAC-SHA256 in hex. The key is the secret in UTF-8; the message is `voidlux/membership/1` in
+    ASCII, one byte 0x00 and the transcript that the sender of the proof signs.
+    """
+    covered = MEMBERSHIP_DOMAIN.encode("ascii") + b"\0" + signed
+    return hmac.digest(secret.encode("utf-8"), covered, "sha256").hex()
+
+
 def rejection(error: ProtocolError) -> bytes:
     """Return the AUTH_REJECT payload that tells the other side why it was refused."""
     return encode_message(AuthReject(reason=error.reason, detail=error.detail[:DETAIL_CHARS_MAX]))
@@ -106,8 +119,14 @@ class Handshake:
         network: str,
         nonce: bytes,
         cert_hash: bytes = NO_CERTIFICATE,
+        cert_key: bytes = b"",
+        secret: str = "",
     ) -> None:
-        """Take our part, our HELLO, a fresh 32-byte `nonce` and the certificate's SHA-256."""
+        """Take our part, our HELLO, a fresh 32-byte `nonce` and the certificate's SHA-256.
+
+        `cert_key` is the public key in the certificate that a dialler was shown, `secret` that of
+        our swarm, empty when it has none.
+        """
         if len(nonce) != NONCE_BYTES or len(cert_hash) != CERT_HASH_BYTES:
             raise ValueError(f"nonce and certificate hash take {NONCE_BYTES} bytes each")
         self._side: Side = side
@@ -116,6 +135,8 @@ class Handshake:
         self._hello = hello
         self._hello_payload = encode_message(hello)
         self._cert_hash = cert_hash
+        self._cert_key = cert_key
+        self._secret = secret
         self._own = HalfTranscript(
             identity.node_id, nonce, hashlib.sha256(self._hello_payload).digest()
         )
@@ -130,8 +151,8 @@ class Handshake:
         """Take the next message and return the payloads that answer it; `peer` is set at the end.
 
         Raises ProtocolError: `unexpected_message`, `rejected_by_peer`, `wrong_version`,
-        `wrong_network`, `self_connection`, `identity_mismatch`, `reflected_nonce` or
-        `bad_signature`.
+        `wrong_network`, `self_connection`, `identity_mismatch`, `certificate_mismatch`,
+        `reflected_nonce` or `bad_signature`.
         """
         message = received.message
         if isinstance(message, AuthReject):
@@ -155,11 +176,15 @@ class Handshake:
         if hello.network != self._network:
             detail = f"network {hello.network!r}, ours is {self._network!r}"
             raise ProtocolError("wrong_network", detail)
-        if node_id_of(base64.b64decode(hello.public_key)) != hello.node_id:
+        public_key = base64.b64decode(hello.public_key)
+        if node_id_of(public_key) != hello.node_id:
             detail = f"node id {hello.node_id} is not the hash of its public key"
             raise ProtocolError("identity_mismatch", detail)
         if hello.node_id == self._identity.node_id:
             raise ProtocolError("self_connection", f"{hello.node_id} is our own node id")
+        if self._cert_key and self._cert_key != public_key:
+            detail = f"the certificate is of {node_id_of(self._cert_key)}, not of {hello.node_id}"
+            raise ProtocolError("certificate_mismatch", detail)
         if self._side == "listener":
             return [self._hello_payload, self._challenge_payload()]
         return []
@@ -179,10 +204,18 @@ class Handshake:
         public_key = base64.b64decode(hello.public_key)
         signature = base64.b64decode(response.signature)
         other: Side = "listener" if self._side == "dialler" else "dialler"
-        if not verify(public_key, self._transcript(other), signature):
+        signed = self._transcript(other)
+        if not verify(public_key, signed, signature):
             raise ProtocolError("bad_signature", f"handshake of {hello.node_id}")
-        self.peer = PeerIdentity(hello.node_id, public_key, hello)
+        member = self._same_swarm and hmac.compare_digest(
+            response.membership, membership(self._secret, signed)
+        )
+        self.peer = PeerIdentity(hello.node_id, public_key, hello, member)
         return [self._response_payload()] if self._side == "listener" else []
+
+    @property
+    def _same_swarm(self) -> bool:
+        return bool(self._secret) and self._remote_hello.swarm == self._hello.swarm
 
     @property
     def _remote_hello(self) -> Hello:
@@ -194,12 +227,16 @@ class Handshake:
         return encode_message(AuthChallenge(nonce=self._own.nonce.hex()))
 
     def _response_payload(self) -> bytes:
-        signature = self._identity.sign(self._transcript(self._side))
+        signed = self._transcript(self._side)
+        # The listener answers last and shows its proof to members only: the fewer proofs strangers
+        # collect, the fewer they can guess a weak secret from.
+        proves = self._same_swarm if self.peer is None else self.peer.member
         return encode_message(
             AuthResponse(
                 node_id=self._identity.node_id,
                 role=self._hello.role,
-                signature=base64.b64encode(signature).decode("ascii"),
+                signature=base64.b64encode(self._identity.sign(signed)).decode("ascii"),
+                membership=membership(self._secret, signed) if proves else "",
             )
         )
 

@@ -37,7 +37,7 @@ def verify(public_key: bytes, message: bytes, signature: bytes) -> bool:
 
 
 class Identity:
-    """The key pair of this node; the private half never leaves the object except to its file."""
+    """The key pair of this node; its private half leaves the object only to its file and to TLS."""
 
     def __init__(self, signing_key: SigningKey) -> None:
         """Take a PyNaCl signing key."""
@@ -66,30 +66,33 @@ class Identity:
         `identity_damaged` when it holds no unencrypted Ed25519 key.
         """
         if not path.exists():
-            _create(path, SigningKey.generate())
+            _create(path, cls.generate())
         return cls(_load(path))
 
     def sign(self, message: bytes) -> bytes:
         """Return the 64-byte signature of the message."""
         return self._signing_key.sign(message).signature
 
+    def private_key_pem(self) -> bytes:
+        """Return the private key, unencrypted in PKCS8 PEM, for who must write or load it."""
+        return Ed25519PrivateKey.from_private_bytes(bytes(self._signing_key)).private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+
     def __repr__(self) -> str:
         return f"Identity({self.node_id})"
 
 
-def _create(path: Path, signing_key: SigningKey) -> None:
+def _create(path: Path, identity: Identity) -> None:
     """Write the key whole or not at all; whoever else was first keeps the name."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    pem = Ed25519PrivateKey.from_private_bytes(bytes(signing_key)).private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(pem)
+            file.write(identity.private_key_pem())
             file.flush()
             os.fsync(file.fileno())
         with contextlib.suppress(FileExistsError):

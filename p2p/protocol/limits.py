@@ -42,6 +42,7 @@ CLOCK_AHEAD_MAX_MS = 600_000  # a frame further ahead is "not yet"
 # Connections
 CONNECTIONS_MAX = 20  # nodes linked at once
 HANDSHAKES_MAX = 20  # strangers in the middle of a handshake at once
+ACCEPT_QUEUE_MAX = 1_024  # connections that the kernel holds until the node accepts them
 DIAL_TIMEOUT_S = 5.0
 HANDSHAKE_TIMEOUT_S = 5.0  # from the first byte of TCP to the last AUTH_RESPONSE
 IDLE_TIMEOUT_S = 60.0  # four missed answers to PING
@@ -53,8 +54,22 @@ FRAMES_PER_S = 2_000  # in, per connection, lasting
 FRAMES_BURST = 10_000  # in, per connection, at once
 BYTES_PER_S = 8 * FRAME_BYTES_MAX  # in, per connection, lasting
 BYTES_BURST = 32 * FRAME_BYTES_MAX  # in, per connection, at once
+MEMBER_LINKS_MIN = 5  # links to members of our swarm that a node keeps, and keeps room for
+ADDRESS_KEPT_S = 7 * 86_400.0  # a node that was not seen for longer is not dialled any more
 BACKOFF_MIN_S = 0.5  # first wait before dialling again
 BACKOFF_MAX_S = 60.0  # longest wait before dialling again
+
+# Conduct: 0 at best, lowered by faults
+BAN_SCORE = -100.0  # at which a node or a host is banned
+FAULT_POINTS = 25.0
+LIGHT_FAULT_POINTS = 5.0  # what a bad network does as well
+GRAVE_FAULT_POINTS = 60.0  # what needs intent
+SCORE_PER_S = 0.1  # recovered without a fault: from a ban to the best in 1,000 s
+SCORE_KEPT_S = 86_400.0  # without a fault, after which nothing is remembered
+BAN_MIN_S = 60.0  # the first ban; each further one is twice as long
+BAN_MAX_S = 3_600.0
+SCORES_MAX = 1_000  # nodes, and hosts, remembered for their faults
+FAULT_NAMED_AGAIN_S = 600.0  # the log names the same fault of the same peer no more often
 
 # Gossip
 SEEN_MAX = 10_000  # records remembered for dedup; older ones are forgotten first

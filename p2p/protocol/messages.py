@@ -17,6 +17,7 @@ from p2p.protocol.fields import (
     Nonce,
     OptionalName,
     OptionalPort,
+    Proof,
     PublicKey,
     Role,
     Sequence,
@@ -109,6 +110,7 @@ class AuthResponse(Message, frozen=True, kw_only=True, tag=MessageNumber.AUTH_RE
     node_id: Annotated[NodeId, about("as in the sender's HELLO")]
     role: Annotated[Role, about("as in the sender's HELLO")]
     signature: Annotated[SignatureText, about("over the transcript, canonical base64")]
+    membership: Annotated[Proof, about("proof of the swarm's secret, hex; empty without")] = ""
 
 
 class AuthReject(Message, frozen=True, kw_only=True, tag=MessageNumber.AUTH_REJECT.value):

@@ -54,6 +54,7 @@ def test_a_second_node_in_one_home_is_refused_and_the_first_goes_on(make_node: M
 
     assert line == f"VOIDLUX_HOME {first.home} is used by the node with pid {first.pid}"
     assert first.is_healthy()
+    assert "/uvloop/loop." in Path(f"/proc/{first.pid}/maps").read_text()
 
 
 @pytest.mark.parametrize("which", ["p2p_port", "http_port"])

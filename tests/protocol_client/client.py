@@ -44,6 +44,8 @@ class Client:
     ) -> None:
         self.key = key
         self.node_id = ""
+        self.swarm, self.secret = "", ""
+        self.is_member_with = False
         self.records: list[Fields] = []
         self.pings_answered = 0
         self._reader, self._writer, self._network = reader, writer, network
@@ -60,6 +62,9 @@ class Client:
         *,
         network: str = "galaxy",
         key: Key | None = None,
+        with_tls: bool = True,
+        swarm: str = "visitors",
+        secret: str = "",
         claimed_node_id: str = "",
         sign: Callable[[Key, bytes], str] = Key.sign,
     ) -> Client:
@@ -67,8 +72,10 @@ class Client:
 
         `claimed_node_id` and `sign` are for clients that lie.
         """
-        reader, writer = await asyncio.open_connection(host, port)
+        tls = wire.tls_context() if with_tls else None
+        reader, writer = await asyncio.open_connection(host, port, ssl=tls)
         client = cls(reader, writer, key or Key(SigningKey.generate()), network)
+        client.swarm, client.secret = swarm, secret
         try:
             async with asyncio.timeout(ANSWER_S):
                 await client._shake_hands(claimed_node_id or client.key.node_id, sign)
@@ -88,13 +95,31 @@ class Client:
             raise NodeBroke(f"HELLO of {hello['node_id']} is not of its key and our network")
         other = Half(hello["node_id"], bytes.fromhex(challenge["nonce"]), hello_payload)
         self._send(AUTH_CHALLENGE, nonce=own.nonce.hex())
-        proof = sign(self.key, wire.transcript("dialler", self._network, own, other))
-        self._send(AUTH_RESPONSE, node_id=node_id, role="worker", signature=proof)
+        certificate = self._certificate()
+        if certificate and not wire.holds_key(certificate, node_key):
+            raise NodeBroke(f"the certificate is not of {hello['node_id']}")
+        cert_hash = wire.certificate_hash(certificate)
+        covered = wire.transcript("dialler", self._network, own, other, cert_hash)
+        shared = self.secret if hello["swarm"] == self.swarm else ""
+        self._send(
+            AUTH_RESPONSE,
+            node_id=node_id,
+            role="worker",
+            signature=sign(self.key, covered),
+            membership=wire.membership(shared, covered),
+        )
         _, response = await self._expect(AUTH_RESPONSE)
-        covered = wire.transcript("listener", self._network, own, other)
+        covered = wire.transcript("listener", self._network, own, other, cert_hash)
         if not wire.is_signed(node_key, covered, response["signature"]):
             raise NodeBroke(f"{hello['node_id']} did not prove its key")
+        proof = response.get("membership", "")
+        self.is_member_with = bool(proof) and proof == wire.membership(shared, covered)
         self.node_id = hello["node_id"]
+
+    def _certificate(self) -> bytes:
+        """Return the certificate that the listener has shown, in DER, empty without TLS."""
+        tls = self._writer.get_extra_info("ssl_object")
+        return (tls.getpeercert(binary_form=True) or b"") if tls else b""
 
     def _hello(self, node_id: str) -> bytes:
         fields = {
@@ -102,7 +127,7 @@ class Client:
             "network": self._network,
             "node_id": node_id,
             "public_key": self.key.public_text,
-            "swarm": "visitors",
+            "swarm": self.swarm,
             "role": "worker",
             "p2p_port": 0,
             "http_port": 0,

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 import json
+import ssl
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +21,8 @@ FRAME_BYTES_MAX = 1_048_576
 PREFIX_BYTES = 4
 ENDING_BYTES = 98
 NO_CERTIFICATE = bytes(32)
+# RFC 8410: how a certificate in DER introduces an Ed25519 key.
+ED25519_KEY_FOLLOWS = bytes.fromhex("302a300506032b6570032100")
 
 Fields = dict[str, Any]
 
@@ -109,8 +113,33 @@ class Half:
     hello: bytes
 
 
-def transcript(signer: str, network: str, dialler: Half, listener: Half) -> bytes:
-    """Return what the signer's AUTH_RESPONSE covers, without TLS."""
+def tls_context() -> ssl.SSLContext:
+    """Return a dialler's TLS: 1.3, and whatever certificate the listener shows."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+def certificate_hash(certificate: bytes) -> bytes:
+    """Return what the transcript says of the listener's certificate in DER, empty without TLS."""
+    return hashlib.sha256(certificate).digest() if certificate else NO_CERTIFICATE
+
+
+def holds_key(certificate: bytes, public_key: bytes) -> bool:
+    """Tell whether the certificate in DER is of this key."""
+    return ED25519_KEY_FOLLOWS + public_key in certificate
+
+
+def membership(secret: str, signed: bytes) -> str:
+    """Return the proof of a swarm's secret, empty without one."""
+    if not secret:
+        return ""
+    return hmac.digest(secret.encode(), b"voidlux/membership/1\0" + signed, "sha256").hex()
+
+
+def transcript(signer: str, network: str, dialler: Half, listener: Half, cert_hash: bytes) -> bytes:
+    """Return what the signer's AUTH_RESPONSE covers."""
     fields = (
         b"voidlux/handshake/1",
         signer.encode(),
@@ -121,6 +150,6 @@ def transcript(signer: str, network: str, dialler: Half, listener: Half) -> byte
         listener.node_id.encode(),
         hashlib.sha256(dialler.hello).digest(),
         hashlib.sha256(listener.hello).digest(),
-        NO_CERTIFICATE,
+        cert_hash,
     )
     return b"".join(len(each).to_bytes(4, "big") + each for each in fields)

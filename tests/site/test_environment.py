@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from voidlux_site.environment import Environment, InvalidEnvironment, read_environment
 
@@ -17,6 +18,7 @@ PORT = "a whole number from 1 to 65535 is allowed"
 SEEDS = "a comma list of host:port, IPv6 addresses in brackets, is allowed"
 WORD = "a word of up to 64 of a-z, 0-9 and '._+-', a letter or digit first, is allowed"
 AMOUNT = "a whole number from 0 to 1000000000000 is allowed"
+TLS = "'on', or 'off' where VOIDLUX_HOST is a loopback address, is allowed"
 SECONDS = "a whole number of seconds from 1 to 86400 is allowed"
 
 WRONG = [
@@ -37,6 +39,7 @@ WRONG = [
     ("VOIDLUX_PRICE_PER_TASK", "1.5", AMOUNT),
     ("VOIDLUX_AGENTS", "51", "a whole number from 0 to 50 is allowed"),
     ("VOIDLUX_SELL", "yes", "'on' or 'off' is allowed"),
+    ("VOIDLUX_MESH_TLS", "no", TLS),
     ("VOIDLUX_RESERVATION_S", "0", SECONDS),
     ("VOIDLUX_OFFERING_TTL_S", "never", SECONDS),
     ("VOIDLUX_LEASE_S", "9", "a whole number of seconds from 10 to 86400 is allowed"),
@@ -82,6 +85,20 @@ def test_secret_value_is_not_echoed(
     )
 
 
+def test_the_secret_of_the_swarm_is_shown_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VOIDLUX_AUTH_SECRET", "fifteen letters")
+    with pytest.raises(InvalidEnvironment) as refusal:
+        read_environment()
+    allowed = "a secret of at least 16 characters is allowed"
+    assert str(refusal.value) == f"VOIDLUX_AUTH_SECRET is not allowed: {allowed}"
+
+    monkeypatch.setenv("VOIDLUX_AUTH_SECRET", "sixteen letters!")
+    environment = read_environment()
+
+    assert environment.auth_secret.get_secret_value() == "sixteen letters!"
+    assert "sixteen" not in f"{environment!r} {environment} {environment.model_dump()}"
+
+
 def test_long_value_with_line_breaks_stays_one_short_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VOIDLUX_SWARM", "a\n" * 5000)
 
@@ -99,7 +116,9 @@ def test_defaults() -> None:
         "http_port": 9091,
         "host": "127.0.0.1",
         "seeds": (),
+        "mesh_tls": "on",
         "swarm": "home",
+        "auth_secret": SecretStr(""),
         "network": "galaxy",
         "role": "emperor",
         "test_command": "",
@@ -151,6 +170,22 @@ def test_empty_value_means_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(f"VOIDLUX_{field.upper()}", "")
 
     assert read_environment().p2p_port == 7101
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.0.1", "::1", "localhost"])
+def test_tls_may_be_off_on_loopback(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VOIDLUX_HOST", host)
+    monkeypatch.setenv("VOIDLUX_MESH_TLS", "off")
+
+    assert read_environment().mesh_tls == "off"
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "node.example"])
+def test_tls_stays_on_beyond_loopback(host: str) -> None:
+    result = run_manage(["runnode"], VOIDLUX_HOST=host, VOIDLUX_MESH_TLS="off")
+
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == f"VOIDLUX_MESH_TLS is 'off': {TLS}\n"
 
 
 @pytest.mark.parametrize("arguments", [["check"], ["migrate"], ["--help"], ["runnode"]])

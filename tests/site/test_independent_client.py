@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import ssl
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.processes
 HOST = "127.0.0.1"
+SECRET = "a secret of the crew"
 FIRST_PING_S = 20.0
 
 
@@ -178,6 +180,41 @@ async def test_another_network_is_refused(node: RealNode) -> None:
         await Client.connect(HOST, node.p2p_port, network="elsewhere")
 
     assert refused.value.reason == "wrong_network"
+
+
+async def test_a_client_without_tls_is_told_so_at_once(node: RealNode) -> None:
+    with pytest.raises(Refused) as refused:
+        await Client.connect(HOST, node.p2p_port, with_tls=False)
+
+    assert refused.value.reason == "tls_mismatch"
+
+
+async def test_a_node_without_tls_takes_clients_without_it_only(
+    tmp_path: Path,
+) -> None:
+    with running_node(tmp_path, mesh_tls="off") as plain:
+        linked = await Client.connect(HOST, plain.p2p_port, with_tls=False)
+        await linked.ping()
+        await linked.close()
+        with pytest.raises(ssl.SSLError):
+            await Client.connect(HOST, plain.p2p_port)
+
+        assert "tls_mismatch: the peer speaks with TLS, this node without TLS" in plain.log()
+
+
+async def test_only_who_proves_the_secret_of_the_swarm_is_a_member(tmp_path: Path) -> None:
+    with running_node(tmp_path, swarm="crew", auth_secret=SECRET) as guarded:
+        member = await Client.connect(HOST, guarded.p2p_port, swarm="crew", secret=SECRET)
+        liar = await Client.connect(HOST, guarded.p2p_port, swarm="crew", secret=SECRET + "?")
+        other = await Client.connect(HOST, guarded.p2p_port, swarm="visitors", secret=SECRET)
+
+        linked = [(each, each.is_member_with) for each in (member, liar, other)]
+        assert linked == [(member, True), (liar, False), (other, False)]
+        log = guarded.log()
+        assert f"{liar.key.node_id} at {HOST} names our swarm crew without its secret" in log
+        assert SECRET not in log
+        for each in (member, liar, other):
+            await each.close()
 
 
 async def test_bytes_that_are_no_frame_cost_only_their_connection(node: RealNode) -> None:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import secrets
+import ssl
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from p2p.mesh.mesh import Mesh
 from p2p.mesh.settings import MeshLimits, PeerInfo, Profile
+from p2p.mesh.tls import Tls
 from p2p.protocol.codec import Received, UnknownMessage, decode_payload
 from p2p.protocol.frames import FrameDecoder, encode_frame
 from p2p.protocol.handshake import Handshake
@@ -18,6 +23,13 @@ from tests.support.wire import NETWORK, hello_of, registry_with_test_messages
 
 HOST = "127.0.0.1"
 QUICK = MeshLimits(backoff_min_s=0.02, backoff_max_s=0.2, drain_s=0.2, close_timeout_s=0.5)
+
+
+def any_certificate() -> ssl.SSLContext:
+    """Return a client's context that takes every certificate, as a dialler's must."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
 
 
 async def until(condition: Callable[[], object], within_s: float = 8.0) -> None:
@@ -50,10 +62,11 @@ class Node:
 
 
 class Nodes:
-    """Makes nodes and ends all of them."""
+    """Makes nodes, with TLS or without, and ends all of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, with_tls: bool = True) -> None:
         self._nodes: list[Node] = []
+        self._with_tls = with_tls
 
     async def start(
         self,
@@ -61,10 +74,17 @@ class Nodes:
         *,
         port: int = 0,
         limits: MeshLimits = QUICK,
+        now: Callable[[], float] = time.monotonic,
         now_ms: Callable[[], int] = lambda: 1_000,
         network: str = NETWORK,
+        tls: Tls | bool = True,
+        swarm: str = "home",
+        secret: str = "",
     ) -> Node:
-        """Start a node on a free port; its wall clock stands still unless one is given."""
+        """Start a node on a free port; its wall clock stands still unless one is given.
+
+        `tls` True means as all of these nodes; another's, or False for none, may be given.
+        """
         inbox: list[tuple[Signed, str]] = []
 
         def deliver(received: Received, from_node_id: str) -> bool:
@@ -73,15 +93,19 @@ class Nodes:
                 inbox.append((received.message, from_node_id))
             return node.has_room
 
+        if tls is True:
+            tls = Tls.of(identity) if self._with_tls else None
         mesh = Mesh(
             identity=identity,
             network=network,
-            profile=Profile(swarm="home", role="worker", http_port=9091),
+            tls=tls or None,
+            profile=Profile(swarm=swarm, secret=secret, role="worker", http_port=9091),
             registry=registry_with_test_messages(),
             deliver=deliver,
             on_peer_up=lambda peer: node.up.append(peer),
             on_peer_down=lambda node_id: node.down.append(node_id),
             limits=limits,
+            now=now,
             now_ms=now_ms,
         )
         node = Node(identity, mesh, inbox=inbox)
@@ -104,25 +128,45 @@ class RawPeer:
 
     @classmethod
     async def connect(cls, node: Node) -> RawPeer:
+        if node.mesh._tls is None:
+            return await cls.connect_bare(node)
+        return cls(*await asyncio.open_connection(HOST, node.mesh.port, ssl=any_certificate()))
+
+    @classmethod
+    async def connect_bare(cls, node: Node) -> RawPeer:
+        """Return a peer on TCP alone, whatever the node speaks."""
         return cls(*await asyncio.open_connection(HOST, node.mesh.port))
+
+    @property
+    def cert_hash(self) -> bytes:
+        """The SHA-256 of the certificate that the node has shown, zeros without TLS."""
+        tls = self._writer.get_extra_info("ssl_object")
+        return hashlib.sha256(tls.getpeercert(binary_form=True)).digest() if tls else bytes(32)
 
     @classmethod
     async def linked(cls, node: Node, identity: Identity, nonce: str = "0" * 16) -> RawPeer:
         """Return a peer whose handshake with the node is finished."""
         peer = await cls.connect(node)
+        await peer.shake_hands(identity, nonce=nonce)
+        return peer
+
+    async def shake_hands(
+        self, identity: Identity, *, nonce: str = "0" * 16, **changes: Any
+    ) -> None:
+        """Finish the handshake as this identity; ProtocolError when the node refuses."""
         handshake = Handshake(
             "dialler",
             identity=identity,
             hello=hello_of(identity, nonce=nonce),
             network=NETWORK,
             nonce=secrets.token_bytes(32),
+            **{"cert_hash": self.cert_hash, **changes},
         )
         for payload in handshake.start():
-            peer.send(payload)
+            self.send(payload)
         while handshake.peer is None:
-            for payload in handshake.receive(await peer.next()):
-                peer.send(payload)
-        return peer
+            for payload in handshake.receive(await self.next()):
+                self.send(payload)
 
     def send(self, payload: bytes) -> None:
         self.send_bytes(encode_frame(payload))

@@ -20,6 +20,7 @@ from p2p.local import dial_addresses, local_node
 from p2p.mesh.mesh import Mesh
 from p2p.mesh.settings import PeerInfo, Profile
 from p2p.mesh.supervision import TaskOwner
+from p2p.mesh.tls import Tls
 from p2p.postgresql.one_node import become_its_node
 from p2p.protocol.errors import DomainError
 from p2p.protocol.fields import Address
@@ -31,6 +32,7 @@ from swarm.services import jobs
 from voidlux_site.live import publish_live
 from voidlux_site.node import chores, start_up
 from voidlux_site.node.inbox_pump import InboxPump
+from voidlux_site.node.member_links import keep_member_links
 from voidlux_site.node.web import WebServer
 from voidlux_site.node.worker import Worker
 
@@ -58,11 +60,13 @@ class Node:
             network=node.network,
             profile=Profile(
                 swarm=node.swarm,
+                secret=environment.auth_secret.get_secret_value(),
                 role=environment.role,
                 p2p_port=environment.p2p_port,
                 http_port=environment.http_port if with_web else 0,
                 addresses=tuple(Address(host=host, port=port) for host, port in dial_addresses()),
             ),
+            tls=Tls.of(node.identity) if environment.mesh_tls == "on" else None,
             registry=registry,
             deliver=self._pump.deliver,
             on_peer_up=self._peer_up,
@@ -95,6 +99,7 @@ class Node:
         self._run("dispatch", chores.dispatch_when_rung(self._database, self._doorbell.listener()))
         self._run("sweep", chores.sweep(self._database))
         self._run("latencies", self._note_latencies())
+        self._run("members", keep_member_links(self._mesh, self._database))
         if self._worker is not None:
             self._run("worker", self._worker.run())
         for seed in self._environment.seeds:
@@ -156,6 +161,7 @@ class Node:
             nodes.node_up,
             node_id=peer.node_id,
             swarm=peer.swarm,
+            member=peer.member,
             role=peer.role,
             addresses=addresses,
             http_port=peer.http_port,

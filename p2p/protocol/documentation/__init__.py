@@ -11,6 +11,7 @@ from p2p.protocol.documentation.prose import (
     handshaking,
     introduction,
     limits_and_numbers,
+    transport,
 )
 from p2p.protocol.documentation.tables import message_tables
 from p2p.protocol.messages import Message
@@ -23,6 +24,7 @@ def render(registry_classes: Sequence[type[Message]], upper_sections: Sequence[s
     """
     sections = (
         introduction(),
+        transport(),
         framing(),
         handshaking(),
         delivery(),

@@ -16,6 +16,7 @@ from p2p.protocol.signatures import split_sealed
 from p2p.protocol.signing import seal
 
 NETWORK = "galaxy"
+SECRET = "correct horse battery staple"
 DIALLER_SEED, LISTENER_SEED = b"\x01" * 32, b"\x02" * 32
 DIALLER_NONCE, LISTENER_NONCE = b"\xaa" * 32, b"\xbb" * 32
 
@@ -87,7 +88,11 @@ def _signed_frame(origin: Identity, to: Identity) -> str:
 
 def _handshake(dialler: Identity, listener: Identity) -> str:
     sent = example_handshake(dialler, listener)
-    parts = ["### A handshake", "The challenge nonces are `aa` × 32 and `bb` × 32."]
+    parts = ["### A handshake"]
+    parts += [
+        "The challenge nonces are `aa` × 32 and `bb` × 32. Both nodes are of swarm `home`, whose "
+        f"secret is `{SECRET}`."
+    ]
     for number, (sender, payload) in enumerate(sent, start=1):
         parts += [f"{number}. The {sender} sends:", _code(payload.decode())]
     hellos = [hashlib.sha256(payload).digest() for _, payload in sent[:2]]
@@ -119,7 +124,9 @@ def _side(side: Side, identity: Identity, nonce: bytes) -> Handshake:
         capabilities=[],
         nonce="018bcfe56800abcd",
     )
-    return Handshake(side, identity=identity, hello=hello, network=NETWORK, nonce=nonce)
+    return Handshake(
+        side, identity=identity, hello=hello, network=NETWORK, nonce=nonce, secret=SECRET
+    )
 
 
 def _code(text: str) -> str:

@@ -18,10 +18,33 @@ def introduction() -> str:
 This page is generated from the message classes and docstrings in `p2p/protocol`; do not edit
 it by hand. A client can be written from this page alone.
 
-Nodes talk over TCP, in both directions of one connection. A node is an Ed25519 key pair
+Nodes talk over TLS on TCP, in both directions of one connection. A node is an Ed25519 key pair
 (RFC 8032); its **node id** is the first {limits.NODE_ID_BYTES} bytes of SHA-256(public key) as
 {2 * limits.NODE_ID_BYTES} lower-case hex digits. Whoever presents a node id must present the key
 that hashes to it and prove that it holds the private half."""
+
+
+def transport() -> str:
+    """Return TLS: who shows which certificate and who checks what."""
+    return f"""## TLS
+
+Everything below travels inside TLS 1.3, no older version, on a TCP connection; nothing is sent
+before TLS is finished. The listener shows a certificate that it signed itself with its node key:
+its public key is the node's Ed25519 key (RFC 8410), nothing else in it counts, and the dialler
+takes any certificate at first. The dialler shows none, and sessions are not resumed. Whose the
+channel is the handshake of the nodes decides:
+
+- Both put the SHA-256 of the listener's certificate in DER, as it was sent, into the transcript
+  that they sign. Somebody in the middle, who shows a certificate of its own, cannot pass on
+  signatures that fit both sides.
+- The dialler also refuses (`certificate_mismatch`) when the key in the certificate is not the
+  `public_key` of the listener's HELLO.
+
+On loopback a node may be told to go without TLS; then the hash in the transcript is
+{limits.CERT_HASH_BYTES} zero bytes. A node finds out at the first byte whether the other side is
+of its kind (a record of TLS begins with 0x14 to 0x17, a frame with 0x00) and closes the
+connection: `tls_mismatch`, told in an AUTH_REJECT outside TLS, which a peer without TLS can
+read. What OpenSSL refuses ends as `tls_failed`."""
 
 
 def framing() -> str:
@@ -70,18 +93,22 @@ def handshaking() -> str:
 {_body(handshake)}
 ```
 
-Until it is finished nothing else may be sent, and it must be finished within
-{limits.HANDSHAKE_TIMEOUT_S:g} seconds. A node refuses with AUTH_REJECT, which may come at any
-point, and one of these reasons:
+Until it is finished nothing else may be sent, and it must be finished, with TLS before it,
+within {limits.HANDSHAKE_TIMEOUT_S:g} seconds of the connection. A node refuses with AUTH_REJECT,
+which may come at any point, and one of these reasons:
 
 - `wrong_version`, `wrong_network`: the HELLO is of another version or network
 - `identity_mismatch`: the node id is not the hash of the key, or a response does not fit its HELLO
+- `certificate_mismatch`: the certificate does not hold the key of the listener's HELLO
+- `tls_mismatch`: one side speaks TLS and the other does not
 - `self_connection`: the node id is the receiver's own
 - `reflected_nonce`: the challenge is the receiver's own, sent back
 - `bad_signature`: the response does not sign the transcript
 - `unexpected_message`: any other frame, or one out of order
 - `handshake_timeout`: not finished in time
-- `too_many_connections`: {limits.CONNECTIONS_MAX} other nodes are linked already
+- `too_many_connections`: {limits.CONNECTIONS_MAX} other nodes are linked already, or all places
+  that are not kept for members of the receiver's swarm are taken
+- `banned`: the node, or the host that it dials from, is banned; the detail says for how long
 
 ### Transcript
 
@@ -92,12 +119,37 @@ The signature of AUTH_RESPONSE covers these bytes.
 The hash of a HELLO is taken over its payload as sent, without the length. Both sides sign the
 same fields except the second: a signature reflected to its maker never fits.
 
+### Membership
+
+A swarm's name in HELLO is only a claim. Nodes of one swarm that were given the same secret prove
+it to each other in `membership` of AUTH_RESPONSE:
+
+{_after_first_line(handshake.membership)}
+
+The transcript makes the proof count for this connection, this part and these two nodes only. A
+dialler sends it to a listener that names the same swarm; the listener, whose response comes last,
+sends its own only to a dialler whose proof was right. A peer of the same swarm without a right
+proof is not refused: it is a stranger, as nodes of other swarms are. A node without a secret
+sends no proof and has no members.
+
 ### One connection for each pair of nodes
 
 When two nodes are connected twice, both keep the same connection: the one dialled by the node
 with the lower node id (compared as text); among connections dialled by the same node the one
 whose dialler sent the higher `nonce` in HELLO, hence the later dial. Nothing new is sent on the
 other; it is read for {limits.DRAIN_S:g} more seconds and closed with GOODBYE `duplicate_link`.
+
+### Room for members, and bans
+
+A node keeps min({limits.MEMBER_LINKS_MIN}, members it knows) of its {limits.CONNECTIONS_MAX}
+places for members of its own swarm, and dials members until it has as many links to them. When
+all places are taken and such a member comes, a stranger is let go with GOODBYE `make_room`. A
+node that was not seen for {limits.ADDRESS_KEPT_S / 86_400:g} days is not dialled any more.
+
+Faults add up, by node id once it is proved and by host before: whoever commits too many in a
+short time is banned for {limits.BAN_MIN_S:g} seconds, each time twice as long, up to
+{limits.BAN_MAX_S:g} seconds. This is the receiver's own affair: a node that keeps to this page
+is never banned, and need not know more.
 
 ### Signs of life
 

@@ -148,10 +148,10 @@ async def test_a_half_handshake_runs_into_the_same_deadline(nodes: Nodes) -> Non
 
 async def test_too_many_strangers_are_hung_up_on(nodes: Nodes) -> None:
     node = await nodes.start(NODE, limits=replace(QUICK, handshakes_max=2))
-    first = [await RawPeer.connect(node) for _ in range(2)]
+    first = [await RawPeer.connect_bare(node) for _ in range(2)]
     await until(lambda: node.connections() == 2)
 
-    third = await RawPeer.connect(node)
+    third = await RawPeer.connect_bare(node)
 
     assert await third.until_closed() == []
     assert node.mesh.counters["refused_stranger"] == 1

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 import json
 import re
 
@@ -60,3 +61,6 @@ def test_the_handshake_example_verifies_the_same_way() -> None:
         key = Ed25519PublicKey.from_public_bytes(base64.b64decode(hello["public_key"]))
         key.verify(base64.b64decode(response["signature"]), transcript)
         assert hello["node_id"] == response["node_id"]
+        proof = hmac.new(b"correct horse battery staple", b"voidlux/membership/1\0", "sha256")
+        proof.update(transcript)
+        assert response["membership"] == proof.hexdigest()

@@ -32,6 +32,8 @@ def side(
     *,
     nonce: bytes | None = None,
     cert: bytes = bytes(32),
+    cert_key: bytes = b"",
+    secret: str = "",
     **hello: Any,
 ) -> Handshake:
     return Handshake(
@@ -41,6 +43,8 @@ def side(
         network=hello.get("network", NETWORK),
         nonce=nonce or (DIALLER_NONCE if name == "dialler" else LISTENER_NONCE),
         cert_hash=cert,
+        cert_key=cert_key,
+        secret=secret,
     )
 
 
@@ -154,6 +158,104 @@ def test_refused_diallers(dialler: Callable[[], Handshake], reason: str) -> None
 
     assert refusal.value.reason == reason
     assert listener.peer is None
+
+
+def test_a_certificate_of_another_key_is_refused_before_anything_is_signed() -> None:
+    dialler = side("dialler", ALICE, cert=b"\x01" * 32, cert_key=EVE.public_key)
+
+    with pytest.raises(
+        ProtocolError, match=f"certificate is of {EVE.node_id}, not of {BOB.node_id}"
+    ):
+        run(dialler, side("listener", BOB, cert=b"\x01" * 32))
+
+    assert dialler.peer is None
+
+
+SECRET = "a secret of the crew"
+
+
+@pytest.mark.parametrize(
+    ("dialler", "listener", "members"),
+    [
+        pytest.param({"secret": SECRET}, {"secret": SECRET}, (True, True), id="both prove it"),
+        pytest.param({"secret": SECRET}, {"secret": SECRET[1:]}, (False, False), id="wrong"),
+        pytest.param({"secret": SECRET}, {}, (False, False), id="listener has none"),
+        pytest.param({}, {"secret": SECRET}, (False, False), id="dialler has none"),
+        pytest.param({}, {}, (False, False), id="nobody has one"),
+        pytest.param(
+            {"secret": SECRET, "swarm": "lyra"}, {"secret": SECRET}, (False, False), id="swarms"
+        ),
+    ],
+)
+def test_members_are_of_one_swarm_and_prove_its_secret(
+    dialler: dict[str, str], listener: dict[str, str], members: tuple[bool, bool]
+) -> None:
+    left, right = side("dialler", ALICE, **dialler), side("listener", BOB, **listener)
+
+    run(left, right)
+
+    assert left.peer is not None and right.peer is not None
+    assert (left.peer.member, right.peer.member) == members
+
+
+def test_the_proof_is_bound_to_the_transcript() -> None:
+    proofs: list[str] = []
+
+    def spy(sender: str, payload: bytes) -> bytes:
+        message = received(payload).message
+        if isinstance(message, AuthResponse):
+            proofs.append(message.membership)
+        return payload
+
+    run(side("dialler", ALICE, secret=SECRET), side("listener", BOB, secret=SECRET), spy)
+    run(
+        side("dialler", ALICE, secret=SECRET, nonce=b"\x07" * 32),
+        side("listener", BOB, secret=SECRET),
+        spy,
+    )
+
+    assert len(set(proofs)) == 4
+    assert all(len(proof) == 64 for proof in proofs)
+
+
+@pytest.mark.parametrize("stolen", ["replayed", "reflected"])
+def test_a_proof_of_another_handshake_or_side_makes_no_member(stolen: str) -> None:
+    # Eve has no secret: she shows what she heard from a member before, or from Bob himself.
+    heard: list[bytes] = []
+
+    def spy(sender: str, payload: bytes) -> bytes:
+        message = received(payload).message
+        if isinstance(message, AuthResponse) and sender == "dialler":
+            heard.append(message.membership.encode())
+        return payload
+
+    if stolen == "replayed":
+        run(side("dialler", ALICE, secret=SECRET), side("listener", BOB, secret=SECRET), spy)
+    else:
+        run(side("dialler", BOB, secret=SECRET), side("listener", EVE), spy)
+
+    def show(sender: str, payload: bytes) -> bytes:
+        return payload.replace(b'"membership":""', b'"membership":"%s"' % heard[0])
+
+    listener = side("listener", BOB, secret=SECRET)
+    run(side("dialler", EVE), listener, show)
+
+    assert len(heard[0]) == 64
+    assert listener.peer is not None and not listener.peer.member
+
+
+def test_a_listener_shows_its_proof_to_nobody_who_has_not_proved_the_same() -> None:
+    shown: dict[str, str] = {}
+
+    def spy(sender: str, payload: bytes) -> bytes:
+        message = received(payload).message
+        if isinstance(message, AuthResponse):
+            shown[sender] = message.membership
+        return payload
+
+    run(side("dialler", EVE), side("listener", BOB, secret=SECRET), spy)
+
+    assert shown == {"dialler": "", "listener": ""}
 
 
 def test_a_stolen_public_key_does_not_help() -> None:

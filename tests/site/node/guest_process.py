@@ -1,6 +1,7 @@
 """A process with a web server as guest: prints its port, ends at SIGTERM, reports how.
 
-Arguments: the port, and `site` to serve the site instead of this module's own application.
+Arguments: the port, `site` to serve the site instead of this module's own application, and
+`asyncio` to run on its loop instead of uvloop.
 """
 
 from __future__ import annotations
@@ -14,9 +15,13 @@ from typing import Any
 
 import django
 
-from voidlux_site.node.web import WebServer, run_in_daphne_loop
+from voidlux_site.node.event_loop import prefer_uvloop
 
-SITE = sys.argv[2:] == ["site"]
+SITE = "site" in sys.argv[2:]
+if "asyncio" not in sys.argv[2:]:
+    prefer_uvloop()
+
+from voidlux_site.node.web import WebServer, run_in_daphne_loop  # noqa: E402
 
 
 async def respond(send: Any, body: bytes) -> None:
@@ -56,7 +61,8 @@ async def main() -> int:
     except OSError as error:
         print(json.dumps({"errno": error.errno, "text": str(error)}), flush=True)
         return 3
-    print(json.dumps({"port": port}), flush=True)
+    loop = type(asyncio.get_running_loop()).__module__.partition(".")[0]
+    print(json.dumps({"port": port, "loop": loop}), flush=True)
     await stopping.wait()
     started_at = time.monotonic()
     await server.stop(deadline_s=2.0)

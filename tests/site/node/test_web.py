@@ -122,6 +122,18 @@ def test_silent_websocket_does_not_hold_up_the_end() -> None:
     assert stopped_after_s < 2.5
 
 
+@pytest.mark.parametrize(("arguments", "loop"), [((), "uvloop"), (("asyncio",), "asyncio")])
+def test_the_server_is_a_guest_of_either_loop(arguments: tuple[str, ...], loop: str) -> None:
+    process = spawn_guest(0, *arguments)
+    assert process.stdout is not None
+    started = json.loads(process.stdout.readline())
+    client = open_websocket(started["port"])
+    code, _, err = stop_guest(process)
+    client.close()
+
+    assert (started["loop"], code, err) == (loop, 0, "")
+
+
 def test_port_in_use_is_an_os_error() -> None:
     with running_guest() as (_, port):
         second = spawn_guest(port)
