@@ -56,5 +56,11 @@ BYTES_BURST = 32 * FRAME_BYTES_MAX  # in, per connection, at once
 BACKOFF_MIN_S = 0.5  # first wait before dialling again
 BACKOFF_MAX_S = 60.0  # longest wait before dialling again
 
+# Posts
+POST_CHARS_MAX = 500
+POST_LIFE_DAYS = 30
+POSTS_PER_MINUTE_MAX = 10  # of one node
+POSTS_PER_ORIGIN_MAX = 500  # posts and removals of one node that count at once
+
 # Gossip
 SEEN_MAX = 10_000  # records remembered for dedup; older ones are forgotten first
