@@ -13,10 +13,12 @@ class P2pConfig(AppConfig):
     verbose_name = "Mesh"
 
     def ready(self) -> None:
-        """Register the wall's topic; nothing touches the database here."""
+        """Register discovery and the wall; nothing touches the database here."""
+        from p2p.discovery.messages import Pex
         from p2p.posts import messages, topic
-        from p2p.registration import Topic, register_topic
+        from p2p.registration import Topic, register_topic, registry
 
+        registry.register(Pex)
         register_topic(
             Topic(
                 name=messages.TOPIC,
