@@ -11,6 +11,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from p2p.models import InboxMessage, KnownNode, NodeState, OutboxMessage, Record, TopicSequence
+from p2p.posts.models import WallPost
 
 FRAME_CHARS_MAX = 20_000
 
@@ -112,3 +113,12 @@ class OutboxMessageAdmin(FrameAdmin):
     list_filter = ("kind", "outcome", "number")
     search_fields = ("to_node_id", "msg_id", "detail")
     ordering = ("-id",)
+
+
+@admin.register(WallPost)
+class WallPostAdmin(ReadOnlyAdmin):
+    """What is on the wall."""
+
+    list_display = ("created_at", "author", "node_id", "content", "expires_at")
+    search_fields = ("author", "content", "node_id")
+    ordering = ("-created_at",)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 
+from p2p.posts.models import WallPost as WallPost  # found by Django here
+
 
 class NodeState(models.Model):
     """One named value of this node, such as the clock or the database's own id."""

@@ -9,8 +9,9 @@ from django.db import transaction
 from django.db.models import Q
 
 from p2p import outbox
+from p2p.discovery.candidates import Contact
 from p2p.models import KnownNode, OutboxKind, OutboxMessage
-from p2p.protocol.limits import ADDRESS_KEPT_S
+from p2p.protocol.limits import ADDRESS_KEPT_S, CANDIDATE_KNOWN_LIFE_S, CANDIDATES_KNOWN_MAX
 
 
 def node_up(
@@ -95,6 +96,17 @@ def remember_addresses(
         KnownNode.objects.filter(unmet_or_expired, node_id=node_id, connected=False).update(
             addresses=addresses, last_seen_at=now
         )
+
+
+def contacts_met(now: datetime) -> list[Contact]:
+    """Return where nodes that proved their identity in the last 24 hours can be dialled."""
+    since = now - timedelta(seconds=CANDIDATE_KNOWN_LIFE_S)
+    # Who was only heard of in an offering has no role yet.
+    met = KnownNode.objects.filter(last_seen_at__gte=since).exclude(role="")
+    newest = met.order_by("-last_seen_at")[:CANDIDATES_KNOWN_MAX]
+    return [
+        Contact(row.node_id, each["host"], each["port"]) for row in newest for each in row.addresses
+    ]
 
 
 def addresses_of(node_id: str, now: datetime) -> list[dict[str, Any]]:

@@ -42,6 +42,11 @@ def live_frames(now: datetime) -> list[bytes]:
     return [bytes(frame) for frame in rows.order_by("id").values_list("frame", flat=True)]
 
 
+def discard(topic: str, keys: Iterable[str]) -> None:
+    """Forget records that their topic's rule no longer counts."""
+    StoredRecord.objects.filter(topic=topic, key__in=list(keys)).delete()
+
+
 def remove_expired(now: datetime) -> int:
     """Forget records that no longer count; returns how many."""
     return StoredRecord.objects.filter(expires_at__lte=now).delete()[0]

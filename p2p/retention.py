@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from p2p.models import InboxMessage, OutboxKind, OutboxMessage
+from p2p.posts.services import forget_outlived
 from p2p.records import remove_expired
 
 EVENTS_KEPT = 2000  # how far back a browser can resume
@@ -13,8 +14,9 @@ INBOX_KEPT = timedelta(days=30)  # far longer than any command is repeated
 
 
 def forget_old(now: datetime) -> None:
-    """Forget expired records, events beyond the newest EVENTS_KEPT, and old inbox and outbox."""
+    """Forget expired records and posts, events beyond EVENTS_KEPT, and old inbox and outbox."""
     remove_expired(now)
+    forget_outlived(now)
     newest = OutboxMessage.objects.filter(kind=OutboxKind.EVENT).order_by("-id")
     for edge in newest.values_list("id", flat=True)[EVENTS_KEPT : EVENTS_KEPT + 1]:
         OutboxMessage.objects.filter(kind=OutboxKind.EVENT, id__lte=edge).delete()

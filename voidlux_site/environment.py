@@ -23,6 +23,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from p2p.discovery.addresses import is_loopback
+
 EXIT_WRONG_ENVIRONMENT = 2
 AGENTS_MAX = 50
 AMOUNT_MAX = 10**12
@@ -148,6 +150,9 @@ class Environment(BaseSettings):
     mesh_tls: Literal["on", "off"] = Field(
         default="on", description="'on', or 'off' where VOIDLUX_HOST is a loopback address,"
     )
+    discovery_port: Annotated[
+        int, Field(ge=0, le=65535, description="a whole number from 0 to 65535")
+    ] = 6101
     swarm: Name = "home"
     auth_secret: Annotated[SecretStr, AfterValidator(_check_secret)] = Field(
         default=SecretStr(""),
@@ -219,6 +224,13 @@ class Environment(BaseSettings):
     def _default_home(cls, values: dict[str, Any]) -> dict[str, Any]:
         """Name the home after the p2p port, so that two nodes in one folder do not meet."""
         return {"home": f"data/{values.get('p2p_port', 7101)}", **values}
+
+    @model_validator(mode="after")
+    def _quiet_on_loopback(self) -> Environment:
+        """Send no beacon, unless told to, from a node that only this machine can dial."""
+        if "discovery_port" not in self.model_fields_set and is_loopback(self.host):
+            object.__setattr__(self, "discovery_port", 0)
+        return self
 
     @model_validator(mode="after")
     def _absolute_home(self) -> Environment:

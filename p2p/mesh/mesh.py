@@ -27,7 +27,7 @@ from p2p.protocol.fields import Address
 from p2p.protocol.handshake import PeerIdentity
 from p2p.protocol.identity import Identity
 from p2p.protocol.limits import ACCEPT_QUEUE_MAX
-from p2p.protocol.messages import Hello, Record
+from p2p.protocol.messages import Hello, NeighbourMessage, Record
 from p2p.protocol.numbers import PROTOCOL_VERSION
 from p2p.protocol.registry import MessageRegistry
 
@@ -52,6 +52,7 @@ class Mesh:
         deliver: Callable[[Received, str], bool],
         on_peer_up: Callable[[PeerInfo], None],
         on_peer_down: Callable[[str], None],
+        on_neighbour: Callable[[Received[NeighbourMessage], str], None] | None = None,
         now: Callable[[], float] = time.monotonic,
         now_ms: Callable[[], int] = unix_ms,
         limits: MeshLimits | None = None,
@@ -61,6 +62,7 @@ class Mesh:
 
         `deliver(received, from_node_id)` gets every verified signed message and answers False
         when it has no room: a record may then come again, a command is resent by its sender.
+        `on_neighbour(received, from_node_id)` gets what a neighbour says on its link only.
         `on_peer_up` is called at a node's first link, `on_peer_down` when its last one is gone.
         `now` is a monotonic clock in seconds, `now_ms` the wall clock.
         """
@@ -74,6 +76,7 @@ class Mesh:
         self._deliver = deliver
         self._on_peer_up = on_peer_up
         self._on_peer_down = on_peer_down
+        self._on_neighbour = on_neighbour
         self._now = now
         self._now_ms = now_ms
         self._limits = limits or MeshLimits()
@@ -212,6 +215,9 @@ class Mesh:
 
     def received(self, connection: Connection, received: Received) -> None:
         """Pass a signed message on: to the inbox, and records to all other peers."""
+        if isinstance(received.message, NeighbourMessage):
+            self._hear_neighbour(received, connection.node_id)
+            return
         decision = self._gossip.receive(received)
         if decision.dropped:
             self.counters[decision.dropped] += 1
@@ -281,6 +287,11 @@ class Mesh:
             limits=self._limits,
             now=self._now,
         )
+
+    def _hear_neighbour(self, received: Received[NeighbourMessage], from_node_id: str) -> None:
+        hear = self._on_neighbour
+        if hear is not None:
+            self._tell("on_neighbour", lambda: hear(received, from_node_id))
 
     def _delivered(self, received: Received, from_node_id: str) -> bool:
         try:

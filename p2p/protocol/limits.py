@@ -70,6 +70,37 @@ BAN_MIN_S = 60.0  # the first ban; each further one is twice as long
 BAN_MAX_S = 3_600.0
 SCORES_MAX = 1_000  # nodes, and hosts, remembered for their faults
 FAULT_NAMED_AGAIN_S = 600.0  # the log names the same fault of the same peer no more often
+# Posts
+POST_CHARS_MAX = 500
+POST_LIFE_DAYS = 30
+POSTS_PER_MINUTE_MAX = 10  # of one node
+POSTS_PER_ORIGIN_MAX = 500  # posts and removals of one node that count at once
+
+# Discovery
+LINKS_WANTED = 8  # candidates are dialled while fewer nodes are linked
+PEX_ENTRIES_MAX = 30  # nodes named in one PEX
+PEX_EVERY_S = 30.0  # to each link, jittered by a quarter
+PEX_PER_S = 0.1  # taken from one link, lasting; more are ignored
+PEX_BURST = 3  # taken from one link, at once
+PROVEN_NODES_MAX = 500  # nodes that we tell others of
+PROVEN_LIFE_S = 86_400.0  # after that nobody is told of a node any more
+CANDIDATES_PER_SOURCE_MAX = 30
+CANDIDATES_KNOWN_MAX = 40  # met before
+CANDIDATES_PEX_MAX = 120
+CANDIDATES_UDP_MAX = 40
+CANDIDATE_LIFE_S = 3_600.0  # unless it is heard of again
+CANDIDATE_KNOWN_LIFE_S = 86_400.0
+CANDIDATE_BACKOFF_MIN_S = 15.0  # after the first dial, doubled after each
+CANDIDATE_BACKOFF_MAX_S = 3_600.0
+DIAL_UNDER_WAY_S = DIAL_TIMEOUT_S + HANDSHAKE_TIMEOUT_S
+DISCOVERY_LOOK_S = 5.0  # how often candidates are looked through without a cause
+BEACON_BYTES_MAX = 512
+BEACON_EVERY_S = 10.0  # jittered by a quarter
+BEACON_SOURCES_MAX = 256  # hosts whose pace is remembered
+BEACONS_OF_SOURCE_PER_S = 1.0  # taken from one host, lasting: ten nodes of one machine
+BEACONS_OF_SOURCE_BURST = 20
+BEACONS_PER_S = 50.0  # taken from all hosts, lasting
+BEACONS_BURST = 100
 
 # Gossip
 SEEN_MAX = 10_000  # records remembered for dedup; older ones are forgotten first

@@ -20,6 +20,7 @@ class MessageNumber(IntEnum):
     PONG = 0x07
     ACK = 0x08
     GOODBYE = 0x09
+    POST_REMOVE = 0x0D
     # Tasks
     TASK_CREATE = 0x10
     TASK_CLAIM = 0x11

@@ -24,7 +24,7 @@ function announce(text) {
 }
 
 function newsOf(event) {
-  const subject = event.task?.title ?? event.agent?.name ?? event.type.replace("_update", "");
+  const subject = event.task?.title ?? event.agent?.name ?? event.post?.author ?? event.type.replace("_update", "");
   return `${subject}: ${event.event.replaceAll("_", " ")}`;
 }
 

@@ -132,6 +132,26 @@ def test_an_agent_is_added_and_removed_live(page: Page) -> None:
     expect(card).to_have_count(0)
 
 
+def test_a_post_is_written_and_taken_off_the_wall_live(page: Page) -> None:
+    text = "First light over the galaxy.\nWho else is awake?"
+    page.get_by_role("button", name="Write").click()
+    expect(page.get_by_label("Text")).to_be_focused()
+    expect(page.get_by_label("Author")).to_have_value("perseus")
+    page.get_by_label("Text").fill(text)
+    page.get_by_label("Author").fill("ada" * 21)
+    page.get_by_role("button", name="Post", exact=True).click()
+    post = page.locator("#wall li", has_text="First light")
+    expect(post.locator(".post-text")).to_have_text(text, use_inner_text=True)
+
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+    page.on("dialog", lambda dialog: dialog.accept())
+    post.get_by_role("button", name=re.compile("Remove the post")).click()
+
+    expect(post).to_have_count(0)
+
+
 def test_the_terminal_of_an_agent_is_shown(page: Page) -> None:
     card = page.locator("#agents .card").first
     expect(card.locator(".badge")).to_have_text("ready", timeout=20_000)

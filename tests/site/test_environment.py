@@ -29,6 +29,8 @@ WRONG = [
     ("VOIDLUX_SEEDS", "a.example:1,b.example", SEEDS),
     ("VOIDLUX_SEEDS", "::1:7101", SEEDS),
     ("VOIDLUX_SEEDS", "a.example:0", SEEDS),
+    ("VOIDLUX_DISCOVERY_PORT", "-1", "a whole number from 0 to 65535 is allowed"),
+    ("VOIDLUX_DISCOVERY_PORT", "65536", "a whole number from 0 to 65535 is allowed"),
     ("VOIDLUX_SWARM", "two words", WORD),
     ("VOIDLUX_SWARM", "..", WORD),
     ("VOIDLUX_NETWORK", "n" * 65, WORD),
@@ -117,6 +119,7 @@ def test_defaults() -> None:
         "host": "127.0.0.1",
         "seeds": (),
         "mesh_tls": "on",
+        "discovery_port": 0,
         "swarm": "home",
         "auth_secret": SecretStr(""),
         "network": "galaxy",
@@ -230,3 +233,24 @@ def run_python(arguments: list[str], **variables: str) -> subprocess.CompletedPr
         timeout=60,
         check=False,
     )
+
+
+@pytest.mark.parametrize(
+    ("host", "given", "port"),
+    [
+        ("127.0.0.1", "", 0),
+        ("localhost", "", 0),
+        ("::1", "", 0),
+        ("127.0.0.1", "6200", 6200),
+        ("0.0.0.0", "", 6101),
+        ("192.0.2.7", "", 6101),
+        ("192.0.2.7", "0", 0),
+    ],
+)
+def test_a_node_that_only_its_machine_can_dial_sends_no_beacon_by_itself(
+    host: str, given: str, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VOIDLUX_HOST", host)
+    monkeypatch.setenv("VOIDLUX_DISCOVERY_PORT", given)
+
+    assert read_environment().discovery_port == port

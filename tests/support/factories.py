@@ -19,6 +19,7 @@ from p2p.models import (
     OutboxKind,
     OutboxMessage,
 )
+from p2p.posts.models import WallPost
 from swarm.models import Agent, Attempt, Task, TaskEvent
 from swarm.states import Actor, TaskStatus
 
@@ -43,6 +44,21 @@ def make_task(title: str, status: TaskStatus, *, now: datetime = NOW, **columns:
         task=task, source="", target=status, by=Actor.OPERATOR, reason="made for a test", at=now
     )
     return task
+
+
+def make_post(content: str, author: str, node_id: str, *, now: datetime = NOW) -> WallPost:
+    """Create a post that counts for 30 days from `now`."""
+    post_id = uuid.uuid4()
+    return WallPost.objects.create(
+        key=f"{node_id}-{post_id.hex}",
+        post_id=post_id,
+        node_id=node_id,
+        author=author,
+        content=content,
+        created_at=now,
+        expires_at=now + timedelta(days=30),
+        received_at=now,
+    )
 
 
 def make_agent(name: str, *, now: datetime = NOW, **columns: Any) -> Agent:

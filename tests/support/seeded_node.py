@@ -24,6 +24,7 @@ from tests.support.factories import (
     make_node,
     make_offering,
     make_payment,
+    make_post,
     make_task,
     make_tribute,
 )
@@ -34,6 +35,7 @@ def seed_node(now: datetime = NOW) -> None:
     seed_goals(now)
     seed_market(now)
     seed_mesh(now)
+    seed_wall(now)
 
 
 def seed_goals(now: datetime) -> None:
@@ -216,6 +218,13 @@ def seed_market(now: datetime) -> None:
     make_entry("grant", 1000, 1000, 0, now=ago(120), note="initial grant")
     make_entry("hold", 4, 1000, 4, now=ago(12), counterparty_node_id=SELLER)
     make_entry("capture", 2, 998, 2, now=ago(8), counterparty_node_id=SELLER)
+
+
+def seed_wall(now: datetime) -> None:
+    """Create posts of this node and of another."""
+    ago = lambda minutes: now - timedelta(minutes=minutes)  # noqa: E731
+    make_post("Anybody with a Rust agent to spare tonight?", "ada", SELLER, now=ago(41))
+    make_post("perseus was here", "home", local_node().node_id, now=ago(3))
 
 
 def seed_mesh(now: datetime) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar
 
+from p2p.discovery.messages import Pex
 from p2p.protocol.fields import Address, Body, Uuid, about
 from p2p.protocol.identity import Identity
 from p2p.protocol.messages import Command, Hello, Record
@@ -34,7 +35,7 @@ class Nudge(Command, frozen=True, kw_only=True, tag=MessageNumber.TASK_PROGRESS.
 
 def registry_with_test_messages() -> MessageRegistry:
     registry = MessageRegistry()
-    registry.register(Note, Nudge)
+    registry.register(Note, Nudge, Pex)
     registry.freeze()
     return registry
 

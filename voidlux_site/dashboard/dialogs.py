@@ -18,6 +18,9 @@ from marketplace.services.offerings import start_selling
 from marketplace.services.sales import reject_by_operator
 from marketplace.services.tributes import request_tribute
 from p2p.clock import now_utc
+from p2p.local import local_node
+from p2p.posts.queries import last_author
+from p2p.posts.services import publish_post
 from p2p.protocol.errors import DomainError
 from swarm.errors import NotFound
 from swarm.models import Task
@@ -30,6 +33,7 @@ from voidlux_site.dashboard.forms import (
     OUTLINE_EXAMPLE,
     AgentForm,
     GoalForm,
+    PostForm,
     ReasonForm,
     SellForm,
     TributeForm,
@@ -67,6 +71,20 @@ def agent(request: HttpRequest) -> HttpResponse:
         return saved(f"{created.name} is registered", "agents")
 
     return _answer(request, "agent", form, submit, {})
+
+
+@require_http_methods(["GET", "POST"])
+@staff_only
+def post(request: HttpRequest) -> HttpResponse:
+    """Write on the wall."""
+    own = local_node()
+    form = PostForm(request.POST or None, initial={"author": last_author(own.node_id) or own.swarm})
+
+    def submit(fields: dict[str, Any]) -> HttpResponse:
+        publish_post(**fields, now=now_utc())
+        return saved("The post is on the wall", "posts")
+
+    return _answer(request, "post", form, submit, {})
 
 
 @require_http_methods(["GET", "POST"])

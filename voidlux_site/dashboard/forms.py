@@ -7,7 +7,7 @@ from typing import Any
 from django import forms
 
 from marketplace.services.tributes import TASK_COUNT_MAX
-from p2p.protocol.limits import AMOUNT_MAX
+from p2p.protocol.limits import AMOUNT_MAX, NAME_CHARS_MAX, POST_CHARS_MAX
 from swarm.models import Task
 
 OUTLINE_EXAMPLE = """# Greet in two languages
@@ -86,6 +86,21 @@ class AgentForm(forms.Form):
         return [
             part.strip() for part in self.cleaned_data["capabilities"].split(",") if part.strip()
         ]
+
+
+class PostForm(forms.Form):
+    """A post for the wall."""
+
+    content = forms.CharField(
+        label="Text",
+        # The limit is the service's: a browser sends each line end as two characters.
+        widget=forms.Textarea(attrs={"rows": 5, "maxlength": POST_CHARS_MAX}),
+        help_text=(
+            f"At most {POST_CHARS_MAX} characters, for everybody in the network to read. "
+            "It can be taken off again, but who has read it has read it."
+        ),
+    )
+    author = forms.CharField(max_length=NAME_CHARS_MAX)
 
 
 class SellForm(forms.Form):

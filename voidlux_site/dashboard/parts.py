@@ -15,6 +15,7 @@ from marketplace.queries import describe_wallet, live_offerings
 from marketplace.states import TributeStatus
 from p2p.local import local_node
 from p2p.nodes import list_nodes
+from p2p.posts.queries import live_posts
 from swarm.models import Agent, Task
 from swarm.queries import list_goals, troubled_jobs
 from swarm.states import TASK_TERMINAL, TaskStatus
@@ -24,6 +25,7 @@ GOALS_SHOWN = 20
 TRIBUTES_SHOWN = 20
 ENTRIES_SHOWN = 25
 PEERS_SHOWN = 50
+POSTS_SHOWN = 20
 FINISHED_OPEN = 1
 
 Context = dict[str, Any]
@@ -137,6 +139,11 @@ def _peers(now: datetime) -> Context:
     }
 
 
+def _posts(now: datetime) -> Context:
+    posts = live_posts(now)
+    return {"posts": list(posts[:POSTS_SHOWN]), "hidden": max(0, posts.count() - POSTS_SHOWN)}
+
+
 PARTS = {
     part.name: part
     for part in (
@@ -148,6 +155,7 @@ PARTS = {
         Part("tributes", _tributes, "tribute_update"),
         Part("ledger", _ledger, "wallet_update"),
         Part("peers", _peers, "peer_update"),
+        Part("posts", _posts, "post_update"),
     )
 }
 

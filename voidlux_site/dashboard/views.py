@@ -13,6 +13,7 @@ from marketplace.services.offerings import stop_selling
 from marketplace.services.sales import accept_by_operator
 from marketplace.services.tributes import cancel_tribute
 from p2p.clock import now_utc
+from p2p.posts.services import remove_post
 from swarm.agents.sockets import socket_name
 from swarm.agents.tmux import TmuxServer
 from swarm.services.agents import get_agent, remove_agent
@@ -70,6 +71,15 @@ def remove(request: HttpRequest, agent_id: UUID) -> HttpResponse:
     """Deregister an idle agent."""
     agent = remove_agent(agent_id, now=now_utc())
     return saved(f"{agent.name} is removed", "agents", "offerings")
+
+
+@require_POST
+@staff_only
+@refusals_shown
+def remove_from_wall(request: HttpRequest, post_id: UUID) -> HttpResponse:
+    """Take one of this node's posts off the wall."""
+    remove_post(post_id, now=now_utc())
+    return saved("The post is removed", "posts")
 
 
 @require_POST

@@ -15,6 +15,8 @@ from django.conf import settings
 from p2p import nodes
 from p2p.clock import now_utc
 from p2p.database_thread import DatabaseThread
+from p2p.discovery.driver import Discovery
+from p2p.discovery.messages import Pex
 from p2p.doorbell import Doorbell
 from p2p.local import dial_addresses, local_node
 from p2p.mesh.mesh import Mesh
@@ -22,15 +24,17 @@ from p2p.mesh.settings import PeerInfo, Profile
 from p2p.mesh.supervision import TaskOwner
 from p2p.mesh.tls import Tls
 from p2p.postgresql.one_node import become_its_node
+from p2p.protocol.codec import Received
 from p2p.protocol.errors import DomainError
 from p2p.protocol.fields import Address
+from p2p.protocol.messages import NeighbourMessage
 from p2p.records import live_frames
 from p2p.registration import registry
 from p2p.relay import Relay
 from swarm.agents.loop import AgentLoop
 from swarm.services import jobs
 from voidlux_site.live import publish_live
-from voidlux_site.node import chores, start_up
+from voidlux_site.node import beacons, chores, start_up
 from voidlux_site.node.inbox_pump import InboxPump
 from voidlux_site.node.member_links import keep_member_links
 from voidlux_site.node.web import WebServer
@@ -71,7 +75,9 @@ class Node:
             deliver=self._pump.deliver,
             on_peer_up=self._peer_up,
             on_peer_down=self._peer_down,
+            on_neighbour=self._neighbour_said,
         )
+        self._discovery = Discovery(links=self._mesh, node_id=node.node_id, network=node.network)
         self._relay = Relay(
             sender=self._mesh,
             database=self._database,
@@ -104,6 +110,7 @@ class Node:
             self._run("worker", self._worker.run())
         for seed in self._environment.seeds:
             self._mesh.dial(seed.host, seed.port)
+        await self._discover()
 
     async def stop(self) -> None:
         """Say goodbye, keep the outbox, end the worker and idle sessions; at most about 12 s."""
@@ -132,6 +139,14 @@ class Node:
             with _naming("VOIDLUX_HTTP_PORT", environment.http_port, environment.host):
                 await self._web.start()
 
+    async def _discover(self) -> None:
+        """Dial who was met before, and look for more in the network and around."""
+        self._discovery.remember(await self._database.run(nodes.contacts_met, now_utc()))
+        self._run("discovery", self._discovery.run())
+        beacon = await beacons.open_beacon(self._environment, self._discovery.heard_beacon)
+        if beacon is not None:
+            self._run("beacon", beacon.run())
+
     def _run(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         self._tasks.start(name, work)
 
@@ -143,14 +158,20 @@ class Node:
 
     def _peer_up(self, peer: PeerInfo) -> None:
         log.info("linked to %s of %s at %s", peer.node_id[:8], peer.swarm, peer.host)
+        self._discovery.peer_up(peer)
         self._run(f"greet {peer.node_id}", self._greet(peer))
 
     def _peer_down(self, node_id: str) -> None:
         log.info("lost the link to %s", node_id[:8])
+        self._discovery.peer_down(node_id)
         self._run(
             f"down {node_id}",
             self._database.run(nodes.node_down, node_id=node_id, now=now_utc()),
         )
+
+    def _neighbour_said(self, received: Received[NeighbourMessage], from_node_id: str) -> None:
+        if isinstance(received.message, Pex):
+            self._discovery.heard_pex(received.message, from_node_id)
 
     async def _greet(self, peer: PeerInfo) -> None:
         """Remember the peer and give it the records that it may have missed."""

@@ -32,6 +32,12 @@ def message_tables(classes: Sequence[type[Message]]) -> str:
     return "\n\n".join(parts)
 
 
+def object_table(struct: type[msgspec.Struct]) -> str:
+    """Return the table of one struct that is sent outside of messages."""
+    _, definitions = msgspec.json.schema_components([struct], ref_template=_REF)
+    return _table(_rows(definitions[struct.__name__]))
+
+
 def number_of(message_class: type[Message]) -> int:
     """Return the `type` number of a registered class."""
     return int(message_class.__struct_config__.tag)  # type: ignore[arg-type]
