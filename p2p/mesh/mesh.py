@@ -23,7 +23,7 @@ from p2p.protocol.errors import ProtocolError
 from p2p.protocol.fields import Address
 from p2p.protocol.handshake import PeerIdentity
 from p2p.protocol.identity import Identity
-from p2p.protocol.messages import Hello, Record
+from p2p.protocol.messages import Hello, NeighbourMessage, Record
 from p2p.protocol.numbers import PROTOCOL_VERSION
 from p2p.protocol.registry import MessageRegistry
 
@@ -48,6 +48,7 @@ class Mesh:
         deliver: Callable[[Received, str], bool],
         on_peer_up: Callable[[PeerInfo], None],
         on_peer_down: Callable[[str], None],
+        on_neighbour: Callable[[Received[NeighbourMessage], str], None] | None = None,
         now: Callable[[], float] = time.monotonic,
         now_ms: Callable[[], int] = unix_ms,
         limits: MeshLimits | None = None,
@@ -57,6 +58,7 @@ class Mesh:
         `deliver(received, from_node_id)` gets every verified signed message and answers False
         when it has no room: a record may then come again, a command is resent by its sender.
         `on_peer_up` is called at a node's first link, `on_peer_down` when its last one is gone.
+        `on_neighbour(received, from_node_id)` gets the unsigned messages between neighbours.
         `now` is a monotonic clock in seconds, `now_ms` the wall clock.
         """
         self.profile = profile
@@ -68,6 +70,7 @@ class Mesh:
         self._deliver = deliver
         self._on_peer_up = on_peer_up
         self._on_peer_down = on_peer_down
+        self._on_neighbour = on_neighbour
         self._now = now
         self._now_ms = now_ms
         self._limits = limits or MeshLimits()
@@ -143,6 +146,12 @@ class Mesh:
         """Queue a payload for every linked node but the excluded; return for how many."""
         return sum(link.write(payload) for link in self._links if link.node_id not in exclude)
 
+    def blame(self, node_id: str, error: ProtocolError) -> None:
+        """Close the link to a node for a fault that was found after its frame was taken."""
+        link = self._links.best(node_id)
+        if link is not None:
+            link.fail(error)
+
     def peers(self) -> list[PeerInfo]:
         """Return the linked nodes by node id."""
         return sorted((_info(link) for link in self._links), key=lambda peer: peer.node_id)
@@ -189,6 +198,9 @@ class Mesh:
 
     def received(self, connection: Connection, received: Received) -> None:
         """Pass a signed message on: to the inbox, and records to all other peers."""
+        if isinstance(received.message, NeighbourMessage) and self._on_neighbour is not None:
+            self._on_neighbour(received, connection.node_id)
+            return
         decision = self._gossip.receive(received)
         if decision.dropped:
             self.counters[decision.dropped] += 1

@@ -31,6 +31,10 @@ class Message(Struct, frozen=True, kw_only=True, tag_field="type"):
     """Anything that travels as one frame; unsigned messages are believed on their link only."""
 
 
+class NeighbourMessage(Message, frozen=True, kw_only=True):
+    """Said by a neighbour to a neighbour: unsigned, believed on its link only, never handed on."""
+
+
 class Signed(Message, frozen=True, kw_only=True):
     """A message that its origin signed, so that it counts whoever hands it on."""
 
