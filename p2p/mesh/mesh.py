@@ -57,8 +57,8 @@ class Mesh:
 
         `deliver(received, from_node_id)` gets every verified signed message and answers False
         when it has no room: a record may then come again, a command is resent by its sender.
+        `on_neighbour(received, from_node_id)` gets what a neighbour says on its link only.
         `on_peer_up` is called at a node's first link, `on_peer_down` when its last one is gone.
-        `on_neighbour(received, from_node_id)` gets the unsigned messages between neighbours.
         `now` is a monotonic clock in seconds, `now_ms` the wall clock.
         """
         self.profile = profile
@@ -198,8 +198,8 @@ class Mesh:
 
     def received(self, connection: Connection, received: Received) -> None:
         """Pass a signed message on: to the inbox, and records to all other peers."""
-        if isinstance(received.message, NeighbourMessage) and self._on_neighbour is not None:
-            self._on_neighbour(received, connection.node_id)
+        if isinstance(received.message, NeighbourMessage):
+            self._hear_neighbour(received, connection.node_id)
             return
         decision = self._gossip.receive(received)
         if decision.dropped:
@@ -256,6 +256,11 @@ class Mesh:
             limits=self._limits,
             now=self._now,
         )
+
+    def _hear_neighbour(self, received: Received[NeighbourMessage], from_node_id: str) -> None:
+        hear = self._on_neighbour
+        if hear is not None:
+            self._tell("on_neighbour", lambda: hear(received, from_node_id))
 
     def _delivered(self, received: Received, from_node_id: str) -> bool:
         try:

@@ -62,7 +62,7 @@ SEEN_MAX = 10_000  # records remembered for dedup; older ones are forgotten firs
 # Sync
 RECORD_BYTES_MAX = 480_000  # a record must fit into a page of sync, however it is escaped there
 PAGE_BYTES_MAX = 1_000_000  # ranges and frames of one page; the rest of a frame is its envelope
-PAGE_FRAMES_MAX = 250  # one transaction: more of them would make the loop wait
+PAGE_FRAMES_MAX = 100  # one transaction: a larger batch would make the loop wait
 PAGE_COVERS_MAX = 2_000  # ranges that one page states
 MARKS_MAX = 4_000  # origins that one request names; more are asked for slice by slice
 SPLITS_MAX = 64  # key ranges compared by one request
