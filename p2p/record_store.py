@@ -76,10 +76,10 @@ class TopicStore:
 
     def retry_parked(self) -> Applied:
         """Try the parked records again; what must still wait stays parked."""
+        waiting = parking.parked(self._topic.name)
+        if not waiting:
+            return Applied()
         with transaction.atomic():
-            waiting = parking.parked(self._topic.name)
-            if not waiting:
-                return Applied()
             judged = self._apply((), waiting)
             parking.release(self._topic.name, waiting, judged.withheld)
         return Applied(learned=len(judged.winners), parked=len(judged.parked))

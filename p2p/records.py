@@ -60,10 +60,13 @@ def discard_stale(topic: Topic, now: datetime) -> int:
     Tombstones of that time may be gone everywhere: what they deleted must not come back from
     here. To be called before the first request or answer to another node.
     """
+    row = TopicSync.objects.filter(topic=topic.name).first()
+    if row is None:
+        note_synced(topic, now)  # nothing was ever held: the time counts from here
+        return 0
+    if now - row.synced_at <= STALE_AFTER:
+        return 0
     with transaction.atomic():
-        row, _ = TopicSync.objects.get_or_create(topic=topic.name, defaults={"synced_at": now})
-        if now - row.synced_at <= STALE_AFTER:
-            return 0
         others = StoredRecord.objects.filter(topic=topic.name).exclude(origin=local_node().node_id)
         keys = list(others.values_list("key", flat=True))
         others.delete()

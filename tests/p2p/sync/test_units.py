@@ -14,7 +14,7 @@ from p2p.protocol.limits import (
 )
 from p2p.sync.judging import Stamp
 from p2p.sync.marks import START, Mark, Progress, Span, span_of, without
-from p2p.sync.schedule import Schedule
+from p2p.sync.schedule import Pace, Schedule
 
 
 def span(after: int, through: int, *, life: int = 1) -> Span:
@@ -106,19 +106,41 @@ def test_rounds_come_every_30_to_60_seconds_with_one_peer_by_chance() -> None:
     assert set(asked) == {"a", "b", "c"}
 
 
-def test_news_is_passed_on_but_no_peer_is_asked_too_often() -> None:
+def test_news_is_passed_on_at_once_to_everybody_else() -> None:
     schedule = Schedule(random.Random(1), now=0.0)
     for node_id in "abc":
         schedule.peer_up(node_id, 0.0)
     schedule.due(0.0)
     schedule.learned_from("a", 1.0)
 
+    assert schedule.due(1.0) == ["b", "c"]
+    schedule.learned_from("b", 1.5)
+    assert schedule.next_at == 1.0 + SYNC_PAUSE_S
+    assert schedule.due(1.0 + SYNC_PAUSE_S) == ["a", "c"]
+
+
+def test_a_peer_that_knows_more_is_asked_but_not_too_often() -> None:
+    schedule = Schedule(random.Random(1), now=0.0)
+    schedule.peer_up("a", 0.0)
+    schedule.due(0.0)
+    schedule.ask_soon("a", 1.0)
+    schedule.ask_soon("stranger", 1.0)
+
     assert schedule.due(1.0) == []
-    assert schedule.due(SYNC_PAUSE_S) == ["b", "c"]
-    schedule.ask_soon("a", 20.0)
-    assert schedule.due(20.0) == ["a"]
-    schedule.ask_soon("stranger", 20.0)
-    assert schedule.due(29.0) == []
+    assert schedule.due(SYNC_PAUSE_S) == ["a"]
+
+
+def test_pauses_grow_while_it_goes_on_and_shrink_after_quiet() -> None:
+    pace = Pace()
+    at, times = 100.0, []
+    for _ in range(7):
+        times.append(pace.next_at(at))
+        assert pace.next_at(times[-1] - 0.01) == times[-1]  # it is pending: the same
+        at = times[-1] + 0.1
+
+    assert times == [100.0, 105.0, 115.0, 135.0, 175.0, 235.0, 295.0]
+    assert pace.next_at(1_000.0) == 1_000.0
+    assert pace.next_at(1_000.5) == 1_005.0
 
 
 def test_a_peer_that_is_gone_is_not_asked() -> None:
