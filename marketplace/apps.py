@@ -26,6 +26,7 @@ class MarketplaceConfig(AppConfig):
                 authority=offerings.authority_of,
                 apply=offerings.apply_records,
                 expires_at=offerings.expires_at_of,
+                sync=messages.SYNC,
             )
         )
         register_command(

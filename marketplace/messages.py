@@ -25,8 +25,10 @@ from p2p.protocol.fields import (
 )
 from p2p.protocol.messages import Command, Record
 from p2p.protocol.numbers import MessageNumber
+from p2p.sync.messages import sync_pair
 
 TOPIC = "marketplace"
+SYNC = sync_pair(TOPIC, MessageNumber.MARKETPLACE_SYNC_REQ, MessageNumber.MARKETPLACE_SYNC_RSP)
 Policy = Literal["accepted_result"]
 
 

@@ -10,7 +10,17 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from p2p.models import InboxMessage, KnownNode, NodeState, OutboxMessage, Record, TopicSequence
+from p2p.models import (
+    InboxMessage,
+    KnownNode,
+    NodeState,
+    OutboxMessage,
+    ParkedRecord,
+    Record,
+    TopicSequence,
+    TopicSync,
+    Watermark,
+)
 from p2p.posts.models import WallPost
 
 FRAME_CHARS_MAX = 20_000
@@ -89,6 +99,31 @@ class RecordAdmin(FrameAdmin):
     list_display = ("topic", "key", "origin", "incarnation", "seq", "deleted", "received_at")
     list_filter = ("topic", "deleted")
     search_fields = ("key", "origin")
+
+
+@admin.register(Watermark)
+class WatermarkAdmin(ReadOnlyAdmin):
+    """How far nothing of an origin is missing, per topic."""
+
+    list_display = ("topic", "origin", "incarnation", "seq", "above")
+    list_filter = ("topic",)
+    search_fields = ("origin",)
+
+
+@admin.register(ParkedRecord)
+class ParkedRecordAdmin(FrameAdmin):
+    """Records that wait until their topic admits them."""
+
+    list_display = ("topic", "origin", "incarnation", "seq", "parked_at")
+    list_filter = ("topic",)
+    search_fields = ("origin",)
+
+
+@admin.register(TopicSync)
+class TopicSyncAdmin(ReadOnlyAdmin):
+    """When each topic was last brought up to another node."""
+
+    list_display = ("topic", "synced_at")
 
 
 @admin.register(InboxMessage)

@@ -26,5 +26,7 @@ class P2pConfig(AppConfig):
                 authority=topic.authority_of,
                 apply=topic.apply_records,
                 expires_at=topic.expires_at_of,
+                sync=messages.SYNC,
+                forget=topic.forget,
             )
         )

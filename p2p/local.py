@@ -96,6 +96,20 @@ def incarnation() -> int:
     return raised
 
 
+def raise_incarnation_above(seen: int) -> int:
+    """Make the writer incarnation exceed one that was seen elsewhere, and return it.
+
+    For a database that was restored from a backup: its `seq` would name other records a second
+    time, so the numbering begins anew.
+    """
+    current = incarnation()
+    if current > seen:
+        return current
+    path = local_node().home / _INCARNATION_FILE
+    _write_atomically(path, json.dumps({"incarnation": seen + 1, "database_id": _database_id()}))
+    return seen + 1
+
+
 def _database_id() -> str:
     with transaction.atomic():
         row, _ = NodeState.objects.get_or_create(

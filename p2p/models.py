@@ -68,14 +68,74 @@ class Record(models.Model):
     deleted = models.BooleanField(default=False)
     expires_at = models.DateTimeField(null=True, blank=True)
     received_at = models.DateTimeField()
+    position = models.PositiveBigIntegerField(help_text="Where the key stands among all keys.")
 
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["topic", "key"], name="record_topic_key"),
         ]
+        indexes = [
+            models.Index(fields=["topic", "position"], name="record_position"),
+            models.Index(fields=["topic", "origin", "incarnation", "seq"], name="record_origin"),
+            models.Index(fields=["expires_at"], name="record_expires"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.topic}/{self.key}"
+
+
+class Watermark(models.Model):
+    """How far nothing of an origin is missing in a topic, and what was received above that."""
+
+    topic = models.CharField(max_length=32)
+    origin = models.CharField(max_length=32)
+    incarnation = models.PositiveBigIntegerField()
+    seq = models.PositiveBigIntegerField()
+    above = models.JSONField(
+        default=list,
+        blank=True,
+        help_text="List of [incarnation, seq, incarnation, seq]: above the first pair, through "
+        "the second.",
+    )
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["topic", "origin"], name="watermark_topic_origin"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.topic} {self.origin[:8]} {self.incarnation}.{self.seq}"
+
+
+class ParkedRecord(models.Model):
+    """A verified record that its topic does not admit yet."""
+
+    topic = models.CharField(max_length=32)
+    origin = models.CharField(max_length=32)
+    incarnation = models.PositiveBigIntegerField()
+    seq = models.PositiveBigIntegerField()
+    frame = models.BinaryField()
+    parked_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["topic", "origin", "incarnation", "seq"], name="parked_record"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.topic} {self.origin[:8]} {self.incarnation}.{self.seq}"
+
+
+class TopicSync(models.Model):
+    """When a topic was last brought up to another node."""
+
+    topic = models.CharField(max_length=32, primary_key=True)
+    synced_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.topic} {self.synced_at:%Y-%m-%d %H:%M}"
 
 
 class InboxMessage(models.Model):

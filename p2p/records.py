@@ -4,42 +4,54 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from django.db.models import Q
+from django.db import transaction
 
+from p2p import parking
+from p2p.local import local_node
 from p2p.models import Record as StoredRecord
+from p2p.models import TopicSync, Watermark
 from p2p.protocol.codec import Received
-from p2p.protocol.errors import ProtocolError
 from p2p.protocol.messages import Record
-from p2p.registration import Authority, Topic, topic_of
+from p2p.record_store import TopicStore, upsert
+from p2p.registration import Topic, topic_named, topic_of
 
 log = logging.getLogger(__name__)
+
+STALE_AFTER = timedelta(days=7)  # tombstones are live no longer
 
 
 def store_own(record: Record, frame: bytes, now: datetime) -> None:
     """Store the next version of one of this node's own records."""
     topic = topic_of(record)
     assert topic is not None, f"topic {type(record).topic} is not registered"
-    _upsert([_row(topic, record, frame, now)])
+    upsert([TopicStore(topic, now).row(record, frame)])
 
 
 def apply_records(batch: Sequence[Received[Record]], now: datetime) -> int:
-    """Store and apply the records of a batch that win their keys; return how many did.
+    """Store and apply the pushed records of a batch that win their keys; return how many did.
 
-    One SELECT and one upsert per topic, whatever the size of the batch. Records that their
-    topic's rule refuses, or that lose against what is stored, change nothing.
+    One SELECT and one upsert per topic for the records, and again for the progress of their
+    origins, whatever the size of the batch. A pushed record never moves a watermark over a gap.
     """
     by_topic: dict[str, list[Received[Record]]] = {}
     for received in batch:
         by_topic.setdefault(type(received.message).topic, []).append(received)
-    return sum(_apply_topic(group, now) for group in by_topic.values())
+    learned = 0
+    for group in by_topic.values():
+        topic = topic_of(group[0].message)
+        if topic is not None:
+            learned += TopicStore(topic, now).apply((), group).learned
+    return learned
 
 
-def live_frames(now: datetime) -> list[bytes]:
-    """Return the frames of all records that still count, oldest first: for a new peer."""
-    rows = StoredRecord.objects.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=now))
-    return [bytes(frame) for frame in rows.order_by("id").values_list("frame", flat=True)]
+def retry_parked(topic_name: str, now: datetime) -> int:
+    """Try the parked records of a topic again; return how many are applied now.
+
+    To be called by the layer whose rule said `not yet`, when it learned what was missing.
+    """
+    return TopicStore(topic_named(topic_name), now).retry_parked().learned
 
 
 def discard(topic: str, keys: Iterable[str]) -> None:
@@ -47,86 +59,31 @@ def discard(topic: str, keys: Iterable[str]) -> None:
     StoredRecord.objects.filter(topic=topic, key__in=list(keys)).delete()
 
 
-def remove_expired(now: datetime) -> int:
-    """Forget records that no longer count; returns how many."""
-    return StoredRecord.objects.filter(expires_at__lte=now).delete()[0]
+def discard_stale(topic: Topic, now: datetime) -> int:
+    """Discard what is held of others when the topic was not synced for too long; return how many.
 
-
-def _apply_topic(group: list[Received[Record]], now: datetime) -> int:
-    topic = topic_of(group[0].message)
-    if topic is None:
+    Tombstones of that time may be gone everywhere: what they deleted must not come back from
+    here. To be called before the first request or answer to another node.
+    """
+    row = TopicSync.objects.filter(topic=topic.name).first()
+    if row is None:
+        note_synced(topic, now)  # nothing was ever held: the time counts from here
         return 0
-    best: dict[str, Received[Record]] = {}
-    for received in group:
-        if not _may_apply(topic, received.message):
-            continue
-        key = received.message.key()
-        if key not in best or _rank(received.message) > _rank(best[key].message):
-            best[key] = received
-    winners = _newer_than_stored(topic, best)
-    if winners:
-        _upsert([_row(topic, each.message, each.raw, now) for each in winners])
-        topic.apply([each.message for each in winners], now)
-    return len(winners)
+    if now - row.synced_at <= STALE_AFTER:
+        return 0
+    with transaction.atomic():
+        others = StoredRecord.objects.filter(topic=topic.name).exclude(origin=local_node().node_id)
+        keys = list(others.values_list("key", flat=True))
+        others.delete()
+        Watermark.objects.filter(topic=topic.name).delete()
+        parking.clear(topic.name)
+        if topic.forget is not None:
+            topic.forget(keys, now)
+        note_synced(topic, now)
+    log.warning("%s was not synced for %s: pulled anew", topic.name, now - row.synced_at)
+    return len(keys)
 
 
-def _may_apply(topic: Topic, record: Record) -> bool:
-    try:
-        return topic.authority(record) is Authority.APPLY
-    except ProtocolError as broken:
-        log.warning("record %s from %s: %s", topic.name, record.origin[:8], broken)
-        return False
-
-
-def _newer_than_stored(topic: Topic, best: dict[str, Received[Record]]) -> list[Received[Record]]:
-    stored = {row.key: row for row in StoredRecord.objects.filter(topic=topic.name, key__in=best)}
-    winners = [
-        received
-        for key, received in best.items()
-        if key not in stored or _beats(received.message, stored[key])
-    ]
-    return sorted(winners, key=lambda received: received.message.lamport_ts)
-
-
-def _rank(record: Record) -> tuple[int, str, int, int]:
-    return (record.lamport_ts, record.origin, record.incarnation, record.seq)
-
-
-def _beats(record: Record, stored: StoredRecord) -> bool:
-    # One origin's versions order by (incarnation, seq); between origins the later clock wins.
-    if record.origin == stored.origin:
-        return (record.incarnation, record.seq) > (stored.incarnation, stored.seq)
-    return (record.lamport_ts, record.origin) > (stored.lamport_ts, stored.origin)
-
-
-def _row(topic: Topic, record: Record, frame: bytes, now: datetime) -> StoredRecord:
-    return StoredRecord(
-        topic=topic.name,
-        key=record.key(),
-        origin=record.origin,
-        incarnation=record.incarnation,
-        seq=record.seq,
-        lamport_ts=record.lamport_ts,
-        frame=frame,
-        deleted=record.deletes,
-        expires_at=topic.expires_at(record),
-        received_at=now,
-    )
-
-
-def _upsert(rows: Iterable[StoredRecord]) -> None:
-    StoredRecord.objects.bulk_create(
-        rows,
-        update_conflicts=True,
-        unique_fields=["topic", "key"],
-        update_fields=[
-            "origin",
-            "incarnation",
-            "seq",
-            "lamport_ts",
-            "frame",
-            "deleted",
-            "expires_at",
-            "received_at",
-        ],
-    )
+def note_synced(topic: Topic, now: datetime) -> None:
+    """Note that the topic was brought up to another node."""
+    TopicSync.objects.update_or_create(topic=topic.name, defaults={"synced_at": now})

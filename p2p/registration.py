@@ -9,24 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import Enum
-from typing import Any
+from typing import Any, Literal
 
 from p2p.models import OutboxMessage
 from p2p.protocol.codec import Received
 from p2p.protocol.messages import Command, Record
 from p2p.protocol.registry import MessageRegistry
+from p2p.sync.judging import Authority
+from p2p.sync.messages import SyncPair, SyncRequest, SyncResponse
 
 CommandHandler = Callable[[Received[Any], datetime], None]
 AnswerHandler = Callable[[OutboxMessage, bool, str, str, datetime], None]
-
-
-class Authority(Enum):
-    """What a topic's rule says of a record: apply it, never, or not yet (it may come again)."""
-
-    APPLY = "apply"
-    NEVER = "never"
-    NOT_YET = "not_yet"
 
 
 @dataclass(frozen=True)
@@ -34,7 +27,9 @@ class Topic:
     """A kind of replicated record: its classes, who may write a key and how to apply a batch.
 
     `apply` gets the records that won their key, oldest first, and runs inside the batch's
-    transaction; `expires_at` says when a record stops to count (None: never).
+    transaction; `expires_at` says when a record stops to count (None: never). `sync` is the pair
+    of message classes that pulls the topic. `forget` is told the keys of other nodes' records
+    that are discarded, because they may be out of date, before they are pulled anew.
     """
 
     name: str
@@ -42,12 +37,16 @@ class Topic:
     authority: Callable[[Record], Authority]
     apply: Callable[[Sequence[Record], datetime], None]
     expires_at: Callable[[Record], datetime | None]
+    sync: SyncPair | None = None
+    scope: Literal["network", "swarm"] = "network"
+    forget: Callable[[Sequence[str], datetime], None] | None = None
 
 
 registry = MessageRegistry()
 _handlers: dict[type[Command], CommandHandler] = {}
 _answer_handlers: dict[int, AnswerHandler] = {}
 _topics: dict[str, Topic] = {}
+_synced_by: dict[type[Any], Topic] = {}
 
 
 def register_command(
@@ -65,9 +64,12 @@ def register_command(
 
 
 def register_topic(topic: Topic) -> None:
-    """Register a topic and its record classes."""
+    """Register a topic, its record classes and the messages of its sync."""
     registry.register(*topic.classes)
     _topics[topic.name] = topic
+    if topic.sync is not None:
+        registry.register(topic.sync.request, topic.sync.response)
+        _synced_by[topic.sync.request] = _synced_by[topic.sync.response] = topic
 
 
 def handler_of(command: Command) -> CommandHandler | None:
@@ -83,6 +85,21 @@ def answer_handler_of(number: int) -> AnswerHandler | None:
 def topic_of(record: Record) -> Topic | None:
     """Return the topic of a record, or None when no layer registered it."""
     return _topics.get(type(record).topic)
+
+
+def topic_named(name: str) -> Topic:
+    """Return a registered topic; KeyError for an unknown name."""
+    return _topics[name]
+
+
+def synced_topics() -> list[Topic]:
+    """Return the topics that are pulled, by name."""
+    return [topic for _, topic in sorted(_topics.items()) if topic.sync is not None]
+
+
+def topic_synced_by(message: SyncRequest | SyncResponse) -> Topic | None:
+    """Return the topic that a message of sync is about."""
+    return _synced_by.get(type(message))
 
 
 def number_of(message_class: type[Any]) -> int:

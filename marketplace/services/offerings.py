@@ -157,7 +157,7 @@ def expires_at_of(record: Record) -> datetime | None:
     """Return when an announcement stops to count, at most a day on; tombstones last 7 days."""
     written_at = datetime.fromtimestamp(record.lamport_ts / 1000, tz=UTC)
     if isinstance(record, OfferingAnnounce):
-        # Every node keeps it and hands it to new peers until then, whatever its seller claims.
+        # Every node keeps it and hands it on until then, whatever its seller claims.
         last_at = written_at + timedelta(seconds=TTL_MAX_S)
         return min(from_timestamp(record.offering.expires_at), last_at)
     return written_at + timedelta(days=7)

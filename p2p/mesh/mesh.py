@@ -164,6 +164,12 @@ class Mesh:
         """Queue a payload for every linked node but the excluded; return for how many."""
         return sum(link.write(payload) for link in self._links if link.node_id not in exclude)
 
+    def blame(self, node_id: str, error: ProtocolError) -> None:
+        """Close the link to a node for a fault that was found after its frame was taken."""
+        link = self._links.best(node_id)
+        if link is not None:
+            link.fail(error)
+
     def peers(self) -> list[PeerInfo]:
         """Return the linked nodes by node id."""
         return sorted((_info(link) for link in self._links), key=lambda peer: peer.node_id)

@@ -10,8 +10,10 @@ from p2p.protocol import limits
 from p2p.protocol.fields import NodeId, Timestamp, Uuid, about
 from p2p.protocol.messages import Record
 from p2p.protocol.numbers import MessageNumber
+from p2p.sync.messages import sync_pair
 
 TOPIC = "posts"
+SYNC = sync_pair(TOPIC, MessageNumber.SYNC_REQ, MessageNumber.SYNC_RSP)
 
 # At least one character that can be seen; lines are allowed.
 PostContent = Annotated[

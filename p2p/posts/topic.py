@@ -73,6 +73,15 @@ def drop_surplus(origins: Iterable[str], now: datetime) -> set[str]:
     return surplus
 
 
+def forget(keys: Sequence[str], now: datetime) -> None:
+    """Take posts off the wall whose records are discarded, because they may be out of date."""
+    rows = WallPost.objects.filter(key__in=keys)
+    gone = list(rows)
+    rows.delete()
+    for row in gone:
+        tell(row, "removed", now)
+
+
 def row_of(body: PostBody, now: datetime) -> WallPost:
     """Return the unsaved row of a post."""
     created_at = from_timestamp(body.created_at)

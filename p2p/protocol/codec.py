@@ -10,7 +10,8 @@ import msgspec
 
 from p2p.protocol.canonical import check_keys, peek_number
 from p2p.protocol.errors import DomainError, ProtocolError
-from p2p.protocol.messages import Message, Signed
+from p2p.protocol.limits import RECORD_BYTES_MAX
+from p2p.protocol.messages import Message, Record, Signed
 from p2p.protocol.registry import MessageRegistry
 from p2p.protocol.signatures import split_sealed
 
@@ -35,9 +36,9 @@ class UnknownMessage:
 def decode_payload(payload: bytes, registry: MessageRegistry) -> Received[Message] | UnknownMessage:
     """Return the typed message of a payload, or UnknownMessage for a number nobody registered.
 
-    Any byte string gives one of the two or a ProtocolError: `not_canonical`, `malformed`, or
-    `unsigned` when a class that must be signed has no signature at its end. Cheap on purpose:
-    the signature itself is left to `signatures.verify_sealed`.
+    Any byte string gives one of the two or a ProtocolError: `not_canonical`, `malformed`,
+    `record_too_large`, or `unsigned` when a class that must be signed has no signature at its
+    end. Cheap on purpose: the signature itself is left to `signatures.verify_sealed`.
     """
     number = peek_number(payload)
     if not registry.knows(number):
@@ -49,6 +50,9 @@ def decode_payload(payload: bytes, registry: MessageRegistry) -> Received[Messag
         raise ProtocolError("malformed", f"type 0x{number:02X}: {str(error)[:300]}") from error
     if isinstance(message, Signed):
         split_sealed(payload)
+    if isinstance(message, Record) and len(payload) > RECORD_BYTES_MAX:
+        detail = f"record of {len(payload)} bytes exceeds {RECORD_BYTES_MAX}"
+        raise ProtocolError("record_too_large", detail)
     return Received(message, payload)
 
 

@@ -20,6 +20,7 @@ def about(meaning: str) -> Meta:
 
 
 NodeId = Annotated[str, Meta(pattern="^[0-9a-f]{32}" + _END, min_length=32, max_length=32)]
+OptionalNodeId = Annotated[str, Meta(pattern="^([0-9a-f]{32})?" + _END, max_length=32)]
 Uuid = Annotated[str, Meta(pattern="^[0-9a-f]{32}" + _END, min_length=32, max_length=32)]
 PublicKey = Annotated[
     str, Meta(pattern="^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=" + _END, min_length=44, max_length=44)
@@ -88,6 +89,9 @@ SmallCount = Annotated[int, Meta(ge=0, le=limits.SMALL_COUNT_MAX)]
 Amount = Annotated[int, Meta(ge=0, le=limits.AMOUNT_MAX)]
 Sequence = Annotated[int, Meta(ge=1, le=limits.INTEGER_MAX)]
 Milliseconds = Annotated[int, Meta(ge=0, le=limits.INTEGER_MAX)]
+Whole = Annotated[int, Meta(ge=0, le=limits.INTEGER_MAX)]
+Position = Annotated[int, Meta(ge=0, le=limits.POSITION_END)]
+Digest = Annotated[str, Meta(pattern="^([0-9a-f]{32})?" + _END, max_length=32)]
 
 Role = Literal["emperor", "worker", "seneschal"]
 Currency = Literal["VOID"]

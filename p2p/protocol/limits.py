@@ -104,3 +104,27 @@ BEACONS_BURST = 100
 
 # Gossip
 SEEN_MAX = 10_000  # records remembered for dedup; older ones are forgotten first
+
+# Sync
+RECORD_BYTES_MAX = 480_000  # a record must fit into a page of sync, however it is escaped there
+PAGE_BYTES_MAX = 1_000_000  # ranges and frames of one page; the rest of a frame is its envelope
+PAGE_FRAMES_MAX = 100  # one transaction: a larger batch would make the loop wait
+PAGE_COVERS_MAX = 2_000  # ranges that one page states
+MARKS_MAX = 4_000  # origins that one request names; more are asked for slice by slice
+SPLITS_MAX = 64  # key ranges compared by one request
+SPLIT_FANOUT = 16  # parts of a key range whose digests are compared
+LEAF_ITEMS_MAX = 16  # records below which a range is not split but named one by one
+HOLDINGS_MAX = 64  # key ranges whose records one request names
+VERSIONS_MAX = 1_000  # records named for one key range
+POSITION_END = 2**48  # positions of keys lie below
+SPANS_MAX = 64  # received ranges remembered above the watermark of an origin
+PARKED_MAX = 1_000  # records per topic that wait for their authority
+SESSION_STEPS_MAX = 1_000  # requests of one session: what is left waits for the next one
+SYNC_ANSWER_TIMEOUT_S = 10.0
+SYNC_INTERVAL_MIN_S = 30.0
+SYNC_INTERVAL_MAX_S = 60.0
+SYNC_PAUSE_S = 5.0  # between two sessions with the same peer that something else than time asks for
+SYNC_REQUESTS_PER_S = 20  # answered to one peer, lasting
+SYNC_REQUESTS_BURST = 100  # answered to one peer, at once
+SYNC_REQUESTS_WAITING_MAX = 8  # of one peer; those beyond are dropped
+INCARNATION_JUMP_MAX = 1_000  # an unsigned claim further ahead of our own numbering is no evidence

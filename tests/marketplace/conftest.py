@@ -6,30 +6,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from django.core.management import call_command
-from django.db import connections
-from django.db.backends.sqlite3.base import DatabaseWrapper
 
 from marketplace import jobs as marketplace_jobs
 from swarm import jobs as swarm_jobs
 from swarm.services import jobs
-from tests.support.cluster import Cluster
+from tests.support.cluster import Cluster, make_template
 
 
 @pytest.fixture(scope="session")
 def template_database(tmp_path_factory: pytest.TempPathFactory, django_db_blocker: object) -> Path:
     """A migrated, empty database, copied for every simulated node."""
     path = tmp_path_factory.mktemp("template") / "node.sqlite3"
-    before = connections["default"]
-    own = {**before.settings_dict, "NAME": str(path)}
     with django_db_blocker.unblock():  # type: ignore[attr-defined]
-        connections["default"] = DatabaseWrapper(own, alias="default")
-        try:
-            call_command("migrate", interactive=False, verbosity=0)
-            connections["default"].cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            connections["default"].close()
-        finally:
-            connections["default"] = before
+        make_template(path)
     return path
 
 

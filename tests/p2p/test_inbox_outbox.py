@@ -65,7 +65,7 @@ def an_offering(
     message = OfferingAnnounce(
         origin=seller.node_id,
         public_key=seller.public_key_text,
-        lamport_ts=seq,
+        lamport_ts=int(NOW.timestamp() * 1000) + seq,
         incarnation=incarnation,
         seq=seq,
         offering=OfferingBody(

@@ -25,6 +25,7 @@ VERSION = 1
 HELLO, PING, PONG, ACK, GOODBYE = 0x01, 0x06, 0x07, 0x08, 0x09
 AUTH_CHALLENGE, AUTH_RESPONSE, AUTH_REJECT = 0x60, 0x61, 0x62
 OFFERING_ANNOUNCE, OFFERING_WITHDRAW = 0xC0, 0xC1
+SYNC_REQ, SYNC_RSP = 0xC5, 0xC6
 ANSWER_S = 10.0
 
 
@@ -50,6 +51,8 @@ class Client:
         self.pings_answered = 0
         self._reader, self._writer, self._network = reader, writer, network
         self._pongs: asyncio.Queue[int] = asyncio.Queue()
+        self._sync_answers: asyncio.Queue[Fields] = asyncio.Queue()
+        self._asked = 0
         self._lamport_ts = 0
         self._seq = 0
         self._living: asyncio.Task[str] | None = None
@@ -170,6 +173,39 @@ class Client:
             self.record(OFFERING_WITHDRAW, offering_id=offering_id, node_id=self.key.node_id)
         )
 
+    async def pull(self) -> dict[str, int]:
+        """Pull all live records and return up to which seq each origin is covered."""
+        marks: dict[str, tuple[int, int]] = {}
+        while True:
+            named = [
+                {"origin": origin, "incarnation": mark[0], "seq": mark[1]}
+                for origin, mark in sorted(marks.items())
+            ]
+            page = await self._ask(marks={"marks": named})
+            self.records += [
+                wire.opened(text.encode(), self._network) for text in page.get("frames", [])
+            ]
+            for each in page.get("covers", []):
+                assert marks.get(each["origin"], (1, 0)) == (
+                    each["from_incarnation"],
+                    each["from_seq"],
+                )
+                marks[each["origin"]] = (each["through_incarnation"], each["through_seq"])
+            if not page.get("more", False):
+                return {origin: mark[1] for origin, mark in marks.items()}
+
+    async def is_equal(self) -> bool:
+        """Ask whether the node holds exactly the records that we pulled."""
+        return bool((await self._ask(hash=wire.hash_of(self.records))).get("equal", False))
+
+    async def _ask(self, **asked: Any) -> Fields:
+        self._asked += 1
+        self._send(SYNC_REQ, id=self._asked, **asked)
+        async with asyncio.timeout(ANSWER_S):
+            answer = await self._sync_answers.get()
+        assert answer["re"] == self._asked
+        return answer
+
     def record(self, number: int, **fields: Any) -> bytes:
         """Return the payload of this client's next record in topic `marketplace`."""
         self._lamport_ts = max(self._lamport_ts + 1, _unix_ms())
@@ -211,6 +247,8 @@ class Client:
                     self.pings_answered += 1
                 case number if number == PONG:
                     self._pongs.put_nowait(fields["timestamp"])
+                case number if number == SYNC_RSP:
+                    self._sync_answers.put_nowait(fields)
                 case number if number in (OFFERING_ANNOUNCE, OFFERING_WITHDRAW):
                     self.records.append(wire.opened(payload, self._network))
 

@@ -99,6 +99,18 @@ def opened(payload: bytes, network: str) -> Fields:
     return fields
 
 
+def hash_of(records: list[Fields]) -> str:
+    """Return the hash over the newest version of every key, as pull sync compares it."""
+    newest: dict[str, list[Any]] = {}
+    for each in records:
+        key = each["offering"]["id"] if "offering" in each else each["offering_id"]
+        position = int.from_bytes(hashlib.sha256(key.encode()).digest()[:6], "big")
+        item = [position, key, each["origin"], each["incarnation"], each["seq"]]
+        newest[key] = max(item, newest.get(key, item))
+    text = json.dumps(sorted(newest.values()), separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def _covered(body: bytes, network: str) -> bytes:
     name = network.encode()
     return b"voidlux/frame/1\0" + len(name).to_bytes(4, "big") + name + body

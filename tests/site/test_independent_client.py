@@ -116,11 +116,26 @@ async def test_records_reach_other_clients_as_they_were_signed(
     offering_id = client.announce(idle_agents=2, price_per_task=4)
     await until_state(node, offering_id, "live")
     late = await Client.connect(HOST, node.p2p_port)
+    covered = await late.pull()
 
+    assert covered[client.key.node_id] == 1
     for each in (early, late):  # the client verifies what it receives against its origin
         record = await received_record(each, offering_id)
         assert record["origin"] == client.key.node_id
         await each.close()
+
+
+async def test_what_was_pulled_is_what_the_node_holds(node: RealNode, client: Client) -> None:
+    assert not await client.is_equal()
+    offering_id = client.announce(idle_agents=2, price_per_task=4)
+    client.announce(idle_agents=1, price_per_task=4, offering_id=offering_id)
+    client.withdraw(client.announce(idle_agents=1, price_per_task=6))
+    await until_state(node, offering_id, "live")
+    await wait_for(lambda: len(offerings(node)) >= 2)
+
+    covered = await client.pull()
+    assert covered[client.key.node_id] == 4
+    assert await client.is_equal()
 
 
 async def test_nobody_writes_the_offering_of_another(node: RealNode, client: Client) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.core.management import call_command
 from django.db import connections
 from django.db.backends.sqlite3.base import DatabaseWrapper
 
@@ -28,6 +29,20 @@ from p2p.registration import registry
 
 NETWORK = "testnet"
 START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
+
+
+def make_template(path: Path) -> None:
+    """Make a migrated, empty database, to be copied for every simulated node."""
+    before = connections["default"]
+    connections["default"] = DatabaseWrapper(
+        {**before.settings_dict, "NAME": str(path)}, alias="default"
+    )
+    try:
+        call_command("migrate", interactive=False, verbosity=0)
+        connections["default"].cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        connections["default"].close()
+    finally:
+        connections["default"] = before
 
 
 @dataclass

@@ -8,7 +8,15 @@ from typing import Any
 
 from marketplace.models import SellingPolicy, Wallet
 from p2p.local import local_node
-from p2p.models import InboxMessage, NodeState, Record, TopicSequence
+from p2p.models import (
+    InboxMessage,
+    NodeState,
+    ParkedRecord,
+    Record,
+    TopicSequence,
+    TopicSync,
+    Watermark,
+)
 from swarm.models import Job, MergeRun, Task, TaskEvent, TestRun
 from swarm.states import Actor, JobStatus, TaskStatus
 from tests.support.factories import (
@@ -242,6 +250,7 @@ def seed_mesh(now: datetime) -> None:
         lamport_ts=7,
         frame=b'{"type":192}',
         received_at=now,
+        position=1,
     )
     InboxMessage.objects.create(
         origin=SELLER,
@@ -251,5 +260,12 @@ def seed_mesh(now: datetime) -> None:
         accepted=True,
         received_at=now,
     )
+    Watermark.objects.create(
+        topic="offerings", origin=SELLER, incarnation=1, seq=4, above=[[1, 6, 1, 8]]
+    )
+    ParkedRecord.objects.create(
+        topic="offerings", origin=BUYER, incarnation=1, seq=2, frame=b'{"type":192}', parked_at=now
+    )
+    TopicSync.objects.create(topic="offerings", synced_at=now)
     TopicSequence.objects.create(topic="seeded", incarnation=1, seq=3)
     NodeState.objects.create(key="seeded", value="yes")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from p2p.protocol.documentation import render
 from p2p.registration import registry
+from p2p.sync.documentation import sync_rules
 from voidlux_site.documentation.mesh_rules import discovery_rules, posts_rules
 from voidlux_site.documentation.states import states_page
 from voidlux_site.documentation.wire_rules import delivery_times, marketplace_rules
@@ -17,7 +18,13 @@ from voidlux_site.documentation.wire_rules import delivery_times, marketplace_ru
 
 def pages() -> dict[str, str]:
     """Return the text of every generated page by its file name in `docs/`."""
-    upper_sections = (delivery_times(), discovery_rules(), posts_rules(), marketplace_rules())
+    upper_sections = (
+        delivery_times(),
+        sync_rules(),
+        discovery_rules(),
+        posts_rules(),
+        marketplace_rules(),
+    )
     return {
         "protocol.md": render(registry.classes, upper_sections),
         "states.md": states_page(),

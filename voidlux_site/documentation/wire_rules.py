@@ -47,12 +47,11 @@ with `seq` 1 has `seq` 2. Only the seller may write a key: `origin` must equal `
 (`node_id` in a withdrawal), and once an offering is known, its seller. Anything else is ignored,
 without blame for the peer that handed it on.
 
-An announcement counts until `expires_at`, at most {TTL_MAX_S:g} seconds from its arrival;
-`created_at` must not be later. It is renewed by announcing the same `id` again with a new
-`expires_at` (nodes do so when a third of {default["offering_ttl_s"]} seconds is left) and changed
-in the same way. A withdrawal is a tombstone, kept 7 days from its `lamport_ts`; who sells again
-takes a new `id`. Datetimes are RFC 3339 in UTC with `Z`, to the
-microsecond at most.
+An announcement counts until `expires_at`, at most {TTL_MAX_S:g} seconds from its
+`lamport_ts`; `created_at` must not be later. It is renewed by announcing the same `id` again with
+a new `expires_at` (nodes do so when a third of {default["offering_ttl_s"]} seconds is left) and
+changed in the same way. A withdrawal is a tombstone, kept 7 days from its `lamport_ts`; who sells
+again takes a new `id`. Datetimes are RFC 3339 in UTC with `Z`, to the microsecond at most.
 
 ### A trade
 

@@ -28,9 +28,9 @@ from p2p.protocol.codec import Received
 from p2p.protocol.errors import DomainError
 from p2p.protocol.fields import Address
 from p2p.protocol.messages import NeighbourMessage
-from p2p.records import live_frames
 from p2p.registration import registry
 from p2p.relay import Relay
+from p2p.sync_driver import SyncDriver
 from swarm.agents.loop import AgentLoop
 from swarm.services import jobs
 from voidlux_site.live import publish_live
@@ -77,6 +77,13 @@ class Node:
             on_peer_down=self._peer_down,
             on_neighbour=self._neighbour_said,
         )
+        self._sync = SyncDriver(
+            neighbours=self._mesh,
+            network=node.network,
+            registry=registry,
+            is_member=lambda peer: peer.member,
+            on_database=self._database.run,
+        )
         self._discovery = Discovery(links=self._mesh, node_id=node.node_id, network=node.network)
         self._relay = Relay(
             sender=self._mesh,
@@ -101,6 +108,7 @@ class Node:
         await self._doorbell.start()
         self._run("inbox", self._pump.run())
         self._run("relay", self._relay.run())
+        self._run("sync", self._sync.run())
         self._run("agents", self._agents.run())
         self._run("dispatch", chores.dispatch_when_rung(self._database, self._doorbell.listener()))
         self._run("sweep", chores.sweep(self._database))
@@ -160,10 +168,12 @@ class Node:
         log.info("linked to %s of %s at %s", peer.node_id[:8], peer.swarm, peer.host)
         self._discovery.peer_up(peer)
         self._run(f"greet {peer.node_id}", self._greet(peer))
+        self._sync.peer_up(peer)
 
     def _peer_down(self, node_id: str) -> None:
         log.info("lost the link to %s", node_id[:8])
         self._discovery.peer_down(node_id)
+        self._sync.peer_down(node_id)
         self._run(
             f"down {node_id}",
             self._database.run(nodes.node_down, node_id=node_id, now=now_utc()),
@@ -172,9 +182,11 @@ class Node:
     def _neighbour_said(self, received: Received[NeighbourMessage], from_node_id: str) -> None:
         if isinstance(received.message, Pex):
             self._discovery.heard_pex(received.message, from_node_id)
+        else:
+            self._sync.on_neighbour(received, from_node_id)
 
     async def _greet(self, peer: PeerInfo) -> None:
-        """Remember the peer and give it the records that it may have missed."""
+        """Remember the peer; its commands become due."""
         addresses = [{"host": each.host, "port": each.port} for each in peer.addresses]
         if not addresses and peer.p2p_port:
             addresses = [{"host": peer.host, "port": peer.p2p_port}]
@@ -188,8 +200,6 @@ class Node:
             http_port=peer.http_port,
             now=now_utc(),
         )
-        for frame in await self._database.run(live_frames, now_utc()):
-            self._mesh.send(peer.node_id, frame)
 
     async def _note_latencies(self) -> None:
         while True:

@@ -173,7 +173,8 @@ witnessed; it may come again later.
 
 ## Records
 
-A record is the latest whole state of one key in a topic, flooded to everybody. Its origin
+A record is the latest whole state of one key in a topic, flooded to everybody, with a payload of
+at most {limits.RECORD_BYTES_MAX:,} bytes. Its origin
 numbers its records of a topic with a contiguous `seq` from 1 under an `incarnation`, which rises
 when the numbering had to begin anew. Of one origin's versions the higher (`incarnation`, `seq`)
 counts, between origins the higher (`lamport_ts`, `origin`).
@@ -182,7 +183,7 @@ A node that gets a record which it has not seen, by (`origin`, topic, `incarnati
 verifies it, applies it and sends the same bytes to all its peers but the one it came from. A
 record for which it has no room it forgets again and hands on to nobody. A
 record seen before is dropped before its signature is checked. At least the newest
-{limits.SEEN_MAX:,} are remembered. A node that is linked anew is sent the records that count.
+{limits.SEEN_MAX:,} are remembered. What a node missed it pulls: see *Pull sync*.
 
 ## Commands
 

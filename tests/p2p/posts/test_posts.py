@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from p2p import inbox, outbox, records, retention
-from p2p.local import local_node
+from p2p.local import incarnation, local_node
 from p2p.models import OutboxKind, OutboxMessage
 from p2p.models import Record as StoredRecord
 from p2p.posts import services, topic
@@ -26,6 +26,7 @@ from p2p.protocol.identity import Identity
 from p2p.protocol.messages import Record
 from p2p.protocol.signing import open_sealed, seal
 from p2p.protocol.timestamps import to_timestamp
+from p2p.record_store import EXPIRED_KEPT
 from p2p.registration import Authority, registry
 
 pytestmark = pytest.mark.django_db
@@ -111,7 +112,7 @@ def test_a_post_is_written_signed_and_told() -> None:
     message = open_sealed(frame, local_node().network, registry).message
     assert isinstance(message, Post)
     assert message.key() == f"{local_node().node_id}-{post.post_id.hex}" == row.key
-    assert (message.incarnation, message.seq) == (1, 1)
+    assert (message.incarnation, message.seq) == (incarnation(), 1)
     assert events() == [("posted", "hello\nworld")]
 
 
@@ -274,6 +275,7 @@ def test_posts_end_by_themselves() -> None:
     assert on_the_wall(at) == []
     retention.forget_old(at)
     assert not WallPost.objects.exists()
+    retention.forget_old(at + EXPIRED_KEPT)
     assert stored() == set()
 
 

@@ -1,0 +1,191 @@
+"""The records of one topic in the database, as pull sync sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+from django.db import transaction
+from django.db.models import Q, QuerySet
+
+from p2p import parking, watermarks
+from p2p.local import local_node
+from p2p.models import Record as StoredRecord
+from p2p.own_numbering import notice
+from p2p.protocol.codec import Received
+from p2p.protocol.limits import CLOCK_AHEAD_MAX_MS
+from p2p.protocol.messages import Record
+from p2p.registration import Topic
+from p2p.sync.items import Item, position_of
+from p2p.sync.judging import Judgement, Stamp, advance, judge
+from p2p.sync.marks import Mark, Span
+from p2p.sync.store import Applied
+
+TOMBSTONES_KEPT = timedelta(days=7)
+# Beyond its life a record still shows what it replaced, so that nothing older comes back.
+EXPIRED_KEPT = timedelta(days=7)
+
+
+class TopicStore:
+    """One topic at one moment; fulfils p2p.sync.store.RecordStore."""
+
+    def __init__(self, topic: Topic, now: datetime) -> None:
+        """Take the topic and the time at which a record is live or not."""
+        self._topic = topic
+        self._now = now
+
+    def live_items(self, lo: int, hi: int) -> list[Item]:
+        """Return the live records of the positions [lo, hi), ordered by position and key."""
+        return _items(self._live().filter(position__gte=lo, position__lt=hi))
+
+    def kept_items(self, lo: int, hi: int) -> list[Item]:
+        """Return live records and those that expired lately, ordered by position and key."""
+        return _items(self._rows().filter(position__gte=lo, position__lt=hi))
+
+    def marks(self) -> dict[str, Mark]:
+        """Return the contiguous watermark of every origin; our own is our last seq."""
+        return watermarks.all_marks(self._topic.name)
+
+    def frames_in(self, origin: str, span: Span, count: int) -> Iterable[tuple[Mark, bytes]]:
+        """Return the first `count` live frames of an origin in a span, oldest first."""
+        (low_life, low_seq), (high_life, high_seq) = span
+        rows = (
+            self._live()
+            .filter(origin=origin, incarnation__gte=low_life, incarnation__lte=high_life)
+            .exclude(incarnation=low_life, seq__lte=low_seq)
+            .exclude(incarnation=high_life, seq__gt=high_seq)
+            .order_by("incarnation", "seq")
+        )
+        found = rows.values_list("incarnation", "seq", "frame")[:count]
+        return [(Mark(life, seq), bytes(frame)) for life, seq, frame in found]
+
+    def frames_of(self, keys: Sequence[str]) -> Mapping[str, bytes]:
+        """Return the frames kept for these keys."""
+        rows = self._rows().filter(key__in=keys).values_list("key", "frame")
+        return {key: bytes(frame) for key, frame in rows}
+
+    def apply(
+        self, covers: Sequence[tuple[str, Span]], records: Sequence[Received[Record]]
+    ) -> Applied:
+        """Store a page whole: records that win, and what it covers, in one transaction."""
+        with transaction.atomic():
+            notice(self._topic.name, covers, records, self._now)
+            judged = self._apply(covers, records)
+            parking.park(self._topic.name, judged.parked, self._now)
+        return Applied(learned=len(judged.winners), parked=len(judged.parked))
+
+    def retry_parked(self) -> Applied:
+        """Try the parked records again; what must still wait stays parked."""
+        waiting = parking.parked(self._topic.name)
+        if not waiting:
+            return Applied()
+        with transaction.atomic():
+            judged = self._apply((), waiting)
+            parking.release(self._topic.name, waiting, judged.withheld)
+        return Applied(learned=len(judged.winners), parked=len(judged.parked))
+
+    def _apply(
+        self, covers: Sequence[tuple[str, Span]], records: Sequence[Received[Record]]
+    ) -> Judgement:
+        """One SELECT and one upsert for the records, and one of each for the progress."""
+        held = self._held({each.message.key() for each in records})
+        judged = judge(
+            records,
+            held=held,
+            authority=self._topic.authority,
+            clock_end_ms=int(self._now.timestamp() * 1000) + CLOCK_AHEAD_MAX_MS,
+        )
+        rows = {key: self.row(each.message, each.raw) for key, each in judged.winners.items()}
+        # What is over and replaced nothing here is worth no row, and no word to the layer above.
+        for key in [key for key in rows if key not in held and self._is_over(rows[key])]:
+            del rows[key], judged.winners[key]
+        if rows:
+            upsert(rows.values())
+            winners = [each.message for each in judged.winners.values()]
+            self._topic.apply(sorted(winners, key=lambda each: each.lamport_ts), self._now)
+        self._advance(covers, records, judged)
+        return judged
+
+    def row(self, record: Record, frame: bytes) -> StoredRecord:
+        """Return the row of a record, not saved yet."""
+        expires_at = self._topic.expires_at(record)
+        if record.deletes and expires_at is None:
+            written_at = datetime.fromtimestamp(record.lamport_ts / 1000, tz=UTC)
+            expires_at = written_at + TOMBSTONES_KEPT
+        return StoredRecord(
+            topic=self._topic.name,
+            key=record.key(),
+            position=position_of(record.key()),
+            origin=record.origin,
+            incarnation=record.incarnation,
+            seq=record.seq,
+            lamport_ts=record.lamport_ts,
+            frame=frame,
+            deleted=record.deletes,
+            expires_at=expires_at,
+            received_at=self._now,
+        )
+
+    def _advance(
+        self,
+        covers: Sequence[tuple[str, Span]],
+        records: Sequence[Received[Record]],
+        judged: Judgement,
+    ) -> None:
+        own_id = local_node().node_id
+        origins = {each.message.origin for each in records} | {origin for origin, _ in covers}
+        moved = advance(
+            watermarks.load(self._topic.name, origins),
+            batch=[each for each in records if each.message.origin != own_id],
+            covers=[each for each in covers if each[0] != own_id],
+            withheld=judged.withheld,
+        )
+        if moved:
+            watermarks.save(self._topic.name, moved)
+
+    def _held(self, keys: set[str]) -> dict[str, Stamp]:
+        rows = self._rows().filter(key__in=keys)
+        found = rows.values_list("key", "origin", "incarnation", "seq", "lamport_ts")
+        return {key: Stamp(*stamp) for key, *stamp in found}  # type: ignore[arg-type]
+
+    def _is_over(self, row: StoredRecord) -> bool:
+        return row.expires_at is not None and row.expires_at <= self._now
+
+    def _rows(self) -> QuerySet[StoredRecord]:
+        return StoredRecord.objects.filter(topic=self._topic.name)
+
+    def _live(self) -> QuerySet[StoredRecord]:
+        return self._rows().filter(Q(expires_at__isnull=True) | Q(expires_at__gt=self._now))
+
+
+def upsert(rows: Iterable[StoredRecord]) -> None:
+    """Store rows, each in the place of what its key held before."""
+    StoredRecord.objects.bulk_create(
+        rows,
+        update_conflicts=True,
+        unique_fields=["topic", "key"],
+        update_fields=[
+            "origin",
+            "incarnation",
+            "seq",
+            "lamport_ts",
+            "frame",
+            "deleted",
+            "expires_at",
+            "received_at",
+            "position",
+        ],
+    )
+
+
+def remove_expired(now: datetime) -> int:
+    """Forget records whose life ended long ago; returns how many."""
+    return StoredRecord.objects.filter(expires_at__lte=now - EXPIRED_KEPT).delete()[0]
+
+
+def _items(rows: QuerySet[StoredRecord]) -> list[Item]:
+    fields = rows.order_by("position").values_list(
+        "position", "key", "origin", "incarnation", "seq"
+    )
+    # Sorted here, because databases differ in how they order text.
+    return sorted(Item(*each) for each in fields)

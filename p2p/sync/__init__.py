@@ -1,0 +1,1 @@
+"""Pull sync of replicated records: pure functions over a store; no Django, no asyncio."""

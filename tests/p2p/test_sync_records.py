@@ -1,0 +1,383 @@
+"""Pull sync on the real tables: watermarks, parked records, tombstones, staleness, backups."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from p2p import clock, inbox, records, retention, syncing, watermarks
+from p2p.local import LocalNode, acting_as, incarnation, raise_incarnation_above
+from p2p.models import NodeState, ParkedRecord, TopicSequence, TopicSync, Watermark
+from p2p.models import Record as StoredRecord
+from p2p.parking import PARKED_KEPT
+from p2p.protocol.codec import Received
+from p2p.protocol.identity import Identity
+from p2p.protocol.limits import INCARNATION_JUMP_MAX
+from p2p.protocol.messages import Record
+from p2p.protocol.signing import seal
+from p2p.record_store import TopicStore
+from p2p.registration import Authority, Topic
+from p2p.sync.marks import Mark, Progress, Span
+from p2p.sync.messages import Cover
+from p2p.sync.responder import live_hash
+from tests.support.sync_stores import PAIR, REGISTRY, TOPIC, Entry
+from tests.support.wire import NETWORK, identity_number
+
+pytestmark = pytest.mark.django_db
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+NOW_MS = int(NOW.timestamp() * 1000)
+WRITER = identity_number(1)
+OTHER = identity_number(2)
+
+
+@dataclass
+class Layer:
+    """The layer above: what it was told, and what it admits."""
+
+    applied: list[Record] = field(default_factory=list)
+    forgotten: list[str] = field(default_factory=list)
+    answer: dict[int, Authority] = field(default_factory=dict)
+    topic: Topic = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        self.topic = Topic(
+            name=TOPIC,
+            classes=(Entry,),
+            authority=lambda record: self.answer.get(record.seq, Authority.APPLY),
+            apply=lambda batch, now: self.applied.extend(batch),
+            expires_at=self._expires_at,
+            sync=PAIR,
+            forget=lambda keys, now: self.forgotten.extend(keys),
+        )
+
+    @staticmethod
+    def _expires_at(record: Record) -> datetime | None:
+        assert isinstance(record, Entry)
+        if record.until_ms == 2**50:
+            return None
+        return datetime.fromtimestamp(record.until_ms / 1000, tz=UTC)
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Iterator[LocalNode]:
+    node = LocalNode(tmp_path, Identity.generate(), NETWORK, "home")
+    with acting_as(node):
+        yield node
+
+
+@pytest.fixture
+def layer(local: LocalNode, monkeypatch: pytest.MonkeyPatch) -> Layer:
+    above = Layer()
+    monkeypatch.setattr("p2p.registration._topics", {TOPIC: above.topic})
+    monkeypatch.setattr("p2p.parking.registry", REGISTRY)
+    return above
+
+
+def entry(
+    seq: int, *, by: Identity = WRITER, key: int | None = None, life: int = 1, **fields: Any
+) -> Received[Record]:
+    record = Entry(
+        origin=by.node_id,
+        public_key=by.public_key_text,
+        lamport_ts=fields.pop("lamport_ts", NOW_MS + seq),
+        incarnation=life,
+        seq=seq,
+        id=f"{seq if key is None else key:032x}",
+        **fields,
+    )
+    return Received(record, seal(record, by, NETWORK))
+
+
+def apply(
+    layer: Layer,
+    *batch: Received[Record],
+    covers: Sequence[tuple[str, Span]] = (),
+    now: datetime = NOW,
+) -> int:
+    return TopicStore(layer.topic, now).apply(covers, batch).learned
+
+
+def mark_of(origin: Identity = WRITER) -> Mark | None:
+    return watermarks.all_marks(TOPIC).get(origin.node_id)
+
+
+def live(layer: Layer, now: datetime = NOW) -> list[str]:
+    return [item.key for item in TopicStore(layer.topic, now).live_items(0, 2**48)]
+
+
+def cover(through: int, *, after: int = 0, of: str = WRITER.node_id) -> tuple[str, Span]:
+    return (of, Span(Mark(1, after), Mark(1, through)))
+
+
+def test_pushed_records_wait_above_a_gap_that_a_page_closes(layer: Layer) -> None:
+    apply(layer, entry(1), entry(3), entry(4))
+    assert mark_of() == Mark(1, 1)
+    assert Watermark.objects.get().above == [[1, 2, 1, 4]]
+
+    apply(layer, covers=[cover(2, after=1)])
+    assert mark_of() == Mark(1, 4)
+    assert Watermark.objects.get().above == []
+
+
+def test_a_page_is_stored_whole_or_not_at_all(
+    layer: Layer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(watermarks, "save", fail)
+    with pytest.raises(OSError, match="disk full"):
+        apply(layer, entry(1), covers=[cover(5)])
+
+    assert not StoredRecord.objects.exists()
+    assert not Watermark.objects.exists()
+
+
+def test_the_number_of_queries_does_not_grow_with_the_batch(
+    layer: Layer, django_assert_num_queries: Any
+) -> None:
+    apply(layer, entry(1), entry(1, by=OTHER, key=50))
+    batch = [entry(seq) for seq in range(2, 90)] + [entry(2, by=OTHER, key=951)]
+
+    with django_assert_num_queries(6):
+        assert apply(layer, *batch) == 89
+
+
+def test_a_record_that_must_wait_is_parked_and_tried_again(layer: Layer) -> None:
+    layer.answer[2] = Authority.NOT_YET
+    apply(layer, entry(1), entry(2), entry(3), covers=[cover(3)])
+    assert mark_of() == Mark(1, 1)
+    assert [row.seq for row in ParkedRecord.objects.all()] == [2]
+    assert records.retry_parked(TOPIC, NOW) == 0
+    assert ParkedRecord.objects.count() == 1
+
+    layer.answer.clear()
+    assert records.retry_parked(TOPIC, NOW) == 1
+
+    assert mark_of() == Mark(1, 3)
+    assert not ParkedRecord.objects.exists()
+    assert sorted(record.seq for record in layer.applied) == [1, 2, 3]
+
+
+def test_parked_records_are_bounded_and_expire(
+    layer: Layer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("p2p.parking.PARKED_MAX", 2)
+    layer.answer = dict.fromkeys(range(1, 9), Authority.NOT_YET)
+    for seq in (1, 2, 3, 2):
+        apply(layer, entry(seq))
+    assert [row.seq for row in ParkedRecord.objects.order_by("seq")] == [1, 2]
+
+    retention.forget_old(NOW + PARKED_KEPT - timedelta(seconds=1))
+    assert ParkedRecord.objects.count() == 2
+    retention.forget_old(NOW + PARKED_KEPT)
+    assert not ParkedRecord.objects.exists()
+
+
+def test_a_record_far_ahead_is_neither_stored_nor_counted(layer: Layer) -> None:
+    ahead = entry(1, lamport_ts=NOW_MS + 20 * 60_000)
+    apply(layer, ahead, entry(2), covers=[cover(2)])
+
+    assert live(layer) == [f"{2:032x}"]
+    assert mark_of() is None
+    later = NOW + timedelta(minutes=15)
+    apply(layer, ahead, now=later)
+    assert mark_of() == Mark(1, 2)
+
+
+def test_a_page_moves_the_clock_only_as_far_as_it_is_believed(layer: Layer) -> None:
+    syncing.witness([entry(1, lamport_ts=NOW_MS + 500), entry(2, lamport_ts=2**50)], NOW)
+
+    assert clock.tick(NOW) == NOW_MS + 501
+
+
+def test_an_expired_record_is_live_no_more_but_keeps_out_what_it_replaced(layer: Layer) -> None:
+    old = entry(1, key=7)
+    apply(layer, old)
+    apply(layer, entry(2, key=7, until_ms=NOW_MS + 1_000))
+    later = NOW + timedelta(seconds=2)
+
+    assert live(layer, later) == []
+    assert apply(layer, old, now=later) == 0
+    retention.forget_old(NOW + timedelta(days=7))
+    assert StoredRecord.objects.count() == 1
+    retention.forget_old(NOW + timedelta(days=7, seconds=1))
+    assert StoredRecord.objects.count() == 0
+
+
+def test_what_is_over_when_it_comes_leaves_no_row(layer: Layer) -> None:
+    assert apply(layer, entry(1, until_ms=NOW_MS - 1)) == 0
+
+    assert not StoredRecord.objects.exists()
+    assert layer.applied == []
+    assert mark_of() == Mark(1, 1)
+
+
+def test_a_tombstone_is_live_for_seven_days(layer: Layer) -> None:
+    apply(layer, entry(1, key=7))
+    apply(layer, entry(2, key=7, gone=True))
+
+    assert live(layer, NOW + timedelta(days=7)) == [f"{7:032x}"]
+    assert live(layer, NOW + timedelta(days=7, seconds=1)) == []
+    assert apply(layer, entry(1, key=7), now=NOW + timedelta(days=8)) == 0
+
+
+def test_a_topic_not_synced_for_seven_days_is_pulled_anew(layer: Layer, local: LocalNode) -> None:
+    records.note_synced(layer.topic, NOW)
+    layer.answer[9] = Authority.NOT_YET
+    apply(layer, entry(1), entry(9))
+    own = entry(1, by=local.identity, key=70)
+    store = TopicStore(layer.topic, NOW)
+    store.apply((), [own])
+
+    assert records.discard_stale(layer.topic, NOW + timedelta(days=7)) == 0
+    late = NOW + timedelta(days=7, seconds=1)
+    assert records.discard_stale(layer.topic, late) == 1
+
+    assert live(layer) == [f"{70:032x}"]
+    assert mark_of() is None
+    assert not ParkedRecord.objects.exists()
+    assert layer.forgotten == [f"{1:032x}"]
+    assert TopicSync.objects.get().synced_at == late
+    assert records.discard_stale(layer.topic, late) == 0
+
+
+def test_a_stale_node_discards_before_it_answers(layer: Layer) -> None:
+    records.note_synced(layer.topic, NOW)
+    apply(layer, entry(1))
+
+    answer = syncing.answer(
+        layer.topic,
+        PAIR.request(id=1, hash=live_hash(TopicStore(layer.topic, NOW))),
+        NOW + timedelta(days=8),
+    )
+
+    assert answer.payload == b'{"type":82,"re":1}'
+    assert live(layer) == []
+
+
+def test_own_records_ahead_of_us_begin_a_new_numbering(layer: Layer, local: LocalNode) -> None:
+    incarnation()
+    TopicSequence.objects.create(topic=TOPIC, incarnation=1, seq=40)
+    assert mark_of(local.identity) == Mark(1, 40)
+
+    apply(layer, entry(45, by=local.identity), covers=[cover(50, after=40, of=local.node_id)])
+
+    assert (incarnation(), clock.next_seq(TOPIC)) == (2, (2, 1))
+    assert live(layer) == [f"{45:032x}"]
+    assert mark_of(local.identity) == Mark(2, 1)
+    assert not Watermark.objects.exists()
+
+
+def test_an_unsigned_claim_about_us_is_believed_once_an_hour(
+    layer: Layer, local: LocalNode
+) -> None:
+    claim = cover(50, of=local.node_id)
+    far = (local.node_id, Span(Mark(1, 0), Mark(2 + INCARNATION_JUMP_MAX, 1)))
+    apply(layer, covers=[far])
+    assert incarnation() == 1
+
+    apply(layer, covers=[claim])
+    assert incarnation() == 2
+    claim = (local.node_id, Span(Mark(1, 0), Mark(2, 50)))
+    apply(layer, covers=[claim], now=NOW + timedelta(minutes=59))
+    assert incarnation() == 2
+    apply(layer, covers=[claim], now=NOW + timedelta(minutes=60))
+    assert incarnation() == 3
+
+
+def test_an_incarnation_is_raised_and_never_lowered(local: LocalNode) -> None:
+    assert raise_incarnation_above(4) == 5
+    assert raise_incarnation_above(3) == 5
+    assert incarnation() == 5
+    assert json.loads((local.home / "incarnation.json").read_text())["incarnation"] == 5
+    NodeState.objects.all().delete()
+    assert incarnation() == 6
+
+
+def test_two_databases_agree_after_a_session(layer: Layer, tmp_path: Path) -> None:
+    """The peer's side is answered from copies of its rows, taken before they are removed here."""
+    apply(layer, entry(1), entry(2), entry(3, key=1), entry(1, by=OTHER, key=9, until_ms=NOW_MS))
+    peer = TopicStore(layer.topic, NOW)
+    frames = [bytes(row.frame) for row in StoredRecord.objects.order_by("seq")]
+    wanted_hash, marks = live_hash(peer), watermarks.all_marks(TOPIC)
+    StoredRecord.objects.all().delete()
+    Watermark.objects.all().delete()
+
+    session, request = syncing.begin(layer.topic, NOW, insist=False)
+    assert request.hash != wanted_hash
+    request = syncing.take(layer.topic, session, PAIR.response(re=1), [], NOW)
+    assert request is not None
+    assert request.marks is not None
+    covers = [
+        Cover(
+            origin=origin,
+            from_incarnation=1,
+            from_seq=0,
+            through_incarnation=mark.incarnation,
+            through_seq=mark.seq,
+        )
+        for origin, mark in marks.items()
+    ]
+    page = PAIR.response(re=2, covers=covers, frames=[frame.decode() for frame in frames])
+    request = syncing.take(
+        layer.topic, session, page, [entry(2), entry(3, key=1)], NOW + timedelta(seconds=1)
+    )
+    assert request is not None
+    assert request.hash == wanted_hash
+    done = syncing.take(layer.topic, session, PAIR.response(re=3, equal=True), [], NOW)
+
+    assert done is None
+    assert watermarks.all_marks(TOPIC) == marks
+    assert TopicSync.objects.get().synced_at == NOW
+
+
+def test_defect_04_every_version_of_a_record_is_told_apart(layer: Layer) -> None:
+    """Dedup is by origin, topic, incarnation and seq: a second version of a key is no duplicate."""
+    for seq in (1, 2, 3):
+        inbox.apply_batch([entry(seq, key=7, text=f"version {seq}")], NOW)
+
+    assert [each.seq for each in layer.applied] == [1, 2, 3]
+    assert StoredRecord.objects.get().seq == 3
+
+
+@pytest.mark.parametrize("order", [(1, 2, 3), (3, 2, 1), (2, 3, 1), (3, 1, 2)])
+def test_defect_05_a_stale_update_never_wins(layer: Layer, order: tuple[int, ...]) -> None:
+    for seq in order:
+        inbox.apply_batch([entry(seq, key=7, text=f"version {seq}")], NOW)
+
+    assert StoredRecord.objects.get().seq == 3
+    assert layer.applied[-1].seq == 3
+
+
+def test_defect_06_sync_brings_updates_and_asks_by_origin(layer: Layer) -> None:
+    """Anti-entropy replaces what it holds, and one origin's news hides nothing of another's."""
+    apply(layer, entry(1, key=7, text="old"))
+    apply(layer, entry(90, by=OTHER, key=8, lamport_ts=NOW_MS + 9_000))
+
+    session, _ = syncing.begin(layer.topic, NOW, insist=False)
+    request = syncing.take(layer.topic, session, PAIR.response(re=1), [], NOW)
+
+    assert request is not None
+    assert request.marks is not None
+    asked = {each.origin: (each.incarnation, each.seq) for each in request.marks.marks}
+    assert asked == {WRITER.node_id: (1, 1)}  # 90 came over a gap: everything below is asked for
+    apply(layer, entry(2, key=7, text="new"), covers=[cover(2, after=1)])
+    assert [record.text for record in layer.applied if record.key().endswith("7")] == [  # type: ignore[attr-defined]
+        "old",
+        "new",
+    ]
+
+
+def test_progress_survives_the_database(layer: Layer) -> None:
+    progress = Progress(Mark(2, 9), (Span(Mark(2, 11), Mark(3, 4)),))
+    watermarks.save(TOPIC, {WRITER.node_id: progress})
+
+    assert watermarks.load(TOPIC, [WRITER.node_id, OTHER.node_id]) == {WRITER.node_id: progress}
