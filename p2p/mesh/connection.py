@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Protocol, cast
 
 from p2p.mesh.settings import MeshLimits
-from p2p.mesh.token_bucket import TokenBucket
 from p2p.mesh.vital_signs import VitalSigns
 from p2p.protocol.codec import Received, UnknownMessage, decode_payload, encode_message
 from p2p.protocol.errors import ProtocolError
@@ -25,6 +24,7 @@ from p2p.protocol.limits import (
 )
 from p2p.protocol.messages import AuthReject, Goodbye, Hello, Ping, Pong
 from p2p.protocol.registry import MessageRegistry
+from p2p.protocol.token_bucket import TokenBucket
 
 log = logging.getLogger(__name__)
 
