@@ -89,6 +89,7 @@ Sequence = Annotated[int, Meta(ge=1, le=limits.INTEGER_MAX)]
 Milliseconds = Annotated[int, Meta(ge=0, le=limits.INTEGER_MAX)]
 
 Role = Literal["emperor", "worker", "seneschal"]
+Scope = Literal["network", "swarm"]
 Currency = Literal["VOID"]
 Capabilities = Annotated[list[Name], Meta(max_length=limits.CAPABILITIES_MAX)]
 
@@ -100,4 +101,5 @@ class Address(Struct, frozen=True):
     port: Annotated[Port, about("TCP port")]
 
 
+RecordSeqs = Annotated[list[Sequence], Meta(min_length=1, max_length=limits.GOSSIP_IDS_MAX)]
 Addresses = Annotated[list[Address], Meta(max_length=limits.ADDRESSES_MAX)]

@@ -7,17 +7,25 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from p2p.gossip.ids import RecordId
+from p2p.gossip.settings import GossipLimits
 from p2p.mesh.mesh import Mesh
 from p2p.mesh.settings import MeshLimits, PeerInfo, Profile
 from p2p.protocol.codec import Received, UnknownMessage, decode_payload
 from p2p.protocol.frames import FrameDecoder, encode_frame
 from p2p.protocol.handshake import Handshake
 from p2p.protocol.identity import Identity
-from p2p.protocol.messages import Message, Signed
+from p2p.protocol.messages import Message, Record, Signed
 from tests.support.wire import NETWORK, hello_of, registry_with_test_messages
 
 HOST = "127.0.0.1"
-QUICK = MeshLimits(backoff_min_s=0.02, backoff_max_s=0.2, drain_s=0.2, close_timeout_s=0.5)
+QUICK = MeshLimits(
+    backoff_min_s=0.02,
+    backoff_max_s=0.2,
+    drain_s=0.2,
+    close_timeout_s=0.5,
+    gossip=GossipLimits(ihave_delay_s=0.01, graft_after_s=0.05, want_again_s=0.05),
+)
 
 
 async def until(condition: Callable[[], object], within_s: float = 8.0) -> None:
@@ -36,6 +44,8 @@ class Node:
     up: list[PeerInfo] = field(default_factory=list)
     down: list[str] = field(default_factory=list)
     inbox: list[tuple[Signed, str]] = field(default_factory=list)
+    fetches: list[tuple[str, tuple[RecordId, ...]]] = field(default_factory=list)
+    own_ahead: list[Record] = field(default_factory=list)
     has_room: bool = True
 
     @property
@@ -63,6 +73,7 @@ class Nodes:
         limits: MeshLimits = QUICK,
         now_ms: Callable[[], int] = lambda: 1_000,
         network: str = NETWORK,
+        swarm: str = "home",
     ) -> Node:
         """Start a node on a free port; its wall clock stands still unless one is given."""
         inbox: list[tuple[Signed, str]] = []
@@ -76,11 +87,13 @@ class Nodes:
         mesh = Mesh(
             identity=identity,
             network=network,
-            profile=Profile(swarm="home", role="worker", http_port=9091),
+            profile=Profile(swarm=swarm, role="worker", http_port=9091),
             registry=registry_with_test_messages(),
             deliver=deliver,
             on_peer_up=lambda peer: node.up.append(peer),
             on_peer_down=lambda node_id: node.down.append(node_id),
+            on_fetch=lambda node_id, ids: node.fetches.append((node_id, tuple(ids))),
+            on_own_record_ahead=lambda record: node.own_ahead.append(record),
             limits=limits,
             now_ms=now_ms,
         )

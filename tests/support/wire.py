@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar
 
-from p2p.protocol.fields import Address, Body, Uuid, about
+from p2p.protocol.fields import Address, Body, Scope, Uuid, about
 from p2p.protocol.identity import Identity
 from p2p.protocol.messages import Command, Hello, Record
 from p2p.protocol.numbers import PROTOCOL_VERSION, MessageNumber
@@ -26,6 +26,13 @@ class Note(Record, frozen=True, kw_only=True, tag=MessageNumber.POST.value):
         return self.id
 
 
+class MembersNote(Note, frozen=True, kw_only=True, tag=MessageNumber.TASK_CREATE.value):
+    """A note for the members of a swarm."""
+
+    topic: ClassVar[str] = "members"
+    scope: ClassVar[Scope] = "swarm"
+
+
 class Nudge(Command, frozen=True, kw_only=True, tag=MessageNumber.TASK_PROGRESS.value):
     """A command that only tests use."""
 
@@ -34,7 +41,7 @@ class Nudge(Command, frozen=True, kw_only=True, tag=MessageNumber.TASK_PROGRESS.
 
 def registry_with_test_messages() -> MessageRegistry:
     registry = MessageRegistry()
-    registry.register(Note, Nudge)
+    registry.register(Note, MembersNote, Nudge)
     registry.freeze()
     return registry
 
@@ -61,14 +68,23 @@ def hello_of(identity: Identity, **changes: Any) -> Hello:
     return Hello(**{**fields, **changes})
 
 
-def note(identity: Identity, *, seq: int = 1, text: str = "hi", lamport_ts: int = 1_000) -> Note:
-    return Note(
+def note(
+    identity: Identity,
+    *,
+    seq: int = 1,
+    text: str = "hi",
+    lamport_ts: int = 1_000,
+    key: int = 0,
+    kind: type[Note] = Note,
+) -> Note:
+    """Return a note; by default every `seq` has a key of its own."""
+    return kind(
         origin=identity.node_id,
         public_key=identity.public_key_text,
         lamport_ts=lamport_ts,
         incarnation=1,
         seq=seq,
-        id=f"{seq:032x}",
+        id=f"{key or seq:032x}",
         text=text,
     )
 
