@@ -8,6 +8,7 @@ from datetime import datetime
 
 from django.db.models import Q
 
+from p2p.gossip.ids import RecordId
 from p2p.models import Record as StoredRecord
 from p2p.protocol.codec import Received
 from p2p.protocol.errors import ProtocolError
@@ -40,6 +41,22 @@ def live_frames(now: datetime) -> list[bytes]:
     """Return the frames of all records that still count, oldest first: for a new peer."""
     rows = StoredRecord.objects.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=now))
     return [bytes(frame) for frame in rows.order_by("id").values_list("frame", flat=True)]
+
+
+def frames_of(ids: Sequence[RecordId], now: datetime) -> list[bytes]:
+    """Return the frames of those records that are stored and still count, oldest first."""
+    wanted = set(ids)
+    rows = StoredRecord.objects.filter(
+        Q(expires_at__isnull=True) | Q(expires_at__gt=now),
+        origin__in={each.origin for each in wanted},
+        topic__in={each.topic for each in wanted},
+        seq__in={each.seq for each in wanted},
+    )
+    return [
+        bytes(row.frame)
+        for row in rows.order_by("id")
+        if RecordId(row.origin, row.topic, row.incarnation, row.seq) in wanted
+    ]
 
 
 def remove_expired(now: datetime) -> int:

@@ -7,15 +7,16 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Sequence
 from typing import Any
 
 from django.conf import settings
 
-from p2p import nodes
+from p2p import clock, nodes
 from p2p.clock import now_utc
 from p2p.database_thread import DatabaseThread
 from p2p.doorbell import Doorbell
+from p2p.gossip.ids import RecordId
 from p2p.local import dial_addresses, local_node
 from p2p.mesh.mesh import Mesh
 from p2p.mesh.settings import PeerInfo, Profile
@@ -23,7 +24,8 @@ from p2p.mesh.supervision import TaskOwner
 from p2p.postgresql.one_node import become_its_node
 from p2p.protocol.errors import DomainError
 from p2p.protocol.fields import Address
-from p2p.records import live_frames
+from p2p.protocol.messages import Record
+from p2p.records import frames_of, live_frames
 from p2p.registration import registry
 from p2p.relay import Relay
 from swarm.agents.loop import AgentLoop
@@ -67,6 +69,8 @@ class Node:
             deliver=self._pump.deliver,
             on_peer_up=self._peer_up,
             on_peer_down=self._peer_down,
+            on_fetch=self._fetch,
+            on_own_record_ahead=self._own_record_ahead,
         )
         self._relay = Relay(
             sender=self._mesh,
@@ -146,6 +150,21 @@ class Node:
             f"down {node_id}",
             self._database.run(nodes.node_down, node_id=node_id, now=now_utc()),
         )
+
+    def _fetch(self, node_id: str, ids: Sequence[RecordId]) -> None:
+        # One at a time for each peer: what is not answered is asked for elsewhere.
+        self._run(f"fetch for {node_id}", self._send_stored(node_id, ids))
+
+    async def _send_stored(self, node_id: str, ids: Sequence[RecordId]) -> None:
+        for frame in await self._database.run(frames_of, ids, now_utc()):
+            self._mesh.send(node_id, frame)
+
+    def _own_record_ahead(self, record: Record) -> None:
+        rank = (record.incarnation, record.seq)
+        self._run(f"own record {record.topic} {rank}", self._note_own_record(record.topic, rank))
+
+    async def _note_own_record(self, topic: str, rank: tuple[int, int]) -> None:
+        await self._database.run(clock.note_own_record, topic, rank)
 
     async def _greet(self, peer: PeerInfo) -> None:
         """Remember the peer and give it the records that it may have missed."""
