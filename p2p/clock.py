@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from p2p.local import incarnation, raise_incarnation_above
+from p2p.local import incarnation
 from p2p.models import NodeState, TopicSequence
 from p2p.protocol.clock import HybridClock
-
-log = logging.getLogger(__name__)
 
 _KEY = "clock"
 
@@ -50,22 +47,3 @@ def next_seq(topic: str) -> tuple[int, int]:
     row.seq += 1
     row.save(update_fields=["incarnation", "seq"])
     return row.incarnation, row.seq
-
-
-def note_own_record(topic: str, seen: tuple[int, int]) -> bool:
-    """Begin a new incarnation when (incarnation, seq) of a record in our name is ahead of ours.
-
-    Returns whether it was: then this node's home came from an old backup, and what it wrote
-    under the old numbers would lose against what it wrote before.
-    """
-    current = incarnation()
-    row = TopicSequence.objects.filter(topic=topic, incarnation=current).first()
-    if seen <= (current, row.seq if row else 0):
-        return False
-    raised = raise_incarnation_above(seen[0])
-    log.warning(
-        "a peer holds record %d.%d of topic %s in our name, ours end at %d.%d: "
-        "this home is an old copy, its records are numbered under incarnation %d from now on",
-        *(*seen, topic, current, row.seq if row else 0, raised),
-    )
-    return True

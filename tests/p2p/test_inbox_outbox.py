@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -14,7 +13,7 @@ from marketplace.messages import OfferingAnnounce, OfferingBody, TributeReject
 from marketplace.models import Offering
 from p2p import clock, inbox, outbox, records, relay, retention
 from p2p.gossip.ids import id_of
-from p2p.local import LocalNode, acting_as, incarnation, local_node, raise_incarnation_above
+from p2p.local import LocalNode, acting_as, incarnation, local_node
 from p2p.models import InboxMessage, NodeState, OutboxKind, OutboxMessage
 from p2p.models import Record as StoredRecord
 from p2p.protocol.codec import Received
@@ -333,40 +332,6 @@ def test_the_incarnation_rises_when_the_database_is_lost(tmp_path: object) -> No
         NodeState.objects.all().delete()
         assert incarnation() == 2
         assert clock.next_seq("posts") == (2, 1)
-
-
-@pytest.mark.parametrize(
-    ("seen", "is_ahead", "next_own"),
-    [
-        ((1, 2), False, (1, 3)),
-        ((1, 1), False, (1, 3)),
-        ((1, 3), True, (2, 1)),
-        ((7, 1), True, (8, 1)),
-    ],
-)
-def test_a_higher_own_record_at_a_peer_begins_a_new_incarnation(
-    tmp_path: Path, seen: tuple[int, int], is_ahead: bool, next_own: tuple[int, int]
-) -> None:
-    home = LocalNode(tmp_path, Identity.generate(), NETWORK, "test")
-    with acting_as(home):
-        assert [clock.next_seq("t") for _ in range(2)] == [(1, 1), (1, 2)]
-
-        assert clock.note_own_record("t", seen) is is_ahead
-        assert clock.note_own_record("t", seen) is False
-
-        assert clock.next_seq("t") == next_own
-
-
-def test_the_incarnation_survives_being_raised_and_never_falls(tmp_path: Path) -> None:
-    home = LocalNode(tmp_path, Identity.generate(), NETWORK, "test")
-    with acting_as(home):
-        assert raise_incarnation_above(4) == 5
-        assert raise_incarnation_above(2) == 5
-        assert incarnation() == 5
-        with pytest.raises(DomainError, match="no incarnation is higher than 9007199254740991"):
-            raise_incarnation_above(2**53 - 1)
-        NodeState.objects.filter(key="database_id").delete()
-        assert incarnation() == 6
 
 
 def test_only_wanted_records_that_still_count_are_fetched(stranger: Identity) -> None:
