@@ -106,6 +106,8 @@ class Node:
 
     async def stop(self) -> None:
         """Say goodbye, keep the outbox, end the worker and idle sessions; at most about 12 s."""
+        # The sweep would offer again at once what is about to be withdrawn.
+        await self._tasks.end("sweep")
         await self._quietly("withdrawing", self._database.run(start_up.close_shop))
         stops: list[Coroutine[Any, Any, None]] = [self._agents.stop()]
         if self._worker is not None:

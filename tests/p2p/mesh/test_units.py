@@ -92,5 +92,9 @@ async def test_a_failing_task_is_logged_and_takes_no_other_along(
 
     assert [record.getMessage() for record in caplog.records] == ["task test:fails failed"]
     assert (owner.runs("fails"), owner.runs("lives")) == (False, True)
+    assert owner.start("ends", survive())
+    await owner.end("ends")
+    await owner.end("never ran")
+    assert (owner.runs("ends"), owner.runs("lives")) == (False, True)
     await owner.stop()
     assert not owner.runs("lives")
