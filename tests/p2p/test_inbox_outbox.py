@@ -12,7 +12,6 @@ from msgspec.structs import replace
 from marketplace.messages import OfferingAnnounce, OfferingBody, TributeReject
 from marketplace.models import Offering
 from p2p import clock, inbox, outbox, records, relay, retention
-from p2p.gossip.ids import id_of
 from p2p.local import LocalNode, acting_as, incarnation, local_node
 from p2p.models import InboxMessage, NodeState, OutboxKind, OutboxMessage
 from p2p.models import Record as StoredRecord
@@ -332,19 +331,6 @@ def test_the_incarnation_rises_when_the_database_is_lost(tmp_path: object) -> No
         NodeState.objects.all().delete()
         assert incarnation() == 2
         assert clock.next_seq("posts") == (2, 1)
-
-
-def test_only_wanted_records_that_still_count_are_fetched(stranger: Identity) -> None:
-    first, second = an_offering(stranger, seq=1), an_offering(stranger, seq=2, incarnation=3)
-    inbox.apply_batch([first], NOW)
-    assert records.frames_of([id_of(first.message)], NOW) == [first.raw]
-    assert records.frames_of([id_of(second.message)], NOW) == []
-
-    inbox.apply_batch([second], NOW)
-
-    wanted = [id_of(first.message), id_of(second.message)]
-    assert records.frames_of(wanted, NOW) == [second.raw]
-    assert records.frames_of(wanted, NOW + timedelta(days=1)) == []
 
 
 def test_events_are_pruned_to_the_newest(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""A home that was restored from an old backup: its numbers were used before."""
+"""A node's own records: those it has for others, and those it had before its home was copied."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 from marketplace.messages import OfferingAnnounce, OfferingBody
 from p2p import clock, outbox
+from p2p.gossip.ids import id_of
 from p2p.local import LocalNode, acting_as, incarnation, local_node, raise_incarnation_above
 from p2p.models import NodeState, OutboxKind, OutboxMessage
 from p2p.models import Record as StoredRecord
@@ -17,6 +18,7 @@ from p2p.protocol.errors import DomainError
 from p2p.protocol.identity import Identity
 from p2p.protocol.signing import open_sealed
 from p2p.protocol.timestamps import to_timestamp
+from p2p.records import frames_of
 from p2p.registration import registry
 
 pytestmark = pytest.mark.django_db
@@ -100,3 +102,17 @@ def test_what_still_counts_is_published_again_under_numbers_that_win(tmp_path: P
         stored = StoredRecord.objects.get(key=f"{1:032x}")
         assert (stored.incarnation, stored.seq) == (2, 1)
         assert clock.next_seq("marketplace") == (2, 3)
+
+
+def test_only_wanted_records_that_still_count_are_fetched(tmp_path: Path) -> None:
+    registry.freeze()
+    with acting_as(LocalNode(tmp_path, Identity.generate(), NETWORK, "test")):
+        for number in (1, 2, 2):
+            offer(number, NOW + timedelta(seconds=300))
+        frames = [bytes(row.frame) for row in OutboxMessage.objects.order_by("id")]
+        first, superseded, second = (id_of(each) for each in sent_records())
+
+        assert frames_of([first, superseded], NOW) == [frames[0]]
+        assert frames_of([second, first], NOW) == [frames[0], frames[2]]
+        assert frames_of([second._replace(incarnation=2)], NOW) == []
+        assert frames_of([first, second], NOW + timedelta(days=1)) == []
