@@ -2,63 +2,30 @@
 
 from __future__ import annotations
 
-import random
 from typing import Any
 
 import pytest
 
-from p2p.gossip.effects import Count, Deliver, Effect, Fetch, OwnRecordAhead, Send
+from p2p.gossip.effects import Count, Fetch, OwnRecordAhead, Send
 from p2p.gossip.ids import RecordId, grouped, id_of
-from p2p.gossip.plumtree import Plumtree
-from p2p.gossip.settings import GossipLimits
 from p2p.protocol.codec import Received, encode_message
 from p2p.protocol.errors import ProtocolError
-from p2p.protocol.messages import IHave, IWant, Message, Prune, Record
-from tests.support.gossip_net import REGISTRY, WALL_MS, decoded, frame
-from tests.support.wire import NETWORK, hello_of, identity_number, sealed_note
-
-OWN, ORIGIN = 1, 2
-A, B, C, STRANGER = "a" * 32, "b" * 32, "c" * 32, "d" * 32
-
-
-def machine(*peers: str, **changes: Any) -> Plumtree:
-    made = Plumtree(
-        node_id=identity_number(OWN).node_id,
-        network=NETWORK,
-        scopes=REGISTRY.scopes,
-        is_member=lambda node_id: node_id != STRANGER,
-        latency_ms=changes.pop("latency_ms", lambda node_id: None),
-        now_ms=lambda: WALL_MS,
-        limits=GossipLimits(**changes),
-        chance=random.Random(1),
-    )
-    for each in peers:
-        made.peer_up(each)
-    return made
-
-
-def take(node: Plumtree, received: Received[Any], giver: str, now: float = 0.0) -> list[Effect]:
-    """Let a new record arrive and be taken; return what follows."""
-    assert node.receive(giver, received, now) == [Deliver(received, giver)]
-    return node.accepted(received, giver, now)
-
-
-def say(node: Plumtree, giver: str, message: Message, now: float = 0.0) -> list[Effect]:
-    return node.receive(giver, decoded(encode_message(message)), now)
-
-
-def ids_of(*records: Received[Record]) -> list[Any]:
-    return grouped(id_of(each.message) for each in records)
-
-
-def sent(effects: list[Effect]) -> list[tuple[str, Any]]:
-    """Return to whom which records (by seq) or messages go."""
-    found = []
-    for each in effects:
-        if isinstance(each, Send):
-            message = decoded(each.payload).message
-            found.append((each.node_id, message.seq if isinstance(message, Record) else message))
-    return found
+from p2p.protocol.messages import IHave, IWant, Prune
+from tests.support.gossip_machine import (
+    ORIGIN,
+    OWN,
+    STRANGER,
+    A,
+    B,
+    C,
+    ids_of,
+    machine,
+    say,
+    sent,
+    take,
+)
+from tests.support.gossip_net import WALL_MS, decoded, frame
+from tests.support.wire import hello_of, identity_number, sealed_note
 
 
 def test_a_new_record_goes_to_the_eager_at_once_and_its_id_to_the_lazy_later() -> None:
@@ -334,71 +301,9 @@ def test_a_full_list_of_ids_is_told_at_once() -> None:
     assert len(encode_message(told)) < 5_000
 
 
-# What a hostile peer can do.
-
-
-def flood(node: Plumtree, giver: str, frames: int, now: float = 0.0) -> None:
-    for each in range(frames):
-        first = each * 1_000 + 1
-        ids = grouped(RecordId("e" * 32, "notes", 1, seq) for seq in range(first, first + 1_000))
-        say(node, giver, IHave(ids=ids), now)
-
-
-def test_invented_ids_take_bounded_room_and_are_given_up() -> None:
+def test_defect_04_a_later_version_of_a_key_is_never_taken_for_a_duplicate() -> None:
     node = machine(A, B)
 
-    flood(node, A, 20)
-    assert len(node._missing) == 4_000
-    asked = sent(node.tick(1.0))
-    node.tick(2.0)
+    spread = [sent(take(node, frame(ORIGIN, seq, key=9), A)) for seq in (1, 2, 3)]
 
-    assert [len(want.ids[0].seqs) for _, want in asked] == [1_000] * 4
-    assert (len(node._missing), node.due_at) == (0, None)
-
-
-def test_invented_ids_leave_room_for_those_of_others() -> None:
-    node = machine(A, B)
-    flood(node, A, 20)
-
-    say(node, B, IHave(ids=ids_of(frame(ORIGIN, 1))))
-
-    assert (B, IWant(ids=ids_of(frame(ORIGIN, 1)), graft=True)) in sent(node.tick(1.0))
-
-
-def test_who_wants_too_much_is_answered_at_a_bounded_rate() -> None:
-    node = machine(A, B, wanted_ids_burst=10, wanted_ids_per_s=5)
-    for seq in range(1, 41):
-        take(node, frame(ORIGIN, seq), A)
-    want = IWant(ids=ids_of(*(frame(ORIGIN, seq) for seq in range(1, 41))), graft=False)
-
-    answers = [say(node, B, want, now) for now in (0.0, 0.0, 2.2)]
-
-    # A bucket is empty when it is in debt, hence one more than the burst.
-    assert [len(sent(each)) for each in answers] == [11, 0, 11]
-    assert answers[1] == [Count("iwant_limited")]
-    assert len(sent(say(node, A, want, 2.2))) == 11
-
-
-def test_who_wants_large_frames_is_answered_a_bounded_number_of_bytes() -> None:
-    node = machine(A, B, wanted_bytes_burst=1_000, wanted_bytes_per_s=1_000)
-    for seq in range(1, 11):
-        take(node, frame(ORIGIN, seq), A)
-    frame_bytes = len(frame(ORIGIN, 1).raw)
-    want = IWant(ids=ids_of(*(frame(ORIGIN, seq) for seq in range(1, 11))), graft=False)
-
-    answered = len(sent(say(node, B, want)))
-
-    assert answered * frame_bytes > 1_000 >= (answered - 1) * frame_bytes
-
-
-def test_a_flood_of_signed_records_leaves_bounded_tables_behind() -> None:
-    node = machine(A, B, seen_max=50, cached_ids_max=40, cached_bytes_max=5_000, origins_max=3)
-    for origin in range(2, 8):
-        for seq in range(1, 31):
-            take(node, frame(origin, seq), A)
-        node.tick(1.0)
-
-    assert (len(node._seen), len(node._pushed)) == (50, 3)
-    assert len(node._cache) <= 40
-    assert node._cache.bytes_held <= 5_000
-    assert node._announcements.due_at is None
+    assert spread == [[(B, 1)], [(B, 2)], [(B, 3)]]
