@@ -16,7 +16,9 @@ from django.conf import settings
 from django.db import transaction
 
 from p2p.models import NodeState
+from p2p.protocol.errors import DomainError
 from p2p.protocol.identity import Identity
+from p2p.protocol.limits import INTEGER_MAX
 
 _DATABASE_ID = "database_id"
 _INCARNATION_FILE = "incarnation.json"
@@ -84,30 +86,40 @@ def incarnation() -> int:
     it was counted for: a database with another id is a new one, whose `seq` starts anew.
     """
     database_id = _database_id()
-    path = local_node().home / _INCARNATION_FILE
-    try:
-        stored = json.loads(path.read_text())
-    except FileNotFoundError:
-        stored = {"incarnation": 0, "database_id": ""}
-    if stored["database_id"] == database_id:
-        return int(stored["incarnation"])
-    raised = int(stored["incarnation"]) + 1
-    _write_atomically(path, json.dumps({"incarnation": raised, "database_id": database_id}))
-    return raised
+    stored, counted_for = _stored_incarnation()
+    if counted_for == database_id:
+        return stored
+    _store_incarnation(stored + 1, database_id)
+    return stored + 1
 
 
 def raise_incarnation_above(seen: int) -> int:
-    """Make the writer incarnation exceed one that was seen elsewhere, and return it.
+    """Make the incarnation higher than one that a peer showed, and return it.
 
-    For a database that was restored from a backup: its `seq` would name other records a second
-    time, so the numbering begins anew.
+    For a node whose home was restored from an old backup: peers hold records of its own that are
+    numbered higher than it knows. Nothing changes when the incarnation is higher already;
+    DomainError `incarnation_exhausted` when none is higher.
     """
     current = incarnation()
     if current > seen:
         return current
-    path = local_node().home / _INCARNATION_FILE
-    _write_atomically(path, json.dumps({"incarnation": seen + 1, "database_id": _database_id()}))
+    if seen >= INTEGER_MAX:
+        raise DomainError("incarnation_exhausted", f"no incarnation is higher than {seen}")
+    _store_incarnation(seen + 1, _database_id())
     return seen + 1
+
+
+def _stored_incarnation() -> tuple[int, str]:
+    try:
+        stored = json.loads((local_node().home / _INCARNATION_FILE).read_text())
+    except FileNotFoundError:
+        return 0, ""
+    return int(stored["incarnation"]), str(stored["database_id"])
+
+
+def _store_incarnation(number: int, database_id: str) -> None:
+    text = json.dumps({"incarnation": number, "database_id": database_id})
+    _write_atomically(local_node().home / _INCARNATION_FILE, text)
 
 
 def _database_id() -> str:

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.db.models import Q
 
 from p2p import parking
+from p2p.gossip.ids import RecordId
 from p2p.local import local_node
 from p2p.models import Record as StoredRecord
 from p2p.models import TopicSync, Watermark
@@ -57,6 +59,22 @@ def retry_parked(topic_name: str, now: datetime) -> int:
 def discard(topic: str, keys: Iterable[str]) -> None:
     """Forget records that their topic's rule no longer counts."""
     StoredRecord.objects.filter(topic=topic, key__in=list(keys)).delete()
+
+
+def frames_of(ids: Sequence[RecordId], now: datetime) -> list[bytes]:
+    """Return the frames of those records that are stored and still count, oldest first."""
+    wanted = set(ids)
+    rows = StoredRecord.objects.filter(
+        Q(expires_at__isnull=True) | Q(expires_at__gt=now),
+        origin__in={each.origin for each in wanted},
+        topic__in={each.topic for each in wanted},
+        seq__in={each.seq for each in wanted},
+    )
+    return [
+        bytes(row.frame)
+        for row in rows.order_by("id")
+        if RecordId(row.origin, row.topic, row.incarnation, row.seq) in wanted
+    ]
 
 
 def discard_stale(topic: Topic, now: datetime) -> int:

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from p2p.models import OutboxMessage
 from p2p.protocol.codec import Received
+from p2p.protocol.fields import Scope
 from p2p.protocol.messages import Command, Record
 from p2p.protocol.registry import MessageRegistry
 from p2p.sync.judging import Authority
@@ -38,8 +39,12 @@ class Topic:
     apply: Callable[[Sequence[Record], datetime], None]
     expires_at: Callable[[Record], datetime | None]
     sync: SyncPair | None = None
-    scope: Literal["network", "swarm"] = "network"
     forget: Callable[[Sequence[str], datetime], None] | None = None
+
+    @property
+    def scope(self) -> Scope:
+        """How far the topic reaches, the same for all its classes."""
+        return self.classes[0].scope
 
 
 registry = MessageRegistry()

@@ -16,6 +16,7 @@ from p2p.clock import now_utc
 from p2p.database_thread import DatabaseThread
 from p2p.models import OutboxKind, OutboxMessage
 from p2p.nodes import addresses_of
+from p2p.protocol.errors import ProtocolError
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ class Sender(Protocol):
 
     def send(self, node_id: str, payload: bytes) -> bool: ...
 
-    def broadcast(self, payload: bytes) -> int: ...
+    def publish(self, payload: bytes) -> int: ...
 
     def dial_node(self, node_id: str, addresses: list[Any]) -> None: ...
 
@@ -102,9 +103,16 @@ class Relay:
 
     def _send(self, row: OutboxMessage) -> bool:
         if row.kind == OutboxKind.RECORD:
-            self._sender.broadcast(bytes(row.frame))
+            self._publish_record(row)
             return True
         return self._sender.send(row.to_node_id, bytes(row.frame))
+
+    def _publish_record(self, row: OutboxMessage) -> None:
+        try:
+            self._sender.publish(bytes(row.frame))
+        except ProtocolError as refused:
+            # Sealed by an older version of this program: it must not hold up what comes after.
+            log.warning("record of outbox row %s is not sent: %s", row.id, refused)
 
     def _dial(self, node_ids: dict[str, None], addresses: dict[str, list[Any]]) -> None:
         for node_id in node_ids:

@@ -16,7 +16,6 @@ from p2p import syncing
 from p2p.clock import now_utc
 from p2p.mesh.settings import PeerInfo
 from p2p.mesh.supervision import TaskOwner
-from p2p.mesh.token_bucket import TokenBucket
 from p2p.protocol.codec import Received, encode_message
 from p2p.protocol.errors import ProtocolError
 from p2p.protocol.limits import (
@@ -27,6 +26,7 @@ from p2p.protocol.limits import (
 )
 from p2p.protocol.messages import NeighbourMessage, Record
 from p2p.protocol.registry import MessageRegistry
+from p2p.protocol.token_bucket import TokenBucket
 from p2p.registration import Topic, synced_topics, topic_synced_by
 from p2p.sync.messages import SyncRequest, SyncResponse
 from p2p.sync.opening import open_frames

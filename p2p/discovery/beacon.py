@@ -12,11 +12,11 @@ from msgspec import Struct
 
 from p2p.discovery.addresses import may_travel
 from p2p.discovery.candidates import Contact
-from p2p.mesh.token_bucket import TokenBucket
 from p2p.protocol import limits
 from p2p.protocol.errors import ProtocolError
 from p2p.protocol.fields import Name, NodeId, Port, Sequence, about
 from p2p.protocol.numbers import PROTOCOL_VERSION
+from p2p.protocol.token_bucket import TokenBucket
 
 
 class Beacon(Struct, frozen=True, kw_only=True):

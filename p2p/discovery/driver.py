@@ -16,11 +16,11 @@ from p2p.discovery.candidates import Candidates, Contact, Kind
 from p2p.discovery.messages import Pex
 from p2p.discovery.pex import ProvenNode, ProvenNodes, believable
 from p2p.mesh.settings import PeerInfo
-from p2p.mesh.token_bucket import TokenBucket
 from p2p.protocol import limits
 from p2p.protocol.codec import encode_message
 from p2p.protocol.errors import ProtocolError
 from p2p.protocol.fields import Address
+from p2p.protocol.token_bucket import TokenBucket
 
 log = logging.getLogger(__name__)
 

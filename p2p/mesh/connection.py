@@ -11,7 +11,6 @@ from typing import Protocol, cast
 
 from p2p.mesh.settings import MeshLimits
 from p2p.mesh.tls import Tls, TlsChannel, certificate_hash, speaks_tls
-from p2p.mesh.token_bucket import TokenBucket
 from p2p.mesh.vital_signs import VitalSigns
 from p2p.protocol.certificates import key_in
 from p2p.protocol.codec import Received, UnknownMessage, decode_payload, encode_message
@@ -27,6 +26,7 @@ from p2p.protocol.limits import (
 )
 from p2p.protocol.messages import AuthReject, Goodbye, Hello, Ping, Pong
 from p2p.protocol.registry import MessageRegistry
+from p2p.protocol.token_bucket import TokenBucket
 
 log = logging.getLogger(__name__)
 

@@ -1,85 +1,110 @@
-"""What becomes of a signed frame: delivered, handed on, dropped, or the link is to blame.
-
-Without sockets, database or time of its own. Cheap checks come first: a signature is verified
-once per node, and never for a record that was seen.
-"""
+"""Drives the gossip on the event loop: carries out its effects and wakes it when it is due."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from p2p.mesh.seen import SeenSet
+from p2p.gossip.effects import Count, Deliver, Effect, Fetch, OwnRecordAhead, Send
+from p2p.gossip.ids import RecordId
+from p2p.gossip.plumtree import Plumtree
 from p2p.protocol.codec import Received
-from p2p.protocol.errors import ProtocolError
-from p2p.protocol.limits import CLOCK_AHEAD_MAX_MS
-from p2p.protocol.messages import Record, Signed, Targeted
-from p2p.protocol.signatures import verify_sealed
+from p2p.protocol.messages import Record
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
-    """What to do with a frame; `dropped` names the reason, under which it is counted."""
+class Outlets:
+    """Where the effects of the gossip go."""
 
-    deliver: bool
-    forward: bool = False
-    dropped: str = ""
-
-
-_DELIVER = Decision(deliver=True)
-_SPREAD = Decision(deliver=True, forward=True)
+    send: Callable[[str, bytes], bool]
+    deliver: Callable[[Received, str], bool]
+    count: Callable[[str], None]
+    fetch: Callable[[str, Sequence[RecordId]], None]
+    own_record_ahead: Callable[[Record], None]
 
 
 class Gossip:
-    """The flood of records with dedup, and the door for messages to this node."""
+    """The gossip of one mesh, with one timer on the running loop."""
 
-    def __init__(
-        self, *, node_id: str, network: str, now_ms: Callable[[], int], seen_max: int
-    ) -> None:
-        """Take our id, the network's name, the wall clock in ms and the size of the memory."""
-        self._node_id = node_id
-        self._network = network
-        self._now_ms = now_ms
-        self._seen = SeenSet(seen_max)
+    def __init__(self, machine: Plumtree, outlets: Outlets, now: Callable[[], float]) -> None:
+        """Take the state machine, where its effects go and a monotonic clock in seconds."""
+        self._machine = machine
+        self._outlets = outlets
+        self._now = now
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+        self._stopped = False
 
-    def receive(self, received: Received) -> Decision:
-        """Decide on a frame that came after the handshake.
+    def peer_up(self, node_id: str) -> None:
+        """Take a new peer."""
+        self._machine.peer_up(node_id)
 
-        Raises ProtocolError for a frame that an honest neighbour never sends: unsigned
-        (`unexpected_message`), `identity_mismatch` or `bad_signature`.
-        """
-        message = received.message
-        if not isinstance(message, Signed):
-            name = type(message).__name__
-            raise ProtocolError("unexpected_message", f"{name} after the handshake")
-        if message.lamport_ts - self._now_ms() > CLOCK_AHEAD_MAX_MS:
-            return Decision(deliver=False, dropped="too_far_ahead")
-        if isinstance(message, Record):
-            return self._on_record(message, received)
-        if isinstance(message, Targeted):
-            return self._on_targeted(message, received)
-        return Decision(deliver=False, dropped="no_route")
+    def peer_down(self, node_id: str) -> None:
+        """Forget a peer."""
+        self._machine.peer_down(node_id)
 
-    def forget(self, record: Record) -> None:
-        """Let a record that could not be delivered come again."""
-        self._seen.discard(_seen_key(record))
+    def publish(self, received: Received[Record]) -> int:
+        """Spread a record of our own; return to how many peers it went at once."""
+        effects = self._machine.publish(received, self._now())
+        self._carry_out(effects)
+        return sum(isinstance(effect, Send) and effect.is_record for effect in effects)
 
-    def _on_record(self, record: Record, received: Received) -> Decision:
-        if record.origin == self._node_id:
-            return Decision(deliver=False, dropped="own_record")
-        key = _seen_key(record)
-        if key in self._seen:
-            return Decision(deliver=False, dropped="seen")
-        verify_sealed(record, received.raw, self._network)
-        self._seen.add(key)
-        return _SPREAD
+    def receive(self, from_node_id: str, received: Received) -> None:
+        """Take a frame of a peer; ProtocolError when the peer is to blame."""
+        self._carry_out(self._machine.receive(from_node_id, received, self._now()))
 
-    def _on_targeted(self, message: Targeted, received: Received) -> Decision:
-        if message.to != self._node_id:
-            return Decision(deliver=False, dropped="not_for_us")
-        verify_sealed(message, received.raw, self._network)
-        return _DELIVER
+    def stop(self) -> None:
+        """Cancel the timer for good."""
+        self._stopped = True
+        self._cancel_timer()
 
+    def _carry_out(self, effects: Sequence[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Send(node_id=node_id, payload=payload):
+                    self._outlets.send(node_id, payload)
+                case Deliver(received=received, from_node_id=from_node_id):
+                    self._deliver(received, from_node_id)
+                case Count(event=event):
+                    self._outlets.count(event)
+                case Fetch(node_id=node_id, ids=ids):
+                    self._outlets.fetch(node_id, ids)
+                case OwnRecordAhead(record=record):
+                    self._outlets.own_record_ahead(record)
+        self._arm()
 
-def _seen_key(record: Record) -> tuple[str, str, int, int]:
-    return (record.origin, type(record).topic, record.incarnation, record.seq)
+    def _deliver(self, received: Received[Any], from_node_id: str) -> None:
+        taken = self._outlets.deliver(received, from_node_id)
+        self._outlets.count("delivered" if taken else "inbox_full")
+        if isinstance(received.message, Record):
+            decide = self._machine.accepted if taken else self._machine.refused
+            self._carry_out(decide(received, from_node_id, self._now()))
+
+    def _arm(self) -> None:
+        due_at = self._machine.due_at
+        if due_at is None or self._stopped:
+            return
+        if self._timer is not None and self._timer_at <= due_at:
+            return
+        self._cancel_timer()
+        self._timer_at = due_at
+        delay_s = max(0.0, due_at - self._now())
+        self._timer = asyncio.get_running_loop().call_later(delay_s, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        try:
+            self._carry_out(self._machine.tick(self._now()))
+        except Exception:
+            log.exception("the gossip failed and goes on")
+            self._arm()
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -13,15 +13,17 @@ from typing import Any
 
 import msgspec
 
+from p2p.gossip.ids import RecordId
+from p2p.gossip.plumtree import Plumtree
 from p2p.mesh.conduct import Conduct
 from p2p.mesh.connection import Connection
 from p2p.mesh.dialler import Dialler
 from p2p.mesh.doorkeeper import Doorkeeper
-from p2p.mesh.gossip import Gossip
+from p2p.mesh.gossip import Gossip, Outlets
 from p2p.mesh.links import LinkTable
 from p2p.mesh.settings import MeshLimits, PeerInfo, Profile
 from p2p.mesh.tls import Tls
-from p2p.protocol.codec import Received, encode_message
+from p2p.protocol.codec import Received, decode_payload, encode_message
 from p2p.protocol.errors import ProtocolError
 from p2p.protocol.fields import Address
 from p2p.protocol.handshake import PeerIdentity
@@ -40,7 +42,7 @@ def unix_ms() -> int:
 
 
 class Mesh:
-    """One node's links to other nodes: flood of records, messages to single nodes."""
+    """One node's links to other nodes: gossip of records, messages to single nodes."""
 
     def __init__(
         self,
@@ -53,6 +55,8 @@ class Mesh:
         on_peer_up: Callable[[PeerInfo], None],
         on_peer_down: Callable[[str], None],
         on_neighbour: Callable[[Received[NeighbourMessage], str], None] | None = None,
+        on_fetch: Callable[[str, Sequence[RecordId]], None] | None = None,
+        on_own_record_ahead: Callable[[Record], None] | None = None,
         now: Callable[[], float] = time.monotonic,
         now_ms: Callable[[], int] = unix_ms,
         limits: MeshLimits | None = None,
@@ -61,9 +65,12 @@ class Mesh:
         """Take who we are, our TLS (None: without, for loopback only) and whom to tell.
 
         `deliver(received, from_node_id)` gets every verified signed message and answers False
-        when it has no room: a record may then come again, a command is resent by its sender.
+        when it has no room: a record is then asked for again, a command is resent by its sender.
         `on_neighbour(received, from_node_id)` gets what a neighbour says on its link only.
         `on_peer_up` is called at a node's first link, `on_peer_down` when its last one is gone.
+        `on_fetch(node_id, ids)` is to send what the store has of records that a peer wants and
+        the gossip no longer holds; `on_own_record_ahead` learns of a record in our own name that
+        is numbered higher than those published here.
         `now` is a monotonic clock in seconds, `now_ms` the wall clock.
         """
         self.profile = profile
@@ -80,12 +87,6 @@ class Mesh:
         self._now = now
         self._now_ms = now_ms
         self._limits = limits or MeshLimits()
-        self._gossip = Gossip(
-            node_id=identity.node_id,
-            network=network,
-            now_ms=now_ms,
-            seen_max=self._limits.seen_max,
-        )
         self._connections: set[Connection] = set()
         self._links: LinkTable[Connection] = LinkTable(identity.node_id)
         self._conduct = Conduct(now)
@@ -99,6 +100,7 @@ class Mesh:
         self._server: asyncio.Server | None = None
         self._stopping = False
         self._all_closed = asyncio.Event()
+        self._gossip = self._make_gossip(on_fetch, on_own_record_ahead)
         self._dialler = Dialler(
             new_connection=lambda: self._new_connection(outbound=True),
             linked=lambda node_id: node_id in self._links,
@@ -122,6 +124,7 @@ class Mesh:
     async def stop(self, reason: str = "stopping") -> None:
         """Say goodbye to all, send what is queued and close; takes a bounded time."""
         self._stopping = True
+        self._gossip.stop()
         await self._dialler.stop()
         if self._server is not None:
             self._server.close()
@@ -160,9 +163,21 @@ class Mesh:
         link = self._links.best(node_id)
         return link is not None and link.write(payload)
 
-    def broadcast(self, payload: bytes, *, exclude: frozenset[str] = frozenset()) -> int:
-        """Queue a payload for every linked node but the excluded; return for how many."""
-        return sum(link.write(payload) for link in self._links if link.node_id not in exclude)
+    def publish(self, payload: bytes) -> int:
+        """Spread a signed record of this node; return to how many peers it went at once.
+
+        The others are told its id and may ask for it; one that was published already goes to
+        nobody. Raises ProtocolError when the payload is no record that peers would take.
+        """
+        received = decode_payload(payload, self._registry)
+        if not isinstance(received, Received) or not isinstance(received.message, Record):
+            raise ProtocolError("not_a_record", f"cannot publish {payload[:24]!r}")
+        return self._gossip.publish(Received(received.message, payload))
+
+    def is_member(self, node_id: str) -> bool:
+        """Tell whether a linked node is of our swarm and has proved it."""
+        link = self._links.best(node_id)
+        return link is not None and link.is_member
 
     def blame(self, node_id: str, error: ProtocolError) -> None:
         """Close the link to a node for a fault that was found after its frame was taken."""
@@ -217,26 +232,15 @@ class Mesh:
         if change.to_drain is not None:
             change.to_drain.drain()
         if change.first:
+            self._gossip.peer_up(connection.node_id)
             self._tell("on_peer_up", lambda: self._on_peer_up(_info(connection)))
 
     def received(self, connection: Connection, received: Received) -> None:
-        """Pass a signed message on: to the inbox, and records to all other peers."""
+        """Pass a message of a finished link on: to who hears neighbours, or to the gossip."""
         if isinstance(received.message, NeighbourMessage):
             self._hear_neighbour(received, connection.node_id)
             return
-        decision = self._gossip.receive(received)
-        if decision.dropped:
-            self.counters[decision.dropped] += 1
-        if not decision.deliver:
-            return
-        if not self._delivered(received, connection.node_id):
-            self.counters["inbox_full"] += 1
-            if isinstance(received.message, Record):
-                self._gossip.forget(received.message)
-            return
-        self.counters["delivered"] += 1
-        if decision.forward:
-            self.broadcast(received.raw, exclude=frozenset((connection.node_id,)))
+        self._gossip.receive(connection.node_id, received)
 
     def closed(self, connection: Connection) -> None:
         """Forget a connection; its node is down when this was its last link."""
@@ -249,6 +253,7 @@ class Mesh:
         if change.promoted is not None:
             change.promoted.undrain()
         if change.last:
+            self._gossip.peer_down(connection.node_id)
             self._dialler.peers_changed()
             self._tell("on_peer_down", lambda: self._on_peer_down(connection.node_id))
 
@@ -265,6 +270,29 @@ class Mesh:
     def count(self, event: str) -> None:
         """Count an event under its name."""
         self.counters[event] += 1
+
+    def _make_gossip(
+        self,
+        on_fetch: Callable[[str, Sequence[RecordId]], None] | None,
+        on_own_record_ahead: Callable[[Record], None] | None,
+    ) -> Gossip:
+        machine = Plumtree(
+            node_id=self._identity.node_id,
+            network=self._network,
+            scopes=self._registry.scopes,
+            is_member=self.is_member,
+            latency_ms=self._latency_ms,
+            now_ms=self._now_ms,
+            limits=self._limits.gossip,
+        )
+        outlets = Outlets(
+            send=self.send,
+            deliver=self._delivered,
+            count=self.count,
+            fetch=on_fetch or (lambda node_id, ids: None),
+            own_record_ahead=on_own_record_ahead or (lambda record: None),
+        )
+        return Gossip(machine, outlets, self._now)
 
     def _accept(self) -> asyncio.Protocol:
         strangers = sum(1 for each in self._connections if each.peer is None)
@@ -298,6 +326,10 @@ class Mesh:
         hear = self._on_neighbour
         if hear is not None:
             self._tell("on_neighbour", lambda: hear(received, from_node_id))
+
+    def _latency_ms(self, node_id: str) -> float | None:
+        link = self._links.best(node_id)
+        return None if link is None else link.latency_ms
 
     def _delivered(self, received: Received, from_node_id: str) -> bool:
         try:

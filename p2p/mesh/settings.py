@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from p2p.gossip.settings import GossipLimits
 from p2p.protocol import limits
 from p2p.protocol.fields import Address, Role
 
@@ -57,4 +58,4 @@ class MeshLimits:
     bytes_burst: float = limits.BYTES_BURST
     backoff_min_s: float = limits.BACKOFF_MIN_S
     backoff_max_s: float = limits.BACKOFF_MAX_S
-    seen_max: int = limits.SEEN_MAX
+    gossip: GossipLimits = field(default_factory=GossipLimits)

@@ -32,6 +32,12 @@ class TaskOwner:
         """Tell whether the task `name` still runs."""
         return name in self._tasks
 
+    async def end(self, name: str) -> None:
+        """Cancel one task and wait until it has ended; nothing when it does not run."""
+        if (task := self._tasks.get(name)) is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
     async def stop(self) -> None:
         """Cancel all tasks and wait until they have ended."""
         tasks = list(self._tasks.values())

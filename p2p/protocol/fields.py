@@ -94,6 +94,7 @@ Position = Annotated[int, Meta(ge=0, le=limits.POSITION_END)]
 Digest = Annotated[str, Meta(pattern="^([0-9a-f]{32})?" + _END, max_length=32)]
 
 Role = Literal["emperor", "worker", "seneschal"]
+Scope = Literal["network", "swarm"]
 Currency = Literal["VOID"]
 Capabilities = Annotated[list[Name], Meta(max_length=limits.CAPABILITIES_MAX)]
 
@@ -105,4 +106,5 @@ class Address(Struct, frozen=True):
     port: Annotated[Port, about("TCP port")]
 
 
+RecordSeqs = Annotated[list[Sequence], Meta(min_length=1, max_length=limits.GOSSIP_IDS_MAX)]
 Addresses = Annotated[list[Address], Meta(max_length=limits.ADDRESSES_MAX)]

@@ -103,7 +103,22 @@ BEACONS_PER_S = 50.0  # taken from all hosts, lasting
 BEACONS_BURST = 100
 
 # Gossip
-SEEN_MAX = 10_000  # records remembered for dedup; older ones are forgotten first
+SEEN_MAX = 20_000  # records remembered for dedup; older ones are forgotten first
+GOSSIP_ORIGINS_MAX = 10_000  # (origin, topic) whose newest pushed record is remembered
+GOSSIP_IDS_MAX = 1_000  # ids in one IHAVE or IWANT
+EAGER_MAX = 5  # a new link is eager while fewer are; repairs may make more of them eager
+IHAVE_DELAY_S = 0.1  # ids wait this long on average, to travel together
+GRAFT_AFTER_S = 0.5  # an announced record that has not come by then is asked for
+WANT_AGAIN_S = 0.5  # no answer by then: the next one who announced it is asked
+REFUSALS_MAX = 8  # how often a record is asked for again that found the inbox full
+MISSING_MAX = 4_000  # records waited for, for each peer that announced them first
+PRUNE_EVERY_S = 1.0  # at most one PRUNE to a peer in this time
+WANTED_IDS_PER_S = 1_000  # answered to one peer, lasting
+WANTED_IDS_BURST = 5_000  # answered to one peer, at once
+WANTED_BYTES_PER_S = 4 * FRAME_BYTES_MAX  # answered to one peer, lasting
+WANTED_BYTES_BURST = 4 * FRAME_BYTES_MAX  # at once: half of what its write queue may hold
+CACHED_IDS_MAX = 10_000  # records of late that are answered without the store
+CACHED_BYTES_MAX = 16 * FRAME_BYTES_MAX  # their frames
 
 # Sync
 RECORD_BYTES_MAX = 480_000  # a record must fit into a page of sync, however it is escaped there

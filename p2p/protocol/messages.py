@@ -1,11 +1,12 @@
-"""The base classes of all messages, and the link messages that two neighbours exchange."""
+"""The base classes of all messages, and the link messages that two peers exchange."""
 
 from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
+from p2p.protocol import limits
 from p2p.protocol.fields import (
     Addresses,
     Capabilities,
@@ -19,7 +20,9 @@ from p2p.protocol.fields import (
     OptionalPort,
     Proof,
     PublicKey,
+    RecordSeqs,
     Role,
+    Scope,
     Sequence,
     SignatureText,
     Uuid,
@@ -48,6 +51,7 @@ class Record(Signed, frozen=True, kw_only=True):
     """The latest whole state of one key in a topic; replaces what its origin said before."""
 
     topic: ClassVar[str]
+    scope: ClassVar[Scope] = "network"  # `swarm`: sent to members only, taken from members only
 
     incarnation: Annotated[Sequence, about("life of the origin's numbering in this topic")]
     seq: Annotated[Sequence, about("contiguous number of the origin's records in this topic")]
@@ -145,6 +149,40 @@ class Goodbye(Message, frozen=True, kw_only=True, tag=MessageNumber.GOODBYE.valu
     detail: Annotated[Detail, about("the same in words")] = ""
 
 
+class RecordIds(Struct, frozen=True):
+    """Names records: those of one origin in one topic under one incarnation."""
+
+    origin: Annotated[NodeId, about("node that signed them")]
+    topic: Annotated[Name, about("topic of the records")]
+    incarnation: Annotated[Sequence, about("as in the records")]
+    seqs: Annotated[RecordSeqs, about("their numbers")]
+
+
+RecordIdGroups = Annotated[list[RecordIds], Meta(min_length=1, max_length=limits.GOSSIP_IDS_MAX)]
+
+
+_WHICH = about(f"which records; at most {limits.GOSSIP_IDS_MAX:,} numbers in all")
+
+
+class IHave(Message, frozen=True, kw_only=True, tag=MessageNumber.IHAVE.value):
+    """Names records that the sender has and did not send over this link."""
+
+    ids: Annotated[RecordIdGroups, _WHICH]
+
+
+class IWant(Message, frozen=True, kw_only=True, tag=MessageNumber.IWANT.value):
+    """Asks for records: they are sent as their origins signed them, or their successors are."""
+
+    ids: Annotated[RecordIdGroups, _WHICH]
+    graft: Annotated[bool, about("true: send new records of these scopes at once from now on")]
+
+
+class Prune(Message, frozen=True, kw_only=True, tag=MessageNumber.PRUNE.value):
+    """Asks to send ids instead of records: they come by a shorter way."""
+
+    scope: Annotated[Scope, about("for the records of which scope")]
+
+
 LINK_MESSAGES: tuple[type[Message], ...] = (
     Hello,
     AuthChallenge,
@@ -153,4 +191,7 @@ LINK_MESSAGES: tuple[type[Message], ...] = (
     Ping,
     Pong,
     Goodbye,
+    IHave,
+    IWant,
+    Prune,
 )

@@ -20,6 +20,9 @@ class MessageNumber(IntEnum):
     PONG = 0x07
     ACK = 0x08
     GOODBYE = 0x09
+    IHAVE = 0x0A
+    IWANT = 0x0B
+    PRUNE = 0x0C
     POST_REMOVE = 0x0D
     # Tasks
     TASK_CREATE = 0x10

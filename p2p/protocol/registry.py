@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Union
+from typing import Any, Union, get_args
 
 import msgspec
 
+from p2p.protocol.fields import Scope
 from p2p.protocol.messages import LINK_MESSAGES, Ack, Message, Record
 
 
@@ -14,6 +15,7 @@ class MessageRegistry:
 
     def __init__(self) -> None:
         """Start with the link messages and ACK, which every node speaks."""
+        self.scopes: dict[str, Scope] = {}  # of each topic that has record classes
         self._classes: dict[int, type[Message]] = {}
         self._decoder: msgspec.json.Decoder[Any] | None = None
         self.register(*LINK_MESSAGES, Ack)
@@ -30,6 +32,8 @@ class MessageRegistry:
                     f"number 0x{number:02X} of {message_class.__name__} "
                     f"is taken by {taken_by.__name__}"
                 )
+            if issubclass(message_class, Record):
+                self._check_scope(message_class)
 
     def freeze(self) -> None:
         """Build the decoder; registering ends here. Calling it again changes nothing."""
@@ -51,6 +55,11 @@ class MessageRegistry:
             raise ValueError("the registry is not frozen yet")
         message: Message = self._decoder.decode(payload)
         return message
+
+    def _check_scope(self, record_class: type[Record]) -> None:
+        topic, scope = record_class.topic, record_class.scope
+        if scope not in get_args(Scope) or self.scopes.setdefault(topic, scope) != scope:
+            raise ValueError(f"scope {scope} of {record_class.__name__} is not that of {topic}")
 
 
 def _number(message_class: type[Message]) -> int:

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from p2p.gossip.ids import RecordId
+from p2p.gossip.settings import GossipLimits
 from p2p.mesh.mesh import Mesh
 from p2p.mesh.settings import MeshLimits, PeerInfo, Profile
 from p2p.mesh.tls import Tls
@@ -18,11 +20,17 @@ from p2p.protocol.codec import Received, UnknownMessage, decode_payload
 from p2p.protocol.frames import FrameDecoder, encode_frame
 from p2p.protocol.handshake import Handshake
 from p2p.protocol.identity import Identity
-from p2p.protocol.messages import Message, Signed
+from p2p.protocol.messages import Message, Record, Signed
 from tests.support.wire import NETWORK, hello_of, registry_with_test_messages
 
 HOST = "127.0.0.1"
-QUICK = MeshLimits(backoff_min_s=0.02, backoff_max_s=0.2, drain_s=0.2, close_timeout_s=0.5)
+QUICK = MeshLimits(
+    backoff_min_s=0.02,
+    backoff_max_s=0.2,
+    drain_s=0.2,
+    close_timeout_s=0.5,
+    gossip=GossipLimits(ihave_delay_s=0.01, graft_after_s=0.05, want_again_s=0.05),
+)
 
 
 def any_certificate() -> ssl.SSLContext:
@@ -48,6 +56,8 @@ class Node:
     up: list[PeerInfo] = field(default_factory=list)
     down: list[str] = field(default_factory=list)
     inbox: list[tuple[Signed, str]] = field(default_factory=list)
+    fetches: list[tuple[str, tuple[RecordId, ...]]] = field(default_factory=list)
+    own_ahead: list[Record] = field(default_factory=list)
     has_room: bool = True
 
     @property
@@ -104,6 +114,8 @@ class Nodes:
             deliver=deliver,
             on_peer_up=lambda peer: node.up.append(peer),
             on_peer_down=lambda node_id: node.down.append(node_id),
+            on_fetch=lambda node_id, ids: node.fetches.append((node_id, tuple(ids))),
+            on_own_record_ahead=lambda record: node.own_ahead.append(record),
             limits=limits,
             now=now,
             now_ms=now_ms,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar
 
 from p2p.discovery.messages import Pex
-from p2p.protocol.fields import Address, Body, Uuid, about
+from p2p.protocol.fields import Address, Body, Scope, Uuid, about
 from p2p.protocol.identity import Identity
 from p2p.protocol.messages import Command, Hello, Record
 from p2p.protocol.numbers import PROTOCOL_VERSION, MessageNumber
@@ -27,6 +27,13 @@ class Note(Record, frozen=True, kw_only=True, tag=MessageNumber.POST.value):
         return self.id
 
 
+class MembersNote(Note, frozen=True, kw_only=True, tag=MessageNumber.TASK_CREATE.value):
+    """A note for the members of a swarm."""
+
+    topic: ClassVar[str] = "members"
+    scope: ClassVar[Scope] = "swarm"
+
+
 class Nudge(Command, frozen=True, kw_only=True, tag=MessageNumber.TASK_PROGRESS.value):
     """A command that only tests use."""
 
@@ -35,7 +42,7 @@ class Nudge(Command, frozen=True, kw_only=True, tag=MessageNumber.TASK_PROGRESS.
 
 def registry_with_test_messages() -> MessageRegistry:
     registry = MessageRegistry()
-    registry.register(Note, Nudge, Pex)
+    registry.register(Note, MembersNote, Nudge, Pex)
     registry.freeze()
     return registry
 
@@ -62,14 +69,23 @@ def hello_of(identity: Identity, **changes: Any) -> Hello:
     return Hello(**{**fields, **changes})
 
 
-def note(identity: Identity, *, seq: int = 1, text: str = "hi", lamport_ts: int = 1_000) -> Note:
-    return Note(
+def note(
+    identity: Identity,
+    *,
+    seq: int = 1,
+    text: str = "hi",
+    lamport_ts: int = 1_000,
+    key: int = 0,
+    kind: type[Note] = Note,
+) -> Note:
+    """Return a note; by default every `seq` has a key of its own."""
+    return kind(
         origin=identity.node_id,
         public_key=identity.public_key_text,
         lamport_ts=lamport_ts,
         incarnation=1,
         seq=seq,
-        id=f"{seq:032x}",
+        id=f"{key or seq:032x}",
         text=text,
     )
 

@@ -7,17 +7,18 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Sequence
 from typing import Any
 
 from django.conf import settings
 
-from p2p import nodes
+from p2p import nodes, own_records
 from p2p.clock import now_utc
 from p2p.database_thread import DatabaseThread
 from p2p.discovery.driver import Discovery
 from p2p.discovery.messages import Pex
 from p2p.doorbell import Doorbell
+from p2p.gossip.ids import RecordId
 from p2p.local import dial_addresses, local_node
 from p2p.mesh.mesh import Mesh
 from p2p.mesh.settings import PeerInfo, Profile
@@ -27,7 +28,8 @@ from p2p.postgresql.one_node import become_its_node
 from p2p.protocol.codec import Received
 from p2p.protocol.errors import DomainError
 from p2p.protocol.fields import Address
-from p2p.protocol.messages import NeighbourMessage
+from p2p.protocol.messages import NeighbourMessage, Record
+from p2p.records import frames_of
 from p2p.registration import registry
 from p2p.relay import Relay
 from p2p.sync_driver import SyncDriver
@@ -76,6 +78,8 @@ class Node:
             on_peer_up=self._peer_up,
             on_peer_down=self._peer_down,
             on_neighbour=self._neighbour_said,
+            on_fetch=self._fetch,
+            on_own_record_ahead=self._own_record_ahead,
         )
         self._sync = SyncDriver(
             neighbours=self._mesh,
@@ -122,6 +126,8 @@ class Node:
 
     async def stop(self) -> None:
         """Say goodbye, keep the outbox, end the worker and idle sessions; at most about 12 s."""
+        # The sweep would offer again at once what is about to be withdrawn.
+        await self._tasks.end("sweep")
         await self._quietly("withdrawing", self._database.run(start_up.close_shop))
         stops: list[Coroutine[Any, Any, None]] = [self._agents.stop()]
         if self._worker is not None:
@@ -184,6 +190,21 @@ class Node:
             self._discovery.heard_pex(received.message, from_node_id)
         else:
             self._sync.on_neighbour(received, from_node_id)
+
+    def _fetch(self, node_id: str, ids: Sequence[RecordId]) -> None:
+        # One at a time for each peer: what is not answered is asked for elsewhere.
+        self._run(f"fetch for {node_id}", self._send_stored(node_id, ids))
+
+    async def _send_stored(self, node_id: str, ids: Sequence[RecordId]) -> None:
+        for frame in await self._database.run(frames_of, ids, now_utc()):
+            self._mesh.send(node_id, frame)
+
+    def _own_record_ahead(self, record: Record) -> None:
+        rank = (record.incarnation, record.seq)
+        self._run(f"own record {record.topic} {rank}", self._note_own_record(record.topic, rank))
+
+    async def _note_own_record(self, topic: str, rank: tuple[int, int]) -> None:
+        await self._database.run(own_records.note_own_record, topic, rank, now_utc())
 
     async def _greet(self, peer: PeerInfo) -> None:
         """Remember the peer; its commands become due."""

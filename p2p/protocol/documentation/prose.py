@@ -173,17 +173,45 @@ witnessed; it may come again later.
 
 ## Records
 
-A record is the latest whole state of one key in a topic, flooded to everybody, with a payload of
-at most {limits.RECORD_BYTES_MAX:,} bytes. Its origin
+A record is the latest whole state of one key in a topic, replicated to everybody in the topic's
+scope: the whole network, or the members of one swarm. Its payload has at most
+{limits.RECORD_BYTES_MAX:,} bytes. Its origin
 numbers its records of a topic with a contiguous `seq` from 1 under an `incarnation`, which rises
 when the numbering had to begin anew. Of one origin's versions the higher (`incarnation`, `seq`)
-counts, between origins the higher (`lamport_ts`, `origin`).
+counts, between origins the higher (`lamport_ts`, `origin`). A record of scope `swarm` is sent to
+members only, named to members only, and dropped when anybody else sends it.
 
-A node that gets a record which it has not seen, by (`origin`, topic, `incarnation`, `seq`),
-verifies it, applies it and sends the same bytes to all its peers but the one it came from. A
-record for which it has no room it forgets again and hands on to nobody. A
-record seen before is dropped before its signature is checked. At least the newest
-{limits.SEEN_MAX:,} are remembered. What a node missed it pulls: see *Pull sync*.
+### How records spread
+
+A record has an id: (`origin`, topic, `incarnation`, `seq`). A node that gets one with an id that
+it has not seen verifies it, applies it and hands the same bytes on. One seen before is dropped
+before its signature is checked; at least the newest {limits.SEEN_MAX:,} ids are remembered. A
+record of the node's own is never applied; when it is numbered higher than the node knows, the
+node begins a higher `incarnation`.
+
+For each scope a node keeps its peers in two lists, *eager* and *lazy*. A new peer is eager while
+fewer than {limits.EAGER_MAX} are.
+
+- A new record goes to all eager peers at once, but not back. Its id goes to the lazy ones in
+  IHAVE, collected for about {limits.IHAVE_DELAY_S * 1000:g} ms; who sent the record or announced
+  it need not be told.
+- A peer that sends a record for the first time becomes eager. A peer that sends one that another
+  eager peer had sent before becomes lazy and is sent PRUNE, at most one every
+  {limits.PRUNE_EVERY_S:g} s. Who gets PRUNE makes its sender lazy. What stays eager is a tree.
+- An announced record that has not come within {limits.GRAFT_AFTER_S:g} to
+  {limits.GRAFT_AFTER_S * 1.5:g} s is asked for by IWANT, at one announcer after the other,
+  {limits.WANT_AGAIN_S:g} s apart. `graft` true makes both ends eager for the scopes of these
+  records; it is false when later records of the same origin were pushed, so that the tree is
+  whole and only this record was lost.
+- IWANT is answered with the records as they were signed. In place of one that was superseded
+  its successor of the same key is sent. What is not known, or exceeds {limits.WANTED_IDS_PER_S:,}
+  records or {limits.WANTED_BYTES_PER_S:,} bytes a second (after {limits.WANTED_IDS_BURST:,}
+  records or {limits.WANTED_BYTES_BURST:,} bytes at once), is not answered: ask somebody else.
+- A record for which a node has no room it forgets again, hands on to nobody and asks for later.
+
+IHAVE and IWANT name at most {limits.GOSSIP_IDS_MAX:,} records each; more closes the connection.
+Ids of topics that the receiver does not know are ignored. What a node missed
+all the same it pulls: see *Pull sync*.
 
 ## Commands
 

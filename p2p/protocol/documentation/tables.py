@@ -124,7 +124,7 @@ def _range(schema: Schema, low: str, high: str, unit: str) -> str:
 
 def _kind(message_class: type[Message]) -> str:
     if issubclass(message_class, Record):
-        return f"Signed record, topic `{message_class.topic}`."
+        return f"Signed record, topic `{message_class.topic}`, scope `{message_class.scope}`."
     if issubclass(message_class, Command):
         return "Signed command, answered by ACK."
     if issubclass(message_class, Ack):

@@ -33,7 +33,7 @@ async def assert_only_eve_lost(node: Node, good: Node, reason: str) -> None:
     await until(lambda: node.linked() == {BOB.node_id})
     assert node.mesh.counters[reason] == 1
     assert node.down in ([], [EVE.node_id])
-    good.mesh.broadcast(sealed_note(BOB))
+    good.mesh.publish(sealed_note(BOB))
     await until(lambda: (note(BOB), BOB.node_id) in node.inbox)
     assert [message for message, _ in node.inbox] == [note(BOB)]
 
@@ -196,7 +196,7 @@ async def test_a_peer_that_does_not_read_is_dropped_and_never_waited_for(nodes: 
     seq = 0
     while node.mesh.counters["slow_peer"] == 0 and seq < 1_000:
         seq += 1
-        node.mesh.broadcast(sealed_note(NODE, seq=seq, text="x" * 60_000))
+        node.mesh.publish(sealed_note(NODE, seq=seq, text="x" * 60_000))
         await until(lambda seen=seq: len(good.inbox) >= seen)
 
     await until(lambda: node.linked() == {BOB.node_id})
@@ -272,7 +272,7 @@ async def test_of_two_dials_of_one_node_the_later_counts(nodes: Nodes) -> None:
     early = await RawPeer.linked(node, EVE, nonce="0" * 16)
 
     early_messages = await early.until_closed()
-    node.mesh.broadcast(sealed_note(NODE))
+    node.mesh.publish(sealed_note(NODE))
     await late.next_of(type(note(NODE)))
 
     assert early_messages[-1] == Goodbye(reason="duplicate_link")

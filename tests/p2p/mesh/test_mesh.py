@@ -8,8 +8,8 @@ import pytest
 from p2p.protocol.errors import DomainError, ProtocolError
 from p2p.protocol.fields import Address
 from p2p.protocol.limits import FRAME_BYTES_MAX
-from tests.support.mesh_nodes import HOST, QUICK, Nodes, until
-from tests.support.wire import identity_number, note, sealed_note, sealed_nudge
+from tests.support.mesh_nodes import HOST, QUICK, Node, Nodes, until
+from tests.support.wire import MembersNote, identity_number, note, sealed_note, sealed_nudge
 
 # By node id: the dedup rule depends on which is lower.
 LOW, MIDDLE, HIGH = sorted((identity_number(n) for n in (1, 2, 3)), key=lambda each: each.node_id)
@@ -45,22 +45,72 @@ async def test_a_command_goes_to_its_node_and_a_stranger_is_not_connected(nodes:
     assert (message.origin, from_node_id) == (LOW.node_id, LOW.node_id)
 
 
-async def test_a_record_reaches_everybody_once_over_any_path(nodes: Nodes) -> None:
+async def three_linked(nodes: Nodes) -> list[Node]:
     three = [await nodes.start(each) for each in (LOW, MIDDLE, HIGH)]
     for first, second in ((0, 1), (1, 2), (2, 0)):
         three[first].mesh.dial(HOST, three[second].mesh.port)
     await until(lambda: all(len(node.linked()) == 2 for node in three))
+    return three
+
+
+async def test_a_record_reaches_everybody_once_over_any_path(nodes: Nodes) -> None:
+    three = await three_linked(nodes)
 
     sent = [sealed_note(LOW, seq=seq) for seq in range(1, 51)]
-    assert [three[0].mesh.broadcast(payload) for payload in sent] == [2] * 50
+    assert [three[0].mesh.publish(payload) for payload in sent] == [2] * 50
     expected = [note(LOW, seq=seq) for seq in range(1, 51)]
     await until(lambda: all(len(node.inbox) == 50 for node in three[1:]))
-    # Each of the two forwards all 50 to the other and back to nobody it came from.
-    await until(lambda: sum(node.mesh.counters["seen"] for node in three[1:]) == 100)
 
     for node in three[1:]:
         assert sorted((m for m, _ in node.inbox), key=lambda m: m.seq) == expected
     assert three[0].inbox == []
+
+
+async def test_of_a_ring_the_superfluous_link_is_pruned(nodes: Nodes) -> None:
+    three = await three_linked(nodes)
+
+    for seq in range(1, 31):
+        three[0].mesh.publish(sealed_note(LOW, seq=seq))
+        await until(lambda seen=seq: all(len(node.inbox) == seen for node in three[1:]))
+
+    # A flood would bring 60 duplicates, one for each record at each of the two.
+    assert 1 <= sum(node.mesh.counters["seen"] for node in three) <= 6
+
+
+async def test_what_is_published_twice_is_sent_once(nodes: Nodes) -> None:
+    low, high = await nodes.start(LOW), await nodes.start(HIGH)
+    low.mesh.dial(HOST, high.mesh.port)
+    await until(lambda: low.up and high.up)
+
+    assert [low.mesh.publish(sealed_note(LOW)) for _ in range(3)] == [1, 0, 0]
+
+
+@pytest.mark.parametrize(
+    "payload", [sealed_nudge(LOW, HIGH.node_id), b'{"type":254,"a":1}'], ids=["command", "unknown"]
+)
+async def test_only_records_are_published(nodes: Nodes, payload: bytes) -> None:
+    low = await nodes.start(LOW)
+
+    with pytest.raises(ProtocolError, match="not_a_record: cannot publish"):
+        low.mesh.publish(payload)
+
+
+async def test_a_swarms_record_goes_to_members_only(nodes: Nodes) -> None:
+    low, member = await nodes.start(LOW), await nodes.start(MIDDLE)
+    stranger = await nodes.start(HIGH, swarm="abroad")
+    for other in (member, stranger):
+        low.mesh.dial(HOST, other.mesh.port)
+    await until(lambda: len(low.linked()) == 2)
+    secret = sealed_note(LOW, kind=MembersNote)
+
+    assert low.mesh.publish(secret) == 1
+    low.mesh.publish(sealed_note(LOW, seq=2))
+    await until(lambda: member.inbox and stranger.inbox)
+    low.mesh.send(stranger.id, secret)
+    await until(lambda: stranger.mesh.counters["not_a_member"] == 1)
+
+    assert len(stranger.inbox) == 1
+    assert [low.mesh.is_member(each.id) for each in (member, stranger)] == [True, False]
 
 
 async def test_a_record_travels_along_a_chain(nodes: Nodes) -> None:
@@ -69,25 +119,24 @@ async def test_a_record_travels_along_a_chain(nodes: Nodes) -> None:
     high.mesh.dial(HOST, middle.mesh.port)
     await until(lambda: len(middle.linked()) == 2 and low.linked() and high.linked())
 
-    low.mesh.broadcast(sealed_note(LOW))
+    low.mesh.publish(sealed_note(LOW))
     await until(lambda: high.inbox)
 
     assert high.inbox == [(note(LOW), MIDDLE.node_id)]
 
 
-async def test_a_record_refused_by_a_full_inbox_may_come_again(nodes: Nodes) -> None:
+async def test_a_record_refused_by_a_full_inbox_is_asked_for_again(nodes: Nodes) -> None:
     low, high = await nodes.start(LOW), await nodes.start(HIGH)
     low.mesh.dial(HOST, high.mesh.port)
     await until(lambda: low.up and high.up)
     high.has_room = False
 
-    low.mesh.broadcast(sealed_note(LOW))
-    await until(lambda: high.mesh.counters["inbox_full"] == 1)
+    low.mesh.publish(sealed_note(LOW))
+    await until(lambda: high.mesh.counters["inbox_full"] == 2)
     high.has_room = True
-    low.mesh.broadcast(sealed_note(LOW))
     await until(lambda: high.inbox)
 
-    assert len(high.inbox) == 1
+    assert high.inbox == [(note(LOW), LOW.node_id)]
 
 
 async def test_mutual_dials_leave_one_link_and_nobody_goes_down(nodes: Nodes) -> None:
@@ -124,8 +173,8 @@ async def test_nothing_sent_while_links_are_sorted_out_is_lost(nodes: Nodes) -> 
 
     low.mesh.dial(HOST, high.mesh.port)
     for seq in range(1, 301):
-        assert low.mesh.broadcast(sealed_note(LOW, seq=seq)) == 1
-        assert high.mesh.broadcast(sealed_note(HIGH, seq=seq)) == 1
+        assert low.mesh.publish(sealed_note(LOW, seq=seq)) == 1
+        assert high.mesh.publish(sealed_note(HIGH, seq=seq)) == 1
         await asyncio.sleep(0)
     await until(lambda: len(low.inbox) == 300 and len(high.inbox) == 300)
 
@@ -228,7 +277,7 @@ async def test_a_failing_callback_costs_nothing_but_a_log_line(
     low.mesh.dial(HOST, high.mesh.port)
     await until(lambda: low.up and high.linked())
 
-    low.mesh.broadcast(sealed_note(LOW))
+    low.mesh.publish(sealed_note(LOW))
     await until(lambda: high.mesh.counters["inbox_full"] == 1)
 
     assert high.linked() == {LOW.node_id}

@@ -7,9 +7,8 @@ import pytest
 
 from p2p.mesh.dialler import Backoff
 from p2p.mesh.links import LinkTable
-from p2p.mesh.seen import SeenSet
 from p2p.mesh.supervision import TaskOwner
-from p2p.mesh.token_bucket import TokenBucket
+from p2p.protocol.token_bucket import TokenBucket
 
 
 @dataclass(eq=False)
@@ -49,16 +48,6 @@ def test_both_ends_keep_the_same_link(
         assert table.remove(kept).last is False
         assert table.remove(lost).last
         assert table.best(other) is None
-
-
-def test_the_oldest_is_forgotten_first() -> None:
-    seen = SeenSet(2)
-    for key in "abc":
-        seen.add(key)
-
-    assert ("a" in seen, "b" in seen, "c" in seen, len(seen)) == (False, True, True, 2)
-    seen.discard("c")
-    assert "c" not in seen
 
 
 def test_a_bucket_goes_into_debt_and_pays_it_with_rest() -> None:
@@ -103,5 +92,9 @@ async def test_a_failing_task_is_logged_and_takes_no_other_along(
 
     assert [record.getMessage() for record in caplog.records] == ["task test:fails failed"]
     assert (owner.runs("fails"), owner.runs("lives")) == (False, True)
+    assert owner.start("ends", survive())
+    await owner.end("ends")
+    await owner.end("never ran")
+    assert (owner.runs("ends"), owner.runs("lives")) == (False, True)
     await owner.stop()
     assert not owner.runs("lives")

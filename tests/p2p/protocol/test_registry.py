@@ -4,6 +4,7 @@ from typing import ClassVar
 
 import pytest
 
+from p2p.protocol.fields import Scope
 from p2p.protocol.messages import LINK_MESSAGES, Ack, Message, Record
 from p2p.protocol.numbers import MessageNumber
 from p2p.protocol.registry import MessageRegistry
@@ -25,6 +26,15 @@ class Keyless(Record, frozen=True, kw_only=True, tag=MessageNumber.TASK_CREATE.v
 class Topicless(Record, frozen=True, kw_only=True, tag=MessageNumber.TASK_CREATE.value):
     def key(self) -> str:
         return ""
+
+
+class Contrarian(Note, frozen=True, kw_only=True, tag=MessageNumber.TASK_UPDATE.value):
+    scope: ClassVar[Scope] = "swarm"
+
+
+class Worldwide(Note, frozen=True, kw_only=True, tag=MessageNumber.TASK_UPDATE.value):
+    topic: ClassVar[str] = "elsewhere"
+    scope: ClassVar[str] = "world"  # type: ignore[assignment]
 
 
 class Forger(Message, frozen=True, kw_only=True, tag=MessageNumber.PEX.value):
@@ -49,12 +59,23 @@ def test_two_classes_cannot_share_a_number_but_one_may_come_twice() -> None:
         (Tagless, "Tagless has no number"),
         (Keyless, "record Keyless has no key"),
         (Topicless, "record Topicless has no topic"),
+        (Worldwide, "scope world of Worldwide is not that of elsewhere"),
         (Forger, "Forger has a field `sig`"),
     ],
 )
 def test_incomplete_classes_are_refused(message_class: type[Message], complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         MessageRegistry().register(message_class)
+
+
+def test_a_topic_has_one_scope() -> None:
+    registry = MessageRegistry()
+    registry.register(Note)
+
+    with pytest.raises(ValueError, match="scope swarm of Contrarian is not that of notes"):
+        registry.register(Contrarian)
+
+    assert registry.scopes == {"notes": "network"}
 
 
 def test_a_frozen_registry_takes_no_more_and_an_open_one_decodes_nothing() -> None:

@@ -1,0 +1,118 @@
+"""A node's own records: those it has for others, and those it had before its home was copied."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from marketplace.messages import OfferingAnnounce, OfferingBody
+from p2p import clock, outbox
+from p2p.gossip.ids import id_of
+from p2p.local import LocalNode, acting_as, incarnation, local_node, raise_incarnation_above
+from p2p.models import NodeState, OutboxKind, OutboxMessage
+from p2p.models import Record as StoredRecord
+from p2p.own_records import note_own_record
+from p2p.protocol.errors import DomainError
+from p2p.protocol.identity import Identity
+from p2p.protocol.signing import open_sealed
+from p2p.protocol.timestamps import to_timestamp
+from p2p.records import frames_of
+from p2p.registration import registry
+
+pytestmark = pytest.mark.django_db
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+NETWORK = "galaxy"
+
+
+def offer(number: int, expires_at: datetime) -> None:
+    outbox.publish_record(
+        OfferingAnnounce,
+        now=NOW,
+        offering=OfferingBody(
+            id=f"{number:032x}",
+            node_id=local_node().node_id,
+            swarm="test",
+            addresses=[],
+            idle_agents=1,
+            capabilities=[],
+            price_per_task=5,
+            currency="VOID",
+            policy="accepted_result",
+            expires_at=to_timestamp(expires_at),
+            created_at=to_timestamp(NOW),
+        ),
+    )
+
+
+def sent_records() -> list[OfferingAnnounce]:
+    rows = OutboxMessage.objects.filter(kind=OutboxKind.RECORD).order_by("id")
+    return [open_sealed(bytes(row.frame), NETWORK, registry).message for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("seen", "is_ahead", "next_own"),
+    [
+        ((1, 2), False, (1, 3)),
+        ((1, 1), False, (1, 3)),
+        ((1, 3), True, (2, 1)),
+        ((7, 1), True, (8, 1)),
+    ],
+)
+def test_a_higher_own_record_at_a_peer_begins_a_new_incarnation(
+    tmp_path: Path, seen: tuple[int, int], is_ahead: bool, next_own: tuple[int, int]
+) -> None:
+    home = LocalNode(tmp_path, Identity.generate(), NETWORK, "test")
+    with acting_as(home):
+        assert [clock.next_seq("t") for _ in range(2)] == [(1, 1), (1, 2)]
+
+        assert note_own_record("t", seen, NOW) is is_ahead
+        assert note_own_record("t", seen, NOW) is False
+
+        assert clock.next_seq("t") == next_own
+
+
+def test_the_incarnation_survives_being_raised_and_never_falls(tmp_path: Path) -> None:
+    home = LocalNode(tmp_path, Identity.generate(), NETWORK, "test")
+    with acting_as(home):
+        assert raise_incarnation_above(4) == 5
+        assert raise_incarnation_above(2) == 5
+        assert incarnation() == 5
+        with pytest.raises(DomainError, match="no incarnation is higher than 9007199254740991"):
+            raise_incarnation_above(2**53 - 1)
+        NodeState.objects.filter(key="database_id").delete()
+        assert incarnation() == 6
+
+
+def test_what_still_counts_is_published_again_under_numbers_that_win(tmp_path: Path) -> None:
+    registry.freeze()
+    with acting_as(LocalNode(tmp_path, Identity.generate(), NETWORK, "test")):
+        for number, ttl_s in ((1, 300), (2, -1), (3, 300)):
+            offer(number, NOW + timedelta(seconds=ttl_s))
+        before = sent_records()
+
+        assert note_own_record("marketplace", (1, 9), NOW)
+
+        again = sent_records()[3:]
+        assert [(each.incarnation, each.seq) for each in again] == [(2, 1), (2, 2)]
+        assert [each.offering for each in again] == [before[0].offering, before[2].offering]
+        assert again[0].lamport_ts > before[2].lamport_ts
+        stored = StoredRecord.objects.get(key=f"{1:032x}")
+        assert (stored.incarnation, stored.seq) == (2, 1)
+        assert clock.next_seq("marketplace") == (2, 3)
+
+
+def test_only_wanted_records_that_still_count_are_fetched(tmp_path: Path) -> None:
+    registry.freeze()
+    with acting_as(LocalNode(tmp_path, Identity.generate(), NETWORK, "test")):
+        for number in (1, 2, 2):
+            offer(number, NOW + timedelta(seconds=300))
+        frames = [bytes(row.frame) for row in OutboxMessage.objects.order_by("id")]
+        first, superseded, second = (id_of(each) for each in sent_records())
+
+        assert frames_of([first, superseded], NOW) == [frames[0]]
+        assert frames_of([second, first], NOW) == [frames[0], frames[2]]
+        assert frames_of([second._replace(incarnation=2)], NOW) == []
+        assert frames_of([first, second], NOW + timedelta(days=1)) == []
