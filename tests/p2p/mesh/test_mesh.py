@@ -96,8 +96,9 @@ async def test_only_records_are_published(nodes: Nodes, payload: bytes) -> None:
 
 
 async def test_a_swarms_record_goes_to_members_only(nodes: Nodes) -> None:
-    low, member = await nodes.start(LOW), await nodes.start(MIDDLE)
-    stranger = await nodes.start(HIGH, swarm="abroad")
+    low = await nodes.start(LOW, secret="of the home swarm")
+    member = await nodes.start(MIDDLE, secret="of the home swarm")
+    stranger = await nodes.start(HIGH)  # of the same swarm's name, without its secret
     for other in (member, stranger):
         low.mesh.dial(HOST, other.mesh.port)
     await until(lambda: len(low.linked()) == 2)

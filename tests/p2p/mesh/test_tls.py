@@ -206,8 +206,8 @@ async def test_large_frames_pass_in_both_directions(nodes: Nodes) -> None:
     long = "x" * 65_000
 
     for seq in range(1, 51):
-        assert alice.mesh.broadcast(sealed_note(ALICE, seq=seq, text=long)) == 1
-        assert bob.mesh.broadcast(sealed_note(BOB, seq=seq, text=long)) == 1
+        assert alice.mesh.publish(sealed_note(ALICE, seq=seq, text=long)) == 1
+        assert bob.mesh.publish(sealed_note(BOB, seq=seq, text=long)) == 1
     await until(lambda: len(alice.inbox) == 50 and len(bob.inbox) == 50)
 
     assert [message for message, _ in alice.inbox] == [

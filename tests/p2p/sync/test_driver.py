@@ -260,13 +260,13 @@ async def test_topics_of_the_swarm_are_for_members_only(
     question = await first_question(node)
     say(node, SYNC.response(re=question.id, equal=True))
     await until(lambda: node.driver.counters["sessions"] == 1)
-    topic = replace(topic_named(TOPIC), scope="swarm")
-    monkeypatch.setattr("p2p.registration._synced_by", {SYNC.request: topic, SYNC.response: topic})
+    monkeypatch.setattr(Topic, "scope", "swarm")
+    node.driver._is_member = lambda peer: False
 
     say(node, SYNC.request(id=1, hash="a" * 64))
     assert node.driver.counters["not_shared"] == 1
 
-    node.driver._is_member = lambda peer: peer.swarm == "home"
+    node.driver._is_member = lambda peer: peer.member
     say(node, changed(SYNC.request(id=2, hash="a" * 64)))
     await until(lambda: any(isinstance(each, SyncResponse) for each in wire_of(node).sent))
     assert node.driver.counters["not_shared"] == 1
