@@ -46,6 +46,10 @@ class TopicStore:
         """Return the contiguous watermark of every origin; our own is our last seq."""
         return watermarks.all_marks(self._topic.name)
 
+    def live_origins(self) -> set[str]:
+        """Return the origins of the live records."""
+        return set(self._live().order_by().values_list("origin", flat=True).distinct())
+
     def frames_in(self, origin: str, span: Span, count: int) -> Iterable[tuple[Mark, bytes]]:
         """Return the first `count` live frames of an origin in a span, oldest first."""
         (low_life, low_seq), (high_life, high_seq) = span

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from p2p import parking
+from p2p import parking, watermarks
 from p2p.models import InboxMessage, OutboxKind, OutboxMessage
 from p2p.posts.services import forget_outlived
 from p2p.record_store import remove_expired
@@ -18,6 +18,7 @@ def forget_old(now: datetime) -> None:
     """Forget expired records and posts, events beyond EVENTS_KEPT, and old inbox and outbox."""
     remove_expired(now)
     forget_outlived(now)
+    watermarks.forget_idle()
     parking.forget_old(now)
     newest = OutboxMessage.objects.filter(kind=OutboxKind.EVENT).order_by("-id")
     for edge in newest.values_list("id", flat=True)[EVENTS_KEPT : EVENTS_KEPT + 1]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+from django.db.models import Exists, OuterRef
+
 from p2p.local import incarnation, local_node
-from p2p.models import TopicSequence, Watermark
+from p2p.models import Record, TopicSequence, Watermark
 from p2p.sync.marks import START, Mark, Progress, Span
 
 
@@ -49,6 +51,16 @@ def own_mark(topic: str) -> Mark:
     if row is None or row.incarnation != current:
         return Mark(current, 0)
     return Mark(row.incarnation, row.seq)
+
+
+def forget_idle() -> int:
+    """Forget the progress of origins of which nothing is kept any more; returns how many.
+
+    Should they write again, a page covers them from the beginning, without a frame for what is
+    over.
+    """
+    kept = Record.objects.filter(topic=OuterRef("topic"), origin=OuterRef("origin"))
+    return Watermark.objects.filter(~Exists(kept)).delete()[0]
 
 
 def _progress(row: Watermark) -> Progress:

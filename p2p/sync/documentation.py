@@ -38,7 +38,8 @@ come back.
    an origin is (1, 1); a higher incarnation does not follow a lower one without a gap. The answer
    holds the live frames above those marks and below the responder's own, oldest first by origin,
    and states in `covers` which range of each origin is thereby complete, also where a seq has no
-   frame because it was superseded or has expired. The asker stores frames and new watermarks in
+   frame because it was superseded or has expired; an origin of which nothing is live may be left
+   out. The asker stores frames and new watermarks in
    one transaction and asks again while `more` is true. A range moves a watermark only when it
    begins at or below it; until then it waits, as a pushed record over a gap does. A record that a
    topic's rule does not admit *yet* stays above the watermark.
@@ -47,8 +48,9 @@ come back.
    ceil((hi - lo) / {limits.SPLIT_FANOUT}) wide, the last one the rest, fewer where the range is
    smaller. `digests` are the first 32 digits of the hash over the live records of each part,
    empty where it has none. The answer names the parts that differ and in which the responder
-   keeps anything. The asker cuts those again, and for parts of at most {limits.LEAF_ITEMS_MAX}
-   records it sends `holdings`: what it holds there. The answer holds the frames of what is
+   keeps anything. The asker cuts those again; for parts in which it holds at most
+   {limits.LEAF_ITEMS_MAX} records it sends `holdings`: what it holds there. The ranges of a request
+   do not overlap and stand in order. The answer holds the frames of what is
    missing there or replaces what was named; `resume` is the position from which on the question
    must be asked again. An asker whose peer is `behind` may leave this step out once, because the
    peer pulls at the same time.

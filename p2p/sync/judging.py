@@ -97,14 +97,19 @@ def advance(
     """Return the progress of every origin that the batch and the page's statements moved.
 
     A watermark moves over what was received or covered without a gap, and never over a record
-    that was withheld.
+    that was withheld. What is said of an origin of which we know no record is no use to us, and
+    is not remembered: names of origins cost a liar nothing.
     """
+    batch = list(batch)
+    known = set(progress) | {each.message.origin for each in batch}
     spans: dict[str, list[Span]] = {}
     for received in batch:
         place = (received.message.origin, mark_of(received.message))
         if place not in withheld:
             spans.setdefault(place[0], []).append(span_of(place[1]))
     for origin, span in covers:
+        if origin not in known:
+            continue
         holes = [mark for held_back, mark in withheld if held_back == origin]
         spans.setdefault(origin, []).extend(without(span, holes))
     moved = {

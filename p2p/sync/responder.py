@@ -35,6 +35,8 @@ def answer(store: RecordStore, pair: SyncPair, request: SyncRequest) -> SyncResp
         return pair.response(re=request.id, equal=request.hash == live_hash(store))
     if request.marks is not None:
         return _page_above(store, pair, request.id, request.marks)
+    _check_ranges([(each.lo, each.hi) for each in request.splits])
+    _check_ranges([(each.lo, each.hi) for each in request.holdings])
     if request.splits:
         parts = [part for split in request.splits for part in _differing(store, split)]
         return pair.response(re=request.id, parts=parts)
@@ -100,15 +102,17 @@ def _page_above(
 ) -> SyncResponse:
     own = {origin: mark for origin, mark in store.marks().items() if _within(asked, origin)}
     theirs = {each.origin: Mark(each.incarnation, each.seq) for each in asked.marks}
+    live = store.live_origins()
     page, more = _Page(), False
     for origin in sorted(own):
         span = Span(theirs.get(origin, START), own[origin])
-        if span.after >= span.through:
+        # Of who has nothing that counts, only those need to hear who knew something of them.
+        if span.after >= span.through or not (origin in live or origin in theirs):
             continue
         if not page.has_room:
             more = True
             break
-        through = _fill(page, origin, span, store)
+        through = _fill(page, origin, span, store) if origin in live else span.through
         if through > span.after:
             page.add_cover(origin, Span(span.after, through))
         if through < span.through:
@@ -136,7 +140,6 @@ def _fill(page: _Page, origin: str, span: Span, store: RecordStore) -> Mark:
 
 
 def _differing(store: RecordStore, split: Split) -> list[Part]:
-    _check_range(split.lo, split.hi)
     parts = parts_of(split.lo, split.hi)
     if len(parts) != len(split.digests):
         detail = f"{len(split.digests)} digests for {len(parts)} parts of a key range"
@@ -155,12 +158,7 @@ def _beyond(
     store: RecordStore, pair: SyncPair, request_id: int, holdings: Sequence[Holding]
 ) -> SyncResponse:
     page = _Page()
-    end = 0
     for holding in holdings:
-        _check_range(holding.lo, holding.hi)
-        if holding.lo < end:
-            raise ProtocolError("malformed", f"key range at {holding.lo} is out of order")
-        end = holding.hi
         resume = _fill_beyond(page, _missing(store, holding), store)
         if resume is not None:
             return pair.response(re=request_id, frames=page.frames, resume=resume)
@@ -198,6 +196,10 @@ def _missing(store: RecordStore, holding: Holding) -> list[Item]:
     ]
 
 
-def _check_range(lo: int, hi: int) -> None:
-    if not 0 <= lo < hi <= POSITION_END:
-        raise ProtocolError("malformed", f"key range [{lo}, {hi}) is none")
+def _check_ranges(ranges: Sequence[tuple[int, int]]) -> None:
+    """Refuse ranges that are empty, out of order or overlap: each record is looked at once."""
+    end = 0
+    for lo, hi in ranges:
+        if not end <= lo < hi <= POSITION_END:
+            raise ProtocolError("malformed", f"key range [{lo}, {hi}) is none, or out of order")
+        end = hi

@@ -85,7 +85,7 @@ class Session:
         self._slice_through = ""
         self._ranges: list[Range] = []
         self._leaves: list[Range] = []
-        self._asked_parts: set[Range] = set()
+        self._asked_parts: dict[Range, int] = {}  # with how many records we hold there
         self._asked_leaves: list[Range] = []
 
     def start(self, store: RecordStore) -> SyncRequest:
@@ -110,7 +110,7 @@ class Session:
         if self.stage is Stage.MARKS:
             return self._on_page(store, response)
         if self.stage is Stage.SPLITS:
-            self._on_parts(store, response)
+            self._on_parts(response)
         elif self.stage is Stage.HOLDINGS:
             self._on_holdings(response)
         return self._next_repair(store)
@@ -173,23 +173,25 @@ class Session:
         return self._end()
 
     def _ask_splits(self, store: RecordStore) -> SyncRequest:
+        self._ranges.sort()
         asked, self._ranges = self._ranges[:SPLITS_MAX], self._ranges[SPLITS_MAX:]
-        self._asked_parts = {part for lo, hi in asked for part in parts_of(lo, hi)}
-        splits = [
-            Split(lo=lo, hi=hi, digests=[digest_of(each) for each in range_items(store, lo, hi)])
-            for lo, hi in asked
-        ]
+        self._asked_parts = {}
+        splits: list[Split] = []
+        for lo, hi in asked:
+            groups = range_items(store, lo, hi)
+            self._asked_parts |= dict(zip(parts_of(lo, hi), map(len, groups), strict=True))
+            splits.append(Split(lo=lo, hi=hi, digests=[digest_of(each) for each in groups]))
         return self._ask(Stage.SPLITS, splits=splits)
 
-    def _on_parts(self, store: RecordStore, response: SyncResponse) -> None:
+    def _on_parts(self, response: SyncResponse) -> None:
         for part in response.parts:
             place = (part.lo, part.hi)
             if place not in self._asked_parts:
                 raise ProtocolError("malformed", f"part {place} was not asked for")
-            self._asked_parts.discard(place)
-            ours = len(store.live_items(*place))
-            small = part.count <= LEAF_ITEMS_MAX and ours <= LEAF_ITEMS_MAX
-            if small or not ours or part.hi - part.lo == 1:
+            ours = self._asked_parts.pop(place)
+            # Where we hold little it is named at once: the rest there is news, however much it is.
+            # So what a liar can make us split is bounded by what we hold.
+            if ours <= LEAF_ITEMS_MAX or part.hi - part.lo == 1:
                 self._leaves.append(place)
             else:
                 self._ranges.append(place)

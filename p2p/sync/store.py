@@ -32,6 +32,9 @@ class RecordStore(Protocol):
     def marks(self) -> dict[str, Mark]:
         """Return the contiguous watermark of every origin; our own is our last seq."""
 
+    def live_origins(self) -> set[str]:
+        """Return the origins of the live records."""
+
     def frames_in(self, origin: str, span: Span, count: int) -> Iterable[tuple[Mark, bytes]]:
         """Return the first `count` live frames of an origin in a span, oldest first."""
 

@@ -24,8 +24,8 @@ from p2p.protocol.signing import seal
 from p2p.record_store import TopicStore
 from p2p.registration import Authority, Topic
 from p2p.sync.marks import Mark, Progress, Span
-from p2p.sync.messages import Cover
-from p2p.sync.responder import live_hash
+from p2p.sync.messages import MarkSlice
+from p2p.sync.responder import answer, live_hash
 from tests.support.sync_stores import PAIR, REGISTRY, TOPIC, Entry
 from tests.support.wire import NETWORK, identity_number
 
@@ -220,6 +220,16 @@ def test_what_is_over_when_it_comes_leaves_no_row(layer: Layer) -> None:
     assert mark_of() == Mark(1, 1)
 
 
+def test_the_watermark_of_who_left_nothing_is_forgotten(layer: Layer) -> None:
+    apply(layer, entry(1, until_ms=NOW_MS + 1_000), entry(1, by=OTHER, key=9))
+    retention.forget_old(NOW + timedelta(days=7))
+    assert Watermark.objects.count() == 2
+
+    retention.forget_old(NOW + timedelta(days=7, seconds=1))
+
+    assert (mark_of(WRITER), mark_of(OTHER)) == (None, Mark(1, 1))
+
+
 def test_a_tombstone_is_live_for_seven_days(layer: Layer) -> None:
     apply(layer, entry(1, key=7))
     apply(layer, entry(2, key=7, gone=True))
@@ -253,13 +263,13 @@ def test_a_stale_node_discards_before_it_answers(layer: Layer) -> None:
     records.note_synced(layer.topic, NOW)
     apply(layer, entry(1))
 
-    answer = syncing.answer(
+    answered = syncing.answer(
         layer.topic,
         PAIR.request(id=1, hash=live_hash(TopicStore(layer.topic, NOW))),
         NOW + timedelta(days=8),
     )
 
-    assert answer.payload == b'{"type":82,"re":1}'
+    assert answered.payload == b'{"type":82,"re":1}'
     assert live(layer) == []
 
 
@@ -302,41 +312,30 @@ def test_an_incarnation_is_raised_and_never_lowered(local: LocalNode) -> None:
     assert incarnation() == 6
 
 
-def test_two_databases_agree_after_a_session(layer: Layer, tmp_path: Path) -> None:
-    """The peer's side is answered from copies of its rows, taken before they are removed here."""
-    apply(layer, entry(1), entry(2), entry(3, key=1), entry(1, by=OTHER, key=9, until_ms=NOW_MS))
-    peer = TopicStore(layer.topic, NOW)
-    frames = [bytes(row.frame) for row in StoredRecord.objects.order_by("seq")]
-    wanted_hash, marks = live_hash(peer), watermarks.all_marks(TOPIC)
+def test_a_session_brings_another_database_up_to_this_one(layer: Layer) -> None:
+    """The peer's answers are taken from our rows before these are removed."""
+    apply(layer, entry(1), entry(2), entry(3, key=1), entry(1, by=OTHER, key=9))
+    wanted_hash = live_hash(TopicStore(layer.topic, NOW))
+    marks = watermarks.all_marks(TOPIC)
+    request = PAIR.request(id=2, marks=MarkSlice(marks=[]))
+    page = answer(TopicStore(layer.topic, NOW), PAIR, request)
     StoredRecord.objects.all().delete()
     Watermark.objects.all().delete()
 
-    session, request = syncing.begin(layer.topic, NOW, insist=False)
-    assert request.hash != wanted_hash
-    request = syncing.take(layer.topic, session, PAIR.response(re=1), [], NOW)
-    assert request is not None
-    assert request.marks is not None
-    covers = [
-        Cover(
-            origin=origin,
-            from_incarnation=1,
-            from_seq=0,
-            through_incarnation=mark.incarnation,
-            through_seq=mark.seq,
-        )
-        for origin, mark in marks.items()
-    ]
-    page = PAIR.response(re=2, covers=covers, frames=[frame.decode() for frame in frames])
-    request = syncing.take(
-        layer.topic, session, page, [entry(2), entry(3, key=1)], NOW + timedelta(seconds=1)
-    )
-    assert request is not None
-    assert request.hash == wanted_hash
-    done = syncing.take(layer.topic, session, PAIR.response(re=3, equal=True), [], NOW)
+    session, asked = syncing.begin(layer.topic, NOW, insist=False)
+    assert asked.hash != wanted_hash
+    following = syncing.take(layer.topic, session, PAIR.response(re=1), [], NOW)
+    assert following is not None and following.marks == MarkSlice(marks=[])
+    opened = [entry(2), entry(3, key=1), entry(1, by=OTHER, key=9)]
+    assert sorted(each.encode() for each in page.frames) == sorted(each.raw for each in opened)
+    following = syncing.take(layer.topic, session, page, opened, NOW + timedelta(seconds=1))
+    assert following is not None and following.hash == wanted_hash
+    later = NOW + timedelta(seconds=2)
+    done = syncing.take(layer.topic, session, PAIR.response(re=3, equal=True), [], later)
 
     assert done is None
     assert watermarks.all_marks(TOPIC) == marks
-    assert TopicSync.objects.get().synced_at == NOW
+    assert TopicSync.objects.get().synced_at == later
 
 
 def test_defect_04_every_version_of_a_record_is_told_apart(layer: Layer) -> None:

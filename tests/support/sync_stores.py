@@ -132,6 +132,9 @@ class MemoryStore:
     def marks(self) -> dict[str, Mark]:
         return {origin: each.mark for origin, each in self.progress.items() if each.mark > START}
 
+    def live_origins(self) -> set[str]:
+        return {item.origin for item in self.live_items(0, 2**48)}
+
     def frames_in(self, origin: str, span: Span, count: int) -> Iterable[tuple[Mark, bytes]]:
         found = sorted(
             (item.mark, self.kept[item.key].raw)

@@ -31,6 +31,7 @@ from p2p.sync.messages import (
 )
 from p2p.sync.opening import open_frames
 from p2p.sync.responder import answer
+from p2p.sync.session import Session
 from tests.support.sync_stores import (
     PAIR,
     REGISTRY,
@@ -183,15 +184,16 @@ def test_a_peer_that_is_behind_is_spared_the_comparison_once() -> None:
 @pytest.mark.parametrize("writer_goes_on", [False, True])
 def test_a_liar_about_watermarks_cannot_hide_a_record_for_good(writer_goes_on: bool) -> None:
     victim, liar, honest = stores(3)
-    secret = honest.publish(key(1), "the truth")
-    push(secret, liar)
+    push(honest.publish(key(9), "known to all"), victim)
+    push(honest.publish(key(1), "the truth"), liar)
 
     def lie(response: SyncResponse) -> SyncResponse:
         covers = [replace(each, through_seq=1_000) for each in response.covers]
         return replace(response, frames=[], covers=covers)
 
+    pull(liar, honest)
     pull(victim, liar, change=lie)
-    assert victim.live() == {}
+    assert victim.live() == {key(9): Mark(1, 1)}
     assert victim.marks() == {honest.id: Mark(1, 1_000)}
     if writer_goes_on:
         honest.publish(key(2))
@@ -308,7 +310,7 @@ def cover(**changes: int) -> Cover:
         lambda response: replace(response, re=99),
         lambda response: replace(response, covers=[cover(through_seq=0)]),
         lambda response: replace(response, covers=[], frames=[], more=True),
-        lambda response: replace(response, parts=[Part(lo=3, hi=4, count=1)]),
+        lambda response: replace(response, parts=response.parts and [Part(lo=3, hi=4, count=1)]),
         lambda response: replace(response, resume=5, frames=[]),
     ],
 )
@@ -319,15 +321,8 @@ def test_an_answer_that_nobody_honest_gives_is_refused(
     push(other.publish(key(1)), asker)
     del asker.kept[key(1)]
 
-    def changed(response: SyncResponse) -> SyncResponse:
-        wrong = change(response)
-        stages = {"parts": wrong.parts, "covers": wrong.covers, "resume": wrong.resume}
-        if stages["parts"] and not response.parts:
-            return response
-        return wrong
-
     with pytest.raises(ProtocolError, match="malformed"):
-        pull(asker, other, change=changed)
+        pull(asker, other, change=change)
 
 
 @pytest.mark.parametrize(
@@ -337,6 +332,8 @@ def test_an_answer_that_nobody_honest_gives_is_refused(
         {"hash": "a" * 64, "marks": MarkSlice(marks=[])},
         {"splits": [Split(lo=5, hi=5, digests=[])]},
         {"splits": [Split(lo=0, hi=16, digests=["a" * 32])]},
+        {"splits": [Split(lo=0, hi=1, digests=[""]), Split(lo=0, hi=1, digests=[""])]},
+        {"splits": [Split(lo=4, hi=5, digests=[""]), Split(lo=2, hi=3, digests=[""])]},
         {"holdings": [Holding(lo=9, hi=3)]},
         {"holdings": [Holding(lo=0, hi=9), Holding(lo=5, hi=12)]},
     ],
@@ -347,6 +344,38 @@ def test_a_request_that_asks_nonsense_is_refused(asked: dict[str, object]) -> No
 
     with pytest.raises(ProtocolError, match="malformed"):
         answer(store, PAIR, request)
+
+
+def test_ranges_of_unknown_origins_are_not_remembered() -> None:
+    asker, other = stores(2)
+    other.publish(key(1))
+    names = [f"{number:032x}" for number in range(500)]
+
+    def invent(response: SyncResponse) -> SyncResponse:
+        invented = [replace(cover(), origin=name) for name in names]
+        return replace(response, covers=[*response.covers, *invented])
+
+    pull(asker, other, change=invent)
+
+    assert asker.progress.keys() == {other.id}
+
+
+def test_a_liar_cannot_make_us_split_beyond_what_we_hold() -> None:
+    asker, other = stores(2)
+    for number in range(300):
+        push(asker.publish(key(number)), other)
+
+    session = Session(PAIR, insist=True)
+    request = session.start(asker)
+    while request is not None:
+        asked = [part for each in request.splits for part in parts_of(each.lo, each.hi)]
+        lies = [Part(lo=lo, hi=hi, count=1_000_000) for lo, hi in asked]
+        response = replace(answer(other, PAIR, request), equal=False, parts=lies)
+        request = session.receive(asker, response, [])
+
+    # 16 parts of 19 records, then 256 of one or two: all of them named in four requests
+    assert session.outcome.steps == 2 + 1 + 1 + 4
+    assert session.outcome.learned == 0
 
 
 def test_marks_of_the_far_future_are_only_ahead() -> None:
