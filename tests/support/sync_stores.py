@@ -214,6 +214,17 @@ def pull(
     return exchange
 
 
+def stores(count: int = 3) -> list[MemoryStore]:
+    """Return empty stores that share a clock."""
+    clock = Clock()
+    return [MemoryStore(number + 1, clock) for number in range(count)]
+
+
+def key(number: int) -> str:
+    """Return the key of a number."""
+    return f"{number:032x}"
+
+
 def push(received: Received[Record], to: MemoryStore) -> None:
     """Deliver a record as gossip does."""
     to.apply((), [received])
