@@ -5,20 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from msgspec import Struct
 from msgspec.structs import replace as changed
 
-from marketplace.messages import SYNC, TOPIC
+from marketplace.messages import SYNC
 from p2p.mesh.settings import PeerInfo
 from p2p.models import Record
 from p2p.protocol.codec import Received, decode_payload
 from p2p.protocol.errors import ProtocolError
 from p2p.protocol.limits import SYNC_REQUESTS_WAITING_MAX
-from p2p.registration import registry, topic_named
+from p2p.registration import registry
 from p2p.sync.messages import MarkSlice, OriginMark, SyncRequest, SyncResponse
 from tests.support.cluster import Cluster, make_template
 from tests.support.mesh_nodes import HOST, until
