@@ -17,7 +17,7 @@ from p2p.models import Record
 from p2p.protocol.codec import Received, decode_payload
 from p2p.protocol.errors import ProtocolError
 from p2p.protocol.limits import SYNC_REQUESTS_WAITING_MAX
-from p2p.registration import registry
+from p2p.registration import Topic, registry
 from p2p.sync.messages import MarkSlice, OriginMark, SyncRequest, SyncResponse
 from tests.support.cluster import Cluster, make_template
 from tests.support.mesh_nodes import HOST, until
