@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.db import transaction
 
 from p2p import outbox
 from p2p.local import local_node
@@ -168,18 +169,19 @@ def apply_progress(
     task_id: UUID, *, generation: int, from_node_id: str, progress: str, now: datetime
 ) -> None:
     """Renew a task's lease and show its progress; the first one moves it to in_progress."""
-    task = _task_of_report(task_id, generation, from_node_id)
-    Task.objects.filter(id=task.id, status__in=TASK_WITH_AGENT, generation=generation).update(
-        lease_expires_at=lease_end(now), progress=progress, updated_at=now
-    )
-    if task.status == TaskStatus.CLAIMED:
-        move_task(
-            task.id,
-            TaskStatus.IN_PROGRESS,
-            by=Actor.REPORT,
-            reason=f"{task.assigned_agent or 'agent'} at {from_node_id[:8]} works",
-            now=now,
+    with transaction.atomic():
+        task = _task_of_report(task_id, generation, from_node_id)
+        Task.objects.filter(id=task.id, status__in=TASK_WITH_AGENT, generation=generation).update(
+            lease_expires_at=lease_end(now), progress=progress, updated_at=now
         )
+        if task.status == TaskStatus.CLAIMED:
+            move_task(
+                task.id,
+                TaskStatus.IN_PROGRESS,
+                by=Actor.REPORT,
+                reason=f"{task.assigned_agent or 'agent'} at {from_node_id[:8]} works",
+                now=now,
+            )
 
 
 def apply_completion(
