@@ -57,11 +57,11 @@ class BeaconSocket(asyncio.DatagramProtocol):
         loop = asyncio.get_running_loop()
         with contextlib.ExitStack() as undo:
             undo.callback(self.close)
-            hearing = _udp_socket(self._reach.hear_at, self.port)
+            hearing = _udp_socket(self._reach.hear_at, self.port, shared=True)
             transport, _ = await loop.create_datagram_endpoint(lambda: self, sock=hearing)
             self._transports.append(transport)
             self.port = int(hearing.getsockname()[1])
-            sending = _udp_socket(self._reach.send_from, 0)
+            sending = _udp_socket(self._reach.send_from, 0, shared=False)
             sender, _ = await loop.create_datagram_endpoint(_Sender, sock=sending)
             self._transports.append(sender)
             undo.pop_all()
@@ -102,13 +102,14 @@ class _Sender(asyncio.DatagramProtocol):
             log.info("the beacon is not sent: %s", exc)
 
 
-def _udp_socket(host: str, port: int) -> socket.socket:
-    # Every node of a machine hears the same port, hence shared; asyncio's own option is not.
+def _udp_socket(host: str, port: int, *, shared: bool) -> socket.socket:
+    # Every node of a machine hears the same port. What is sent from must not be shared: the
+    # system could give out a port that somebody hears at, and would split what comes there.
     made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
         made.setblocking(False)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(shared))
         made.bind((host, port))
     except OSError:
         made.close()
