@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any
 
 from django.conf import settings
@@ -247,8 +247,13 @@ def _naming(variable: str, port: int, host: str) -> Iterator[None]:
         raise DomainError("cannot_listen", message) from error
 
 
-async def run_until_stopped(node: Node, announce: Coroutine[Any, Any, None]) -> int:
-    """Run a node until SIGINT or SIGTERM and return 0; DomainError where a port is in use."""
+async def run_until_stopped(
+    node: Node, announce: Coroutine[Any, Any, None], on_stop: Callable[[], None]
+) -> int:
+    """Run a node until SIGINT or SIGTERM and return 0; DomainError where it cannot start.
+
+    `on_stop` is called when the signal has come, before the node is stopped.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -257,6 +262,7 @@ async def run_until_stopped(node: Node, announce: Coroutine[Any, Any, None]) -> 
         await node.start()
         await announce
         await stop.wait()
+        on_stop()
     finally:
         announce.close()
         await node.stop()

@@ -48,13 +48,15 @@ class Command(BaseCommand):
                 lambda: run_until_stopped(
                     Node(with_web=not options["no_web"], with_worker=not options["no_worker"]),
                     self._announce(with_web=not options["no_web"]),
+                    _end_soon,
                 )
             )
         except (DomainError, OSError) as error:
             self._refuse(str(error))
         finally:
             lock.release()
-        _end_soon(code)
+        if code:
+            sys.exit(code)
 
     async def _announce(self, *, with_web: bool) -> None:
         from asgiref.sync import sync_to_async
@@ -82,9 +84,8 @@ def _url_host(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _end_soon(code: int) -> None:
-    timer = threading.Timer(END_WITHIN_S, os._exit, args=(code,))
+def _end_soon() -> None:
+    """End the process in END_WITHIN_S seconds whatever still hangs: all that counts is stored."""
+    timer = threading.Timer(END_WITHIN_S, os._exit, args=(0,))
     timer.daemon = True
     timer.start()
-    if code:
-        sys.exit(code)
