@@ -14,7 +14,7 @@ from p2p.local import local_node
 from p2p.models import OutboxKind, OutboxMessage
 from p2p.protocol.messages import Ack, Command, Record
 from p2p.protocol.signing import seal
-from p2p.records import store_own
+from p2p.record_rows import store_own
 from p2p.registration import number_of
 
 COMMAND_EXPIRY_S = 3600.0

@@ -1,4 +1,4 @@
-"""Noticing that our own numbering is ahead of us elsewhere: a database from an old backup."""
+"""Noticing that our own numbering is ahead of us elsewhere: this home is an old copy."""
 
 from __future__ import annotations
 
@@ -6,11 +6,17 @@ import logging
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from p2p.local import local_node, raise_incarnation_above
+from django.db import transaction
+from django.db.models import Q
+
+from p2p import outbox
+from p2p.local import incarnation, local_node, raise_incarnation_above
 from p2p.models import NodeState
-from p2p.protocol.codec import Received
+from p2p.models import Record as StoredRecord
+from p2p.protocol.codec import Received, decode_payload
 from p2p.protocol.limits import INCARNATION_JUMP_MAX
 from p2p.protocol.messages import Record
+from p2p.registration import registry
 from p2p.sync.judging import mark_of
 from p2p.sync.marks import Mark, Span
 from p2p.watermarks import own_mark
@@ -19,6 +25,20 @@ log = logging.getLogger(__name__)
 
 CLAIMS_BELIEVED_EVERY = timedelta(hours=1)
 _BELIEVED_AT = "own_claim_believed_at"
+_NUMBERS = frozenset(("origin", "public_key", "lamport_ts", "incarnation", "seq"))
+
+
+def notice_pushed(topic: str, seen: tuple[int, int], now: datetime) -> bool:
+    """Number anew when (incarnation, seq) of a pushed record of ours is ahead of us.
+
+    Returns whether it was.
+    """
+    own, mark = own_mark(topic), Mark(*seen)
+    if mark <= own:
+        return False
+    _begin_anew(topic, own, mark)
+    publish_again(now)
+    return True
 
 
 def notice(
@@ -26,22 +46,61 @@ def notice(
     covers: Iterable[tuple[str, Span]],
     records: Iterable[Received[Record]],
     now: datetime,
-) -> None:
-    """Begin our numbering anew when a page shows that it went further than we know.
+) -> bool:
+    """Number anew when a page shows that our numbering went further than we know.
 
     Our own signature is proof. An unsigned statement is only a hint, which costs little to
     follow: it is believed once an hour, and not when it is far away from our own numbering.
+    Returns whether the numbering is new: `publish_again` is then due, after the page is stored.
     """
     own_id = local_node().node_id
     signed = [mark_of(each.message) for each in records if each.message.origin == own_id]
     claimed = [span.through for origin, span in covers if origin == own_id]
     if not signed and not claimed:
-        return
+        return False
     own = own_mark(topic)
     if signed and max(signed) > own:
         _begin_anew(topic, own, max(signed))
-    elif claimed and max(claimed) > own and _is_believed(own, max(claimed), now):
+        return True
+    if claimed and max(claimed) > own and _is_believed(own, max(claimed), now):
         _begin_anew(topic, own, max(claimed))
+        return True
+    return False
+
+
+def publish_again(now: datetime) -> int:
+    """Publish this node's records of earlier incarnations anew, as far as they still count.
+
+    Under their old numbers they would lose against what this node wrote before it forgot.
+    Returns how many there were.
+    """
+    with transaction.atomic():
+        current = incarnation()
+        own = StoredRecord.objects.filter(
+            Q(expires_at__isnull=True) | Q(expires_at__gt=now),
+            origin=local_node().node_id,
+            incarnation__lt=current,
+        )
+        frames = [bytes(frame) for frame in own.order_by("id").values_list("frame", flat=True)]
+        for record in _records_in(frames):
+            fields = {
+                name: getattr(record, name)
+                for name in record.__struct_fields__
+                if name not in _NUMBERS
+            }
+            outbox.publish_record(type(record), now=now, **fields)
+    if frames:
+        log.warning("%d own records are published anew, incarnation %d", len(frames), current)
+    return len(frames)
+
+
+def _records_in(frames: Iterable[bytes]) -> list[Record]:
+    decoded = [decode_payload(frame, registry) for frame in frames]
+    return [
+        each.message
+        for each in decoded
+        if isinstance(each, Received) and isinstance(each.message, Record)
+    ]
 
 
 def _is_believed(own: Mark, claimed: Mark, now: datetime) -> bool:
@@ -61,7 +120,7 @@ def _is_believed(own: Mark, claimed: Mark, now: datetime) -> bool:
 def _begin_anew(topic: str, own: Mark, seen: Mark) -> None:
     raised = raise_incarnation_above(max(seen.incarnation, own.incarnation))
     log.warning(
-        "others know our records of %s up to %d.%d, we up to %d.%d: an old backup? "
-        "Numbering begins anew with incarnation %d",
+        "others know our records of %s up to %d.%d, we up to %d.%d: this home is an old copy; "
+        "its records are numbered anew, incarnation %d",
         *(topic, *seen, *own, raised),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
@@ -11,17 +11,17 @@ from django.db.models import Q, QuerySet
 from p2p import parking, watermarks
 from p2p.local import local_node
 from p2p.models import Record as StoredRecord
-from p2p.own_numbering import notice
+from p2p.own_numbering import notice, publish_again
 from p2p.protocol.codec import Received
 from p2p.protocol.limits import CLOCK_AHEAD_MAX_MS
 from p2p.protocol.messages import Record
+from p2p.record_rows import row_of, upsert
 from p2p.registration import Topic
-from p2p.sync.items import Item, position_of
+from p2p.sync.items import Item
 from p2p.sync.judging import Judgement, Stamp, advance, judge
 from p2p.sync.marks import Mark, Span
 from p2p.sync.store import Applied
 
-TOMBSTONES_KEPT = timedelta(days=7)
 # Beyond its life a record still shows what it replaced, so that nothing older comes back.
 EXPIRED_KEPT = timedelta(days=7)
 
@@ -73,9 +73,11 @@ class TopicStore:
     ) -> Applied:
         """Store a page whole: records that win, and what it covers, in one transaction."""
         with transaction.atomic():
-            notice(self._topic.name, covers, records, self._now)
+            is_anew = notice(self._topic.name, covers, records, self._now)
             judged = self._apply(covers, records)
             parking.park(self._topic.name, judged.parked, self._now)
+            if is_anew:  # together with what the page taught us of our own records
+                publish_again(self._now)
         return Applied(learned=len(judged.winners), parked=len(judged.parked))
 
     def retry_parked(self) -> Applied:
@@ -99,7 +101,10 @@ class TopicStore:
             authority=self._topic.authority,
             clock_end_ms=int(self._now.timestamp() * 1000) + CLOCK_AHEAD_MAX_MS,
         )
-        rows = {key: self.row(each.message, each.raw) for key, each in judged.winners.items()}
+        rows = {
+            key: row_of(self._topic, each.message, each.raw, self._now)
+            for key, each in judged.winners.items()
+        }
         # What is over and replaced nothing here is worth no row, and no word to the layer above.
         for key in [key for key in rows if key not in held and self._is_over(rows[key])]:
             del rows[key], judged.winners[key]
@@ -109,26 +114,6 @@ class TopicStore:
             self._topic.apply(sorted(winners, key=lambda each: each.lamport_ts), self._now)
         self._advance(covers, records, judged)
         return judged
-
-    def row(self, record: Record, frame: bytes) -> StoredRecord:
-        """Return the row of a record, not saved yet."""
-        expires_at = self._topic.expires_at(record)
-        if record.deletes and expires_at is None:
-            written_at = datetime.fromtimestamp(record.lamport_ts / 1000, tz=UTC)
-            expires_at = written_at + TOMBSTONES_KEPT
-        return StoredRecord(
-            topic=self._topic.name,
-            key=record.key(),
-            position=position_of(record.key()),
-            origin=record.origin,
-            incarnation=record.incarnation,
-            seq=record.seq,
-            lamport_ts=record.lamport_ts,
-            frame=frame,
-            deleted=record.deletes,
-            expires_at=expires_at,
-            received_at=self._now,
-        )
 
     def _advance(
         self,
@@ -160,26 +145,6 @@ class TopicStore:
 
     def _live(self) -> QuerySet[StoredRecord]:
         return self._rows().filter(Q(expires_at__isnull=True) | Q(expires_at__gt=self._now))
-
-
-def upsert(rows: Iterable[StoredRecord]) -> None:
-    """Store rows, each in the place of what its key held before."""
-    StoredRecord.objects.bulk_create(
-        rows,
-        update_conflicts=True,
-        unique_fields=["topic", "key"],
-        update_fields=[
-            "origin",
-            "incarnation",
-            "seq",
-            "lamport_ts",
-            "frame",
-            "deleted",
-            "expires_at",
-            "received_at",
-            "position",
-        ],
-    )
 
 
 def remove_expired(now: datetime) -> int:

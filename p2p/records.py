@@ -16,19 +16,12 @@ from p2p.models import Record as StoredRecord
 from p2p.models import TopicSync, Watermark
 from p2p.protocol.codec import Received
 from p2p.protocol.messages import Record
-from p2p.record_store import TopicStore, upsert
+from p2p.record_store import TopicStore
 from p2p.registration import Topic, topic_named, topic_of
 
 log = logging.getLogger(__name__)
 
 STALE_AFTER = timedelta(days=7)  # tombstones are live no longer
-
-
-def store_own(record: Record, frame: bytes, now: datetime) -> None:
-    """Store the next version of one of this node's own records."""
-    topic = topic_of(record)
-    assert topic is not None, f"topic {type(record).topic} is not registered"
-    upsert([TopicStore(topic, now).row(record, frame)])
 
 
 def apply_records(batch: Sequence[Received[Record]], now: datetime) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 
 from django.conf import settings
 
-from p2p import nodes, own_records
+from p2p import nodes, own_numbering
 from p2p.clock import now_utc
 from p2p.database_thread import DatabaseThread
 from p2p.discovery.driver import Discovery
@@ -204,7 +204,7 @@ class Node:
         self._run(f"own record {record.topic} {rank}", self._note_own_record(record.topic, rank))
 
     async def _note_own_record(self, topic: str, rank: tuple[int, int]) -> None:
-        await self._database.run(own_records.note_own_record, topic, rank, now_utc())
+        await self._database.run(own_numbering.notice_pushed, topic, rank, now_utc())
 
     async def _greet(self, peer: PeerInfo) -> None:
         """Remember the peer; its commands become due."""

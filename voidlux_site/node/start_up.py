@@ -8,8 +8,9 @@ from django.core.management import call_command
 from marketplace.services.offerings import sell_by_default, withdraw_own
 from marketplace.services.wallet import grant_initial
 from p2p.clock import now_utc
-from p2p.local import incarnation, local_node
+from p2p.local import local_node
 from p2p.nodes import all_down
+from p2p.own_numbering import publish_again
 from swarm.models import Agent
 from swarm.services import jobs
 from swarm.services.agents import ensure_agents
@@ -28,7 +29,7 @@ def reconcile() -> None:
     """Make the stored state true again after whatever ended the node before."""
     environment, now = settings.ENVIRONMENT, now_utc()
     api_token()  # made at the first start, so that tools find it before the first request
-    incarnation()
+    publish_again(now)  # a crash may have come between a new incarnation and this
     all_down()
     jobs.recover_all(now)
     prolong_leases(lease_end(now))

@@ -13,7 +13,7 @@ from p2p.gossip.ids import id_of
 from p2p.local import LocalNode, acting_as, incarnation, local_node, raise_incarnation_above
 from p2p.models import NodeState, OutboxKind, OutboxMessage
 from p2p.models import Record as StoredRecord
-from p2p.own_records import note_own_record
+from p2p.own_numbering import notice_pushed
 from p2p.protocol.errors import DomainError
 from p2p.protocol.identity import Identity
 from p2p.protocol.signing import open_sealed
@@ -68,8 +68,8 @@ def test_a_higher_own_record_at_a_peer_begins_a_new_incarnation(
     with acting_as(home):
         assert [clock.next_seq("t") for _ in range(2)] == [(1, 1), (1, 2)]
 
-        assert note_own_record("t", seen, NOW) is is_ahead
-        assert note_own_record("t", seen, NOW) is False
+        assert notice_pushed("t", seen, NOW) is is_ahead
+        assert notice_pushed("t", seen, NOW) is False
 
         assert clock.next_seq("t") == next_own
 
@@ -93,7 +93,7 @@ def test_what_still_counts_is_published_again_under_numbers_that_win(tmp_path: P
             offer(number, NOW + timedelta(seconds=ttl_s))
         before = sent_records()
 
-        assert note_own_record("marketplace", (1, 9), NOW)
+        assert notice_pushed("marketplace", (1, 9), NOW)
 
         again = sent_records()[3:]
         assert [(each.incarnation, each.seq) for each in again] == [(2, 1), (2, 2)]

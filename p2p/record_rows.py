@@ -1,0 +1,61 @@
+"""The rows of replicated records: one for every key, the latest signed frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+from p2p.models import Record as StoredRecord
+from p2p.protocol.messages import Record
+from p2p.registration import Topic, topic_of
+from p2p.sync.items import position_of
+
+TOMBSTONES_KEPT = timedelta(days=7)
+
+
+def store_own(record: Record, frame: bytes, now: datetime) -> None:
+    """Store the next version of one of this node's own records."""
+    topic = topic_of(record)
+    assert topic is not None, f"topic {type(record).topic} is not registered"
+    upsert([row_of(topic, record, frame, now)])
+
+
+def row_of(topic: Topic, record: Record, frame: bytes, now: datetime) -> StoredRecord:
+    """Return the row of a record, not saved yet."""
+    expires_at = topic.expires_at(record)
+    if record.deletes and expires_at is None:
+        written_at = datetime.fromtimestamp(record.lamport_ts / 1000, tz=UTC)
+        expires_at = written_at + TOMBSTONES_KEPT
+    return StoredRecord(
+        topic=topic.name,
+        key=record.key(),
+        position=position_of(record.key()),
+        origin=record.origin,
+        incarnation=record.incarnation,
+        seq=record.seq,
+        lamport_ts=record.lamport_ts,
+        frame=frame,
+        deleted=record.deletes,
+        expires_at=expires_at,
+        received_at=now,
+    )
+
+
+def upsert(rows: Iterable[StoredRecord]) -> None:
+    """Store rows, each in the place of what its key held before."""
+    StoredRecord.objects.bulk_create(
+        rows,
+        update_conflicts=True,
+        unique_fields=["topic", "key"],
+        update_fields=[
+            "origin",
+            "incarnation",
+            "seq",
+            "lamport_ts",
+            "frame",
+            "deleted",
+            "expires_at",
+            "received_at",
+            "position",
+        ],
+    )
