@@ -16,6 +16,7 @@ from p2p.clock import now_utc
 from p2p.database_thread import DatabaseThread
 from p2p.models import OutboxKind, OutboxMessage
 from p2p.nodes import addresses_of
+from p2p.pausing import rung_within
 from p2p.protocol.errors import ProtocolError
 
 log = logging.getLogger(__name__)
@@ -62,12 +63,8 @@ class Relay:
                 await self.flush()
             except Exception:
                 log.exception("the relay failed and goes on")
-            try:
-                await asyncio.wait_for(self._rung.wait(), LOOK_EVERY_S)
-            except TimeoutError:
-                continue
-            finally:
-                self._rung.clear()
+            await rung_within(self._rung, LOOK_EVERY_S)
+            self._rung.clear()
 
     async def flush(self) -> None:
         """Send everything that is due now."""

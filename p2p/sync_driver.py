@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import random
 import time
@@ -16,6 +15,7 @@ from p2p import syncing
 from p2p.clock import now_utc
 from p2p.mesh.settings import PeerInfo
 from p2p.mesh.supervision import TaskOwner
+from p2p.pausing import rung_within
 from p2p.protocol.codec import Received, encode_message
 from p2p.protocol.errors import ProtocolError
 from p2p.protocol.limits import (
@@ -96,8 +96,7 @@ class SyncDriver:
                     if not self._tasks.start(node_id, self._sync_with(node_id)):
                         self._schedule.ask_soon(node_id, self._monotonic())
                 rest_s = max(0.01, self._schedule.next_at - self._monotonic())
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), rest_s)
+                await rung_within(self._wake, rest_s)
                 self._wake.clear()
         finally:
             await self._tasks.stop()

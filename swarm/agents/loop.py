@@ -10,6 +10,7 @@ from uuid import UUID
 
 from p2p.clock import now_utc
 from p2p.database_thread import DatabaseThread
+from p2p.pausing import rung_within
 from p2p.protocol.errors import DomainError, ExternalError
 from swarm.agents import steps
 from swarm.agents.runner import Runner
@@ -42,12 +43,8 @@ class AgentLoop:
         while not self._stopping:
             async with self._round:
                 await self._look_around()
-            try:
-                await asyncio.wait_for(self._rung.wait(), TEND_EVERY_S)
-            except TimeoutError:
-                continue
-            finally:
-                self._rung.clear()
+            await rung_within(self._rung, TEND_EVERY_S)
+            self._rung.clear()
 
     async def stop(self) -> None:
         """Stop the runners and end the sessions without unfinished work; runs go on in theirs."""

@@ -70,7 +70,8 @@ async def a_goal_of_two_subtasks_is_done(node: SplitNode, follower: Follower, fo
 
     assert (ended["status"], ended["error"]) == ("completed", "")
     assert deal.statuses() == ["completed", "completed"]
-    told = await asyncio.wait_for(_statuses_until_end(follower, deal.goal_id), 20.0)
+    async with asyncio.timeout(20.0):
+        told = await _statuses_until_end(follower, deal.goal_id)
     assert told == ["planning", "in_progress", "merging", "completed"]
 
 

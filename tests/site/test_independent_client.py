@@ -236,6 +236,7 @@ async def test_bytes_that_are_no_frame_cost_only_their_connection(node: RealNode
     reader, writer = await asyncio.open_connection(HOST, node.p2p_port)
     writer.write(b"GET / HTTP/1.1\r\n\r\n")
 
-    await asyncio.wait_for(reader.read(), 10)
+    async with asyncio.timeout(10):
+        await reader.read()
     writer.close()
     assert node.is_healthy()

@@ -15,6 +15,7 @@ from marketplace.services.tributes import expire_unanswered
 from p2p import retention as p2p_retention
 from p2p.clock import now_utc
 from p2p.database_thread import DatabaseThread
+from p2p.pausing import rung_within
 from swarm import retention as swarm_retention
 from swarm.services import jobs
 from swarm.services.dispatch import dispatch_ready
@@ -46,12 +47,8 @@ async def dispatch_when_rung(database: DatabaseThread, rung: asyncio.Event) -> N
     """Match ready tasks and free agents at every ring and every second, until cancelled."""
     while True:
         await _run_on(database, dispatch_ready)
-        try:
-            await asyncio.wait_for(rung.wait(), SWEEP_EVERY_S)
-        except TimeoutError:
-            continue
-        finally:
-            rung.clear()
+        await rung_within(rung, SWEEP_EVERY_S)
+        rung.clear()
 
 
 async def sweep(database: DatabaseThread) -> None:

@@ -133,13 +133,17 @@ class Node:
         if self._worker is not None:
             stops.append(self._worker.stop(WORKER_STOP_S))
         await self._quietly("stopping agents and worker", _all(stops))
-        await self._quietly("the last flush", asyncio.wait_for(self._relay.flush(), LAST_FLUSH_S))
+        await self._quietly("the last flush", self._flush_last())
         if self._web is not None:
             await self._quietly("stopping the web server", self._web.stop(WEB_STOP_S))
         await self._quietly("leaving the mesh", self._mesh.stop("stopping"))
         await self._tasks.stop()
         self._doorbell.stop()
         await asyncio.to_thread(self._database.stop)
+
+    async def _flush_last(self) -> None:
+        async with asyncio.timeout(LAST_FLUSH_S):
+            await self._relay.flush()
 
     async def _recover_jobs(self) -> None:
         # Only this worker runs this node's jobs: what still says `running` died with it.

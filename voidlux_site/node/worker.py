@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from p2p.pausing import rung_within
 from voidlux_site.home import logs_dir
 from voidlux_site.node.processes import kill_tree
 
@@ -87,9 +88,7 @@ class Worker:
         if pid is not None:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
-        try:
-            await asyncio.wait_for(self._ended.wait(), deadline_s)
-        except TimeoutError:
+        if not await rung_within(self._ended, deadline_s):
             self._kill()
             await self._ended.wait()
 
@@ -136,8 +135,7 @@ class Worker:
             return
         pause_s = backoff_s(failures)
         logger.info("worker starts again in %.1f s", pause_s)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), pause_s)
+        await rung_within(self._stopping, pause_s)
 
     def _kill(self) -> None:
         pid = self.pid
