@@ -12,6 +12,7 @@ TOKENS_MAX = 65_536  # strings and brackets of a frame: bounds the time spent on
 SIGNATURE_BYTES = 64  # Ed25519
 PUBLIC_KEY_BYTES = 32  # Ed25519
 NODE_ID_BYTES = 16  # first half of SHA-256(public key)
+KEYS_REMEMBERED_MAX = 1_000  # signers whose key is not decoded and hashed again
 NONCE_BYTES = 32  # challenge of the handshake
 CERT_HASH_BYTES = 32  # SHA-256 of the listener's certificate, zeros without TLS
 
