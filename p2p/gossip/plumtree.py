@@ -81,8 +81,10 @@ class Plumtree:
     @property
     def due_at(self) -> float | None:
         """When `tick` is to be called next, None when nothing waits."""
-        times = [at for at in (self._announcements.due_at, self._missing.due_at) if at is not None]
-        return min(times, default=None)
+        tell_at, ask_at = self._announcements.due_at, self._missing.due_at
+        if tell_at is None or ask_at is None:
+            return ask_at if tell_at is None else tell_at
+        return min(tell_at, ask_at)
 
     def eager(self, scope: Scope) -> list[str]:
         """Return the peers that get the records of a scope at once."""
