@@ -9,6 +9,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from p2p import parking, watermarks
+from p2p.live_hashes import live_hash
 from p2p.local import local_node
 from p2p.models import Record as StoredRecord
 from p2p.own_numbering import notice, publish_again
@@ -17,7 +18,7 @@ from p2p.protocol.limits import CLOCK_AHEAD_MAX_MS
 from p2p.protocol.messages import Record
 from p2p.record_rows import row_of, upsert
 from p2p.registration import Topic
-from p2p.sync.items import Item
+from p2p.sync.items import WHOLE, Item, hash_of
 from p2p.sync.judging import Judgement, Stamp, advance, judge
 from p2p.sync.marks import Mark, Span
 from p2p.sync.store import Applied
@@ -37,6 +38,10 @@ class TopicStore:
     def live_items(self, lo: int, hi: int) -> list[Item]:
         """Return the live records of the positions [lo, hi), ordered by position and key."""
         return _items(self._live().filter(position__gte=lo, position__lt=hi))
+
+    def live_hash(self) -> str:
+        """Return the hash over all live records; read anew only when they have changed."""
+        return live_hash(self._topic.name, self._now, lambda: hash_of(self.live_items(*WHOLE)))
 
     def kept_items(self, lo: int, hi: int) -> list[Item]:
         """Return live records and those that expired lately, ordered by position and key."""

@@ -11,6 +11,7 @@ from django.db.models import Q
 
 from p2p import parking
 from p2p.gossip.ids import RecordId
+from p2p.live_hashes import note_change
 from p2p.local import local_node
 from p2p.models import Record as StoredRecord
 from p2p.models import TopicSync, Watermark
@@ -51,7 +52,9 @@ def retry_parked(topic_name: str, now: datetime) -> int:
 
 def discard(topic: str, keys: Iterable[str]) -> None:
     """Forget records that their topic's rule no longer counts."""
-    StoredRecord.objects.filter(topic=topic, key__in=list(keys)).delete()
+    with transaction.atomic():
+        note_change(topic)
+        StoredRecord.objects.filter(topic=topic, key__in=list(keys)).delete()
 
 
 def frames_of(ids: Sequence[RecordId], now: datetime) -> list[bytes]:
@@ -85,6 +88,7 @@ def discard_stale(topic: Topic, now: datetime) -> int:
     with transaction.atomic():
         others = StoredRecord.objects.filter(topic=topic.name).exclude(origin=local_node().node_id)
         keys = list(others.values_list("key", flat=True))
+        note_change(topic.name)
         others.delete()
         Watermark.objects.filter(topic=topic.name).delete()
         parking.clear(topic.name)

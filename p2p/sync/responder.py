@@ -9,7 +9,7 @@ import msgspec
 
 from p2p.protocol.errors import ProtocolError
 from p2p.protocol.limits import PAGE_BYTES_MAX, PAGE_COVERS_MAX, PAGE_FRAMES_MAX, POSITION_END
-from p2p.sync.items import WHOLE, Item, digest_of, grouped, hash_of, parts_of
+from p2p.sync.items import Item, digest_of, grouped, parts_of
 from p2p.sync.marks import START, Mark, Span
 from p2p.sync.messages import (
     Cover,
@@ -45,7 +45,7 @@ def answer(store: RecordStore, pair: SyncPair, request: SyncRequest) -> SyncResp
 
 def live_hash(store: RecordStore) -> str:
     """Return the hash over all live records of a topic."""
-    return hash_of(store.live_items(*WHOLE))
+    return store.live_hash()
 
 
 def range_items(store: RecordStore, lo: int, hi: int) -> list[list[Item]]:

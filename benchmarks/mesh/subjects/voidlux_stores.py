@@ -21,6 +21,7 @@ from p2p.protocol.messages import Message
 from p2p.protocol.signing import open_sealed, seal
 from p2p.protocol.timestamps import to_timestamp
 from p2p.record_store import TopicStore
+from p2p.records import discard
 from p2p.registration import registry, topic_named
 from p2p.sync.opening import open_frames
 from tests.support.cluster import NETWORK, START, Cluster, SimNode, make_template
@@ -69,7 +70,7 @@ def _pull_lost(cluster: Cluster, asker: SimNode, full: SimNode) -> tuple[int, fl
     with cluster.acting(asker):
         row = Record.objects.filter(topic=TOPIC).order_by("position").first()
         assert row is not None
-        row.delete()
+        discard(TOPIC, [row.key])
     return _pull(cluster, asker, full)
 
 
