@@ -103,7 +103,7 @@ class TopicStore:
         judged = judge(
             records,
             held=held,
-            authority=self._topic.authority,
+            authority=self._topic.rule_for([each.message for each in records]),
             clock_end_ms=int(self._now.timestamp() * 1000) + CLOCK_AHEAD_MAX_MS,
         )
         rows = {

@@ -30,7 +30,9 @@ class Topic:
     `apply` gets the records that won their key, oldest first, and runs inside the batch's
     transaction; `expires_at` says when a record stops to count (None: never). `sync` is the pair
     of message classes that pulls the topic. `forget` is told the keys of other nodes' records
-    that are discarded, because they may be out of date, before they are pulled anew.
+    that are discarded, because they may be out of date, before they are pulled anew. A topic whose
+    rule looks at its own rows gives `authority_in` as well: the rule for one batch, which reads
+    once what all its records need.
     """
 
     name: str
@@ -40,6 +42,11 @@ class Topic:
     expires_at: Callable[[Record], datetime | None]
     sync: SyncPair | None = None
     forget: Callable[[Sequence[str], datetime], None] | None = None
+    authority_in: Callable[[Sequence[Record]], Callable[[Record], Authority]] | None = None
+
+    def rule_for(self, batch: Sequence[Record]) -> Callable[[Record], Authority]:
+        """Return the rule that judges the records of a batch."""
+        return self.authority if self.authority_in is None else self.authority_in(batch)
 
     @property
     def scope(self) -> Scope:
