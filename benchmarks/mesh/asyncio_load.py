@@ -56,12 +56,19 @@ async def _measure_closed(load: Load) -> None:
     load.stop_measuring()
 
 
-async def open_loop(load: Load, publish: Publish | AsyncPublish, publishers: int) -> None:
+async def open_loop(
+    load: Load,
+    publish: Publish | AsyncPublish,
+    publishers: int,
+    *,
+    warm_up_s: float = WARM_UP_S,
+    lasts_s: float = OPEN_S,
+) -> None:
     """Publish at a fixed rate, whatever becomes of it, the publishers in turn."""
     rate = OPEN_RATE_PER_S
-    warm_up = int(rate * WARM_UP_S)
+    warm_up = int(rate * warm_up_s)
     begun_at = time.perf_counter()
-    for number in range(warm_up + int(rate * OPEN_S)):
+    for number in range(warm_up + int(rate * lasts_s)):
         due_at = begun_at + number / rate
         await asyncio.sleep(max(0.0, due_at - time.perf_counter()))
         if number == warm_up:
