@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 PAYLOAD_BYTES = 400
 IN_FLIGHT = 64  # records under way in a closed loop, over all publishers
 WARM_UP_S = 1.0  # trees and caches are built
-CLOSED_S = 2.5
+CLOSED_S = 1.5
 OPEN_RATE_PER_S = 20
-OPEN_S = 5.0
+OPEN_S = 3.0
 GIVE_UP_S = 3.0  # a record that is not everywhere by then counts as lost
 _NUMBER_CHARS = 12
 _NEVER = 10**_NUMBER_CHARS

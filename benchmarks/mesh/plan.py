@@ -27,7 +27,7 @@ class Run:
     subject: str
     arguments: tuple[str, ...] = ()
     package: str = ""
-    once: bool = False  # its figures do not vary from round to round
+    once: bool = False  # what varies little, or no goal is about, is measured in one round only
 
     @property
     def label(self) -> str:
@@ -38,17 +38,17 @@ class Run:
 RUNS = (
     Run("ed25519", ("1",)),
     Run("ed25519", ("2",)),
-    Run("raw_frames", ("bytes",)),
+    Run("raw_frames", ("bytes",), once=True),
     Run("raw_frames", ("msgspec",)),
     Run("voidlux_mesh", ("unsigned", "2", "plain")),
-    Run("voidlux_mesh", ("unsigned", "2", "tls")),
+    Run("voidlux_mesh", ("unsigned", "2", "tls"), once=True),
     Run("voidlux_mesh", ("signed", "2", "tls")),
     Run("voidlux_mesh", ("signed", "8", "tls")),
     Run("voidlux_mesh", ("signed", "8", "plain")),
     Run("pyipv8_flood", ("8",), package="pyipv8"),
     Run("libp2p_gossip", ("8",), package="libp2p"),
     Run("nats_fanout", ("8",), package="nats-py"),
-    Run("voidlux_mesh", ("signed", "16", "tls")),
+    Run("voidlux_mesh", ("signed", "16", "tls"), once=True),
     Run("voidlux_mesh", ("signed", "21", "tls")),
     Run("voidlux_memory", ("tls",), once=True),
     Run("voidlux_memory", ("plain",), once=True),

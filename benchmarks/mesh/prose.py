@@ -50,7 +50,7 @@ Ratios between subjects of one run mean more than the figures themselves.
 as is the spam protection of py-libp2p.
 - In the first seconds after linking (`first`) the tree is still being made: a record may reach a \
 node only when it asks for it, half a second later. Latency is therefore told apart for the first \
-three seconds and for afterwards.
+two seconds and for afterwards.
 - pyipv8 has no relaying of its own: the flood is ours, and is what the goal names.
 - `wire bytes` is what the kernel counted on all TCP connections, TLS, ids and signs of life \
 included, for each delivery in the measured time.
