@@ -6,15 +6,14 @@ from benchmarks.mesh.load import IN_FLIGHT, OPEN_RATE_PER_S, PAYLOAD_BYTES
 
 REASONS = {
     "signed flood of 8 nodes, times pyipv8": (
-        "all nodes of a run share one thread, and each of the seven receivers verifies each "
-        "record; pyipv8 verifies with the same library, so that the ratio cannot pass what it "
-        "wastes: about six verifications of copies for each delivery, and its own time. More "
-        "needs verification on a second core."
+        "all nodes of a run share one thread, and each receiver verifies each record once; "
+        "pyipv8 verifies with the same library, about seven copies for each delivery of its "
+        "flood. On one thread the ratio can therefore hardly pass seven times what it spends "
+        "beside that: more needs verification on a second core, which is not done yet."
     ),
     "signed flood of 8 nodes, times what Ed25519 allows one thread": (
-        "signing, TLS, decoding and the tree share the one thread with the verification. A "
-        "thread pool does not help as it stands: each verification takes and gives back the "
-        "interpreter's lock."
+        "signing, TLS, decoding and the tree share the one thread with the verification, and "
+        "take about as long as it does. Verification on a second core is not done yet."
     ),
 }
 
