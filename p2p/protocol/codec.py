@@ -45,6 +45,7 @@ def decode_payload(payload: bytes, registry: MessageRegistry) -> Received[Messag
         return UnknownMessage(number)
     check_keys(payload)
     try:
+        payload.decode()  # the decoder looks at no text of fields that it does not know
         message = registry.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ProtocolError("malformed", f"type 0x{number:02X}: {str(error)[:300]}") from error
