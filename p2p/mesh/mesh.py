@@ -227,10 +227,12 @@ class Mesh:
             raise ProtocolError("banned", f"for {banned_s:.0f} more seconds")
 
     def opened(self, connection: Connection) -> None:
-        """Take a finished link, and drain the one that lost against it or won over it."""
+        """Take a finished link, and drain the one that lost against it or it lost against."""
         change = self._links.add(connection)
         if change.to_drain is not None:
             change.to_drain.drain()
+        for surplus in change.surplus:
+            surplus.close("duplicate_link", "this node has too many connections")
         if change.first:
             self._gossip.peer_up(connection.node_id)
             self._tell("on_peer_up", lambda: self._on_peer_up(_info(connection)))
@@ -258,11 +260,18 @@ class Mesh:
             self._tell("on_peer_down", lambda: self._on_peer_down(connection.node_id))
 
     def at_fault(self, connection: Connection, error: ProtocolError) -> bool:
-        """Count and judge a fault; tell whether the log has not named it lately."""
+        """Count and judge a fault; tell whether the log has not named it lately.
+
+        With a ban all other links of the node end too.
+        """
         self.counters[error.reason] += 1
         # What answers at an address that we chose ourselves says nothing about its host.
         host = "" if connection.outbound else connection.host
         self._conduct.fault(error.reason, node_id=connection.node_id, host=host)
+        if self._conduct.banned_s(node_id=connection.node_id):
+            for link in self._links.all_of(connection.node_id):
+                if link is not connection:
+                    link.close("banned")
         if error.reason == "banned":
             return False  # named when the ban began
         return self._conduct.is_news(connection.node_id or connection.host, error.reason)
@@ -270,6 +279,11 @@ class Mesh:
     def count(self, event: str) -> None:
         """Count an event under its name."""
         self.counters[event] += 1
+
+    def name(self, who: str, event: str, detail: str) -> None:
+        """Say once in the log what a peer does; it costs it nothing by itself."""
+        if self._conduct.is_news(who, event):
+            log.warning("%s: %s: %s", who, event, detail)
 
     def _make_gossip(
         self,
@@ -289,6 +303,7 @@ class Mesh:
             send=self.send,
             deliver=self._delivered,
             count=self.count,
+            name=self.name,
             fetch=on_fetch or (lambda node_id, ids: None),
             own_record_ahead=on_own_record_ahead or (lambda record: None),
         )

@@ -41,6 +41,7 @@ CLOCK_AHEAD_MAX_MS = 600_000  # a frame further ahead is "not yet"
 
 # Connections
 CONNECTIONS_MAX = 20  # nodes linked at once
+LINKS_PER_NODE_MAX = 3  # connections of one node at once: two rivals, and one that is dying
 HANDSHAKES_MAX = 20  # strangers in the middle of a handshake at once
 ACCEPT_QUEUE_MAX = 1_024  # connections that the kernel holds until the node accepts them
 DIAL_TIMEOUT_S = 5.0
@@ -70,6 +71,8 @@ BAN_MIN_S = 60.0  # the first ban; each further one is twice as long
 BAN_MAX_S = 3_600.0
 SCORES_MAX = 1_000  # nodes, and hosts, remembered for their faults
 FAULT_NAMED_AGAIN_S = 600.0  # the log names the same fault of the same peer no more often
+NEWS_MAX = 1_000  # faults whose naming is remembered
+
 # Posts
 POST_CHARS_MAX = 500
 POST_LIFE_DAYS = 30
