@@ -213,7 +213,7 @@ class Connection(asyncio.Protocol):
         self._end(error.reason)
 
     def drain(self) -> None:
-        """Send nothing new here, read a little longer, then close: another link won."""
+        """Send nothing new here, read what still comes, then close: another link won."""
         if not self.draining:
             self.draining = True
             self._signs.drain()

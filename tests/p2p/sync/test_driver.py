@@ -231,7 +231,9 @@ async def test_a_nonsense_request_is_the_peers_fault(node: SyncingNode) -> None:
     assert wire_of(node).blamed == [(LIAR, "malformed")]
 
 
-async def test_a_flood_of_requests_is_bounded(node: SyncingNode) -> None:
+async def test_a_flood_of_requests_is_bounded_and_named_once(
+    node: SyncingNode, caplog: pytest.LogCaptureFixture
+) -> None:
     for number in range(1, 1_001):
         say(node, SYNC.request(id=number, hash="a" * 64))
 
@@ -241,6 +243,8 @@ async def test_a_flood_of_requests_is_bounded(node: SyncingNode) -> None:
     ]
     await until(lambda: len(answers()) == SYNC_REQUESTS_WAITING_MAX)
     assert sorted(each.re for each in answers()) == list(range(1, 9))
+    named = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+    assert named == [f"{LIAR}: too_many_requests: 8 of sync wait"]
 
 
 async def test_a_peer_that_knows_more_is_asked(node: SyncingNode) -> None:
