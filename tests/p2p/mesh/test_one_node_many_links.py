@@ -7,9 +7,10 @@ from dataclasses import replace
 from p2p.protocol.limits import LINKS_PER_NODE_MAX
 from p2p.protocol.messages import Goodbye
 from tests.support.mesh_nodes import QUICK, Nodes, RawPeer, until
-from tests.support.wire import identity_number, note, sealed_note
+from tests.support.wire import MembersNote, identity_number, note, sealed_note
 
 NODE, EVE = (identity_number(n) for n in (1, 2))
+SECRET = "a secret of the crew"
 
 
 async def test_a_node_holds_three_connections_at_most(nodes: Nodes) -> None:
@@ -56,3 +57,23 @@ async def test_a_frame_goes_over_another_link_while_one_is_closing(nodes: Nodes)
     assert node.down == []
     for each in (early, late):
         each.close()
+
+
+async def test_a_node_is_presented_anew_when_another_link_proves_another_membership(
+    nodes: Nodes,
+) -> None:
+    node = await nodes.start(NODE, secret=SECRET, limits=replace(QUICK, drain_s=30))
+    early, late = [await RawPeer.connect(node) for _ in range(2)]
+    await early.shake_hands(EVE, nonce="0" * 16)
+    await late.shake_hands(EVE, nonce="f" * 16, secret=SECRET)
+    await until(lambda: len(node.up) == 2)
+
+    assert node.mesh.publish(sealed_note(NODE, kind=MembersNote)) == 1
+    await late.next_of(MembersNote)
+    late.close()
+    await until(lambda: len(node.up) == 3)
+
+    assert [peer.member for peer in node.up] == [False, True, False]
+    assert node.down == [EVE.node_id] * 2
+    assert node.mesh.publish(sealed_note(NODE, seq=2, kind=MembersNote)) == 0
+    early.close()
