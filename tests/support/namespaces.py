@@ -12,11 +12,13 @@ import os
 import subprocess
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from tests.support.services import find_program, is_lacking
 
 # 198.18.0.0/15 is reserved for tests of networks (RFC 2544).
 _NETWORKS = 512
+_PLACES = (Path("/usr/sbin"), Path("/sbin"))  # not on everybody's PATH
 _SEES_ALL = 254
 _RULES = """
 table bridge voidlux
@@ -53,7 +55,7 @@ class Switch:
     """Joins hosts, and this machine as an onlooker whose traffic is never touched."""
 
     def __init__(self, hosts_count: int) -> None:
-        self._ip, self._nft = find_program("ip"), find_program("nft")
+        self._ip, self._nft = find_program("ip", _PLACES), find_program("nft", _PLACES)
         number = os.getpid() % _NETWORKS
         prefix = f"198.{18 + number // 256}.{number % 256}"
         self._name = f"vl{os.getpid()}"
