@@ -11,7 +11,7 @@ PYTEST := $(PY) -m pytest
 TOOLS := git tmux
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check lint bench bench-mesh lock docs clean run-env dev-env bench-env tools
+.PHONY: help demo run test fuzz check lint bench bench-mesh lock docs clean run-env dev-env bench-env tools
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,18 @@ test: dev-env ## all tests (ARGS="-k word" picks some)
 	echo "browser tests"; \
 	$(PYTEST) -m browser tests/browser $(ARGS) || failed=$$?; \
 	exit $$failed
+
+# Each target for SECONDS, or for RUNS inputs. What breaks one is written to a file and named.
+SECONDS ?= 60
+RUNS ?= -1
+TARGETS ?= frames payload handshake neighbour
+
+fuzz: dev-env ## any bytes into decoder, handshake, gossip and sync (SECONDS=60 each, RUNS=, TARGETS=)
+	@$(PY) -m pip install -qq --disable-pip-version-check -r requirements/fuzz.txt
+	@for each in $(TARGETS); do \
+	  echo "fuzzing $$each"; \
+	  $(PY) -m tests.fuzz $$each --seconds $(SECONDS) --runs $(RUNS) $(ARGS) || exit 1; \
+	done
 
 lint: dev-env ## format, style, types, layers, migrations and generated pages
 	$(PY) -m ruff format --check .

@@ -23,6 +23,7 @@ from p2p.sync.judging import Judgement, Stamp, advance, judge
 from p2p.sync.marks import Mark, Span
 from p2p.sync.store import Applied
 
+_ROWS_AT_ONCE = 16  # a row may have half a megabyte
 # Beyond its life a record still shows what it replaced, so that nothing older comes back.
 EXPIRED_KEPT = timedelta(days=7)
 
@@ -66,7 +67,9 @@ class TopicStore:
             .order_by("incarnation", "seq")
         )
         found = rows.values_list("incarnation", "seq", "frame")[:count]
-        return [(Mark(life, seq), bytes(frame)) for life, seq, frame in found]
+        # Row by row: a page of large records ends long before `count` of them.
+        for life, seq, frame in found.iterator(chunk_size=_ROWS_AT_ONCE):
+            yield Mark(life, seq), bytes(frame)
 
     def frames_of(self, keys: Sequence[str]) -> Mapping[str, bytes]:
         """Return the frames kept for these keys."""

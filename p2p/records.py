@@ -16,12 +16,14 @@ from p2p.local import local_node
 from p2p.models import Record as StoredRecord
 from p2p.models import TopicSync, Watermark
 from p2p.protocol.codec import Received
+from p2p.protocol.limits import WANTED_BYTES_BURST
 from p2p.protocol.messages import Record
 from p2p.record_store import TopicStore
 from p2p.registration import Topic, topic_named, topic_of
 
 log = logging.getLogger(__name__)
 
+_ROWS_AT_ONCE = 16  # a row may have half a megabyte
 STALE_AFTER = timedelta(days=7)  # tombstones are live no longer
 
 
@@ -58,7 +60,10 @@ def discard(topic: str, keys: Iterable[str]) -> None:
 
 
 def frames_of(ids: Sequence[RecordId], now: datetime) -> list[bytes]:
-    """Return the frames of those records that are stored and still count, oldest first."""
+    """Return the frames of those records that are stored and still count, oldest first.
+
+    Together at most WANTED_BYTES_BURST; what is left out is asked for elsewhere.
+    """
     wanted = set(ids)
     rows = StoredRecord.objects.filter(
         Q(expires_at__isnull=True) | Q(expires_at__gt=now),
@@ -66,11 +71,17 @@ def frames_of(ids: Sequence[RecordId], now: datetime) -> list[bytes]:
         topic__in={each.topic for each in wanted},
         seq__in={each.seq for each in wanted},
     )
-    return [
-        bytes(row.frame)
-        for row in rows.order_by("id")
-        if RecordId(row.origin, row.topic, row.incarnation, row.seq) in wanted
-    ]
+    fields = rows.order_by("id").values_list("origin", "topic", "incarnation", "seq", "frame")
+    frames: list[bytes] = []
+    left_bytes = WANTED_BYTES_BURST
+    for origin, topic, incarnation, seq, frame in fields.iterator(chunk_size=_ROWS_AT_ONCE):
+        if RecordId(origin, topic, incarnation, seq) not in wanted:
+            continue
+        left_bytes -= len(frame)
+        if left_bytes < 0:
+            break
+        frames.append(bytes(frame))
+    return frames
 
 
 def discard_stale(topic: Topic, now: datetime) -> int:

@@ -164,8 +164,10 @@ class Plumtree:
     def _on_signed(
         self, from_node_id: str, received: Received, message: Signed, now: float
     ) -> list[Effect]:
-        if message.lamport_ts - self._now_ms() > CLOCK_AHEAD_MAX_MS:
-            return [Count("too_far_ahead")]
+        ahead_ms = message.lamport_ts - self._now_ms()
+        if ahead_ms > CLOCK_AHEAD_MAX_MS:
+            detail = f"a frame in the name of {message.origin} is {ahead_ms} ms ahead of our clock"
+            return [Count("too_far_ahead", from_node_id, detail)]
         if isinstance(message, Record):
             return self._on_record(from_node_id, received, message, now)
         if not isinstance(message, Targeted):
@@ -209,7 +211,8 @@ class Plumtree:
             elif not self._is_old_and_own(record_id):
                 wanted.append(record_id)
         no_room = self._missing.announced(wanted, from_node_id, now)
-        return [Count("ihave_no_room")] if no_room else []
+        detail = f"it names records that do not come, more than {self._limits.missing_max}"
+        return [Count("ihave_no_room", from_node_id, detail)] if no_room else []
 
     def _on_iwant(self, from_node_id: str, message: IWant, now: float) -> list[Effect]:
         ids = self._of_known_scope(from_node_id, expanded(message.ids))
@@ -221,7 +224,8 @@ class Plumtree:
         if answer.unknown:
             effects.append(Fetch(from_node_id, tuple(answer.unknown)))
         if answer.refused:
-            effects.append(Count("iwant_limited"))
+            detail = f"it asks for too much at once, {answer.refused} records are left out"
+            effects.append(Count("iwant_limited", from_node_id, detail))
         return effects
 
     def _spread(

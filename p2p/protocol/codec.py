@@ -44,6 +44,7 @@ def decode_payload(payload: bytes, registry: MessageRegistry) -> Received[Messag
     if not registry.knows(number):
         return UnknownMessage(number)
     try:
+        payload.decode()  # the decoder looks at no text of fields that it does not know
         message = registry.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         check_keys(payload)

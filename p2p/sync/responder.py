@@ -23,7 +23,7 @@ from p2p.sync.messages import (
 )
 from p2p.sync.store import RecordStore
 
-COVER_BYTES = 160  # more than any cover takes
+COVER_BYTES = 184  # more than any cover takes
 
 
 def answer(store: RecordStore, pair: SyncPair, request: SyncRequest) -> SyncResponse:
@@ -72,10 +72,10 @@ class _Page:
         )
 
     def add_frame(self, frame: bytes) -> bool:
-        """Add a frame when it fits; the first frame of a page always does."""
+        """Add a frame when it fits; alone on a page every record does."""
         text = frame.decode()
         frame_bytes = len(msgspec.json.encode(text)) + 1
-        if self.frames and (
+        if (self.frames or self.covers) and (
             not self.frames_left or self.used_bytes + frame_bytes + COVER_BYTES > PAGE_BYTES_MAX
         ):
             return False

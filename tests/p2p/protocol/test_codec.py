@@ -80,6 +80,9 @@ def test_an_unknown_field_is_ignored() -> None:
                      id="node id with a line end"),
         pytest.param(b'{"type":6,"timestamp":5}', "malformed", id="field missing"),
         pytest.param(b'{"type":6,"node_id":"\xff","timestamp":5}', "malformed", id="not UTF-8"),
+        pytest.param(PING[:-1] + b',"later":"\xff"}', "malformed", id="unknown field not UTF-8"),
+        pytest.param(PING[:-1] + b',"\xff":1}', "malformed", id="unknown key not UTF-8"),
+        pytest.param(PING[:-1] + b',"later":"\xed\xa0\x80"}', "malformed", id="a lone surrogate"),
     ],
 )  # fmt: skip
 def test_refused_payloads(payload: bytes, reason: str) -> None:
