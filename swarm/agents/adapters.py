@@ -32,11 +32,7 @@ _ALLOWED = {
 }
 
 
-class _Data(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a table of a tool's file may hold; every other key is an error."""
-
-
-class ScreenRule(_Data):
+class ScreenRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A state that the screen shows: `match` and not `unless` in its last `lines` filled lines."""
 
     name: Name
@@ -46,7 +42,7 @@ class ScreenRule(_Data):
     lines: Lines = SCREEN_LINES_DEFAULT
 
 
-class Choice(_Data):
+class Choice(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One answer to a dialog, and the keys that give it."""
 
     name: Name
@@ -54,7 +50,7 @@ class Choice(_Data):
     keys: Annotated[tuple[Key, ...], Meta(min_length=1, max_length=8)]
 
 
-class Dialog(_Data):
+class Dialog(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A question of the tool itself: nothing may be typed while it is open."""
 
     name: Name
@@ -65,7 +61,7 @@ class Dialog(_Data):
     choices: Annotated[tuple[Choice, ...], Meta(max_length=8)] = ()
 
 
-class Typing(_Data):
+class Typing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a prompt is typed, how it is seen in the input box, and what sends it off."""
 
     submit: Annotated[tuple[Key, ...], Meta(min_length=1, max_length=4)] = ("Enter",)
@@ -74,7 +70,7 @@ class Typing(_Data):
     shown_as: Pattern | None = None
 
 
-class Hooks(_Data):
+class Hooks(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The tool's own signals: a settings file whose hooks write lines into `{signals}`."""
 
     file: Text
@@ -83,7 +79,7 @@ class Hooks(_Data):
     arguments: tuple[str, ...] = ()
 
 
-class Mcp(_Data):
+class Mcp(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How the tool learns of our MCP server: a file, arguments or variables with the access."""
 
     file: Text | None = None
@@ -93,7 +89,7 @@ class Mcp(_Data):
     exclude: bool = False
 
 
-class ToolAdapter(_Data):
+class ToolAdapter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How to start a tool in its session, tell its state, and talk to it.
 
     `deliver` is `block`: the task's shell block is run under watch (see `swarm.agents.shell`),
@@ -189,7 +185,9 @@ def _check(tool: ToolAdapter, path: Path) -> None:
 
 def _patterns(tool: ToolAdapter) -> list[tuple[str, str]]:
     found = []
-    for kind, rules in (("screen", tool.screen), ("dialog", tool.dialog)):
+    kinds: dict[str, tuple[ScreenRule | Dialog, ...]]
+    kinds = {"screen": tool.screen, "dialog": tool.dialog}
+    for kind, rules in kinds.items():
         for number, rule in enumerate(rules):
             found.append((f"{kind}[{number}].match", rule.match))
             if rule.unless is not None:
