@@ -159,12 +159,14 @@ def _time(moment: datetime | None) -> str | None:
     return moment.isoformat().replace("+00:00", "Z") if moment else None
 
 
-def unfinished_attempt_ids() -> list[UUID]:
-    """Return attempts that need a runner: not ended, or ended with their worktree in place."""
+def unfinished_attempts() -> dict[UUID, str]:
+    """Return attempts that need a runner, oldest first, each with the tool of its agent.
+
+    They have not ended, or their worktree is in place. The tool is empty without an agent.
+    """
     unfinished = ~Q(status__in=ATTEMPT_TERMINAL) | Q(worktree_removed_at__isnull=True)
-    return list(
-        Attempt.objects.filter(unfinished).order_by("created_at").values_list("id", flat=True)
-    )
+    rows = Attempt.objects.filter(unfinished).order_by("created_at")
+    return {key: tool or "" for key, tool in rows.values_list("id", "agent__tool")}
 
 
 def idle_sessions() -> list[str]:
