@@ -27,13 +27,14 @@ class Deliverer:
     """Types on threads of its own, so that a slow paste into one terminal holds up no other."""
 
     def __init__(
-        self, tmux: TmuxServer, database: DatabaseThread, look_soon: Callable[[str], None]
+        self, tmux: TmuxServer, database: DatabaseThread, on_typed: Callable[[], None]
     ) -> None:
-        """Take where to type; `look_soon` is told the session when something was typed."""
+        """Take where to type; `on_typed` is called when rows have to be read anew."""
         self._tmux = tmux
         self._database = database
-        self._look_soon = look_soon
+        self._on_typed = on_typed
         self._typing: dict[str, asyncio.Task[None]] = {}
+        self._typed: set[str] = set()
 
     async def tend(
         self,
@@ -45,7 +46,7 @@ class Deliverer:
     ) -> None:
         """Do the next step of the agent's oldest open delivery, if any."""
         delivery = view.delivery
-        if delivery is None or view.session in self._typing:
+        if delivery is None or view.session in self._typing or view.session in self._typed:
             return
         step = next_step(_pending(delivery), _seen(tool, judgement, screen, delivery), now)
         if step.kind in (StepKind.TYPE, StepKind.SUBMIT):
@@ -53,6 +54,14 @@ class Deliverer:
                 self._start(view, tool, delivery, step)
         else:
             await self._note(delivery, step, now)
+
+    def typed(self) -> set[str]:
+        """Return the sessions typed into since their rows were read: what is known is too old."""
+        return set(self._typed)
+
+    def release(self, sessions: set[str]) -> None:
+        """Go on with sessions whose rows were read after they were typed into."""
+        self._typed -= sessions
 
     def stop(self) -> None:
         """End what is being typed; it is queued still, and typed anew at the next start."""
@@ -86,9 +95,10 @@ class Deliverer:
 
     def _done(self, session: str, task: asyncio.Task[None]) -> None:
         self._typing.pop(session, None)
+        self._typed.add(session)
         if not task.cancelled() and (error := task.exception()):
             log.error("typing to session %s failed", session, exc_info=error)
-        self._look_soon(session)
+        self._on_typed()
 
     async def _type(
         self, session: str, tool: ToolAdapter, delivery: OpenDelivery, step: Step

@@ -52,7 +52,7 @@ class Monitor:
         self._tmux = TmuxServer(socket_name())
         self._control = ControlClient(socket_name())
         self._streams = Streams(local_node().home / "streams", self._put_out)
-        self._deliverer = Deliverer(self._tmux, database, self._look_soon)
+        self._deliverer = Deliverer(self._tmux, database, self._read_anew)
         self._tools: dict[str, ToolAdapter] = {}
         self._views: dict[str, AgentView] = {}
         self._memory: dict[str, Memory] = {}
@@ -85,8 +85,7 @@ class Monitor:
         while True:
             await self._rung.wait()
             self._rung.clear()
-            self._stale = True
-            self._wake.set()
+            self._read_anew()
 
     def _pause_s(self) -> float:
         """Return the seconds until the next look or load is due."""
@@ -117,7 +116,9 @@ class Monitor:
         self._stale, self._loaded_at = False, time.monotonic()
         self._tools = _usable_tools()
         prompts = {tool.name for tool in self._tools.values() if tool.deliver == "prompt"}
+        typed = self._deliverer.typed()
         views = await self._database.run(load_views, prompts, now_utc())
+        self._deliverer.release(typed)
         before, self._views = self._views, {view.session: view for view in views}
         for table in (self._memory, self._due_at, self._looked_at, self._shown):
             for session in set(table) - set(self._views):
@@ -211,6 +212,10 @@ class Monitor:
         self._plan(
             session, max(SETTLE_S, self._looked_at.get(session, 0.0) + every_s - time.monotonic())
         )
+
+    def _read_anew(self) -> None:
+        self._stale = True
+        self._wake.set()
 
     def _look_soon(self, session: str) -> None:
         self._plan(session, EAGER_EVERY_S)

@@ -72,8 +72,7 @@ class FakeCli:
             self._take_key(key)
 
     def _take_key(self, key: bytes) -> None:
-        with (self._folder / "keys").open("ab") as log:
-            log.write(key)
+        self._note_key(key)
         if key == b"\r":
             self._submit()
         elif key == b"\x15":
@@ -81,6 +80,10 @@ class FakeCli:
         elif key not in b"\x1b\x03":
             self._typed += key
         self._draw()
+
+    def _note_key(self, key: bytes) -> None:
+        with (self._folder / "keys").open("ab") as log:
+            log.write(key)
 
     def _take_paste(self) -> None:
         if self._says("crash") == "on_paste":
@@ -126,6 +129,7 @@ class FakeCli:
         while turn == 0 or time.monotonic() < ends_at:
             self._draw(f"{SPINNER[turn % 4]} Working (ctrl+c to interrupt)")
             if b"\x03" in self._read(0.05):
+                self._note_key(b"\x03")
                 self._transcript.append("Interrupted")
                 return
             turn += 1

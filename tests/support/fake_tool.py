@@ -81,7 +81,7 @@ class FakeTool:
         path = self._folder / "prompts.jsonl"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
-    def keys(self) -> bytes:
+    def pressed(self) -> bytes:
         """Return every key that it got outside of pastes."""
         path = self._folder / "keys"
         return path.read_bytes() if path.exists() else b""
