@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.db.models import Count, Q, QuerySet
 
+from swarm.agents import capacity
 from swarm.models import Agent, Attempt, Job, Task
 from swarm.states import (
     ATTEMPT_TERMINAL,
@@ -81,6 +82,10 @@ def describe_agent(agent: Agent) -> dict[str, Any]:
         "rule": agent.rule,
         "evidence": agent.evidence,
         "status_since": _time(agent.status_since),
+        "model": agent.model,
+        "dialog": agent.dialog,
+        "crashes": agent.crashes,
+        "restart_at": _time(agent.restart_at),
         "task_id": attempt.task_id.hex if attempt else None,
         "task_title": attempt.title if attempt else None,
         "reserved_for": agent.reserved_for,
@@ -112,10 +117,15 @@ def task_counts() -> dict[str, int]:
 
 
 def idle_agents(now: datetime) -> QuerySet[Agent]:
-    """Return agents that could take work now: ready, without work and not reserved."""
-    return Agent.objects.filter(status=AgentStatus.READY, attempt__isnull=True).filter(
-        Q(reserved_for="") | Q(reserved_until__lte=now)
-    )
+    """Return agents that could take work now: ready, without work and not reserved.
+
+    None while the node is over its caps, and none of a tool that may run no more tasks at once.
+    """
+    if capacity.full_because():
+        return Agent.objects.none()
+    free = Agent.objects.filter(status=AgentStatus.READY, attempt__isnull=True)
+    unreserved = free.filter(Q(reserved_for="") | Q(reserved_until__lte=now))
+    return unreserved.exclude(tool__in=capacity.tools_in_full_use())
 
 
 def own_work_waits() -> bool:

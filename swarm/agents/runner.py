@@ -195,6 +195,8 @@ class Runner:
         if attempt.status == AttemptStatus.CANCELLED and attempt.agent is not None:
             await self._end_run(attempt)
             await on_thread(steps.salvage, attempt)
+        elif attempt.agent is None:
+            await on_thread(steps.salvage, attempt)  # removed while it worked
         try:
             await with_retries(lambda: steps.clean_up(attempt))
         except (DomainError, ExternalError) as kept:

@@ -21,7 +21,7 @@ from swarm.agents.sockets import session_name
 from swarm.errors import NotFound
 from swarm.models import Agent, Attempt
 from swarm.queries import describe_agent, idle_agents
-from swarm.states import AgentStatus
+from swarm.states import AgentStatus, AttemptStatus
 
 AGENTS_MAX = 50
 CAPABILITIES_MAX = 32
@@ -209,6 +209,19 @@ def restart_agent(agent_id: UUID, *, now: datetime) -> Agent:
         if not restarted:
             raise DomainError("agent_busy", f"agent {agent.name} has work; cancel that first")
         _tell(agent, "starting", now)
+    return agent
+
+
+def claim_for(agent_id: UUID, *, now: datetime) -> Agent:
+    """Say for an agent that its run is done, as the operator sees; DomainError `no_run`."""
+    with transaction.atomic():
+        agent = get_agent(agent_id)
+        claimed = Attempt.objects.filter(
+            holder=agent, status=AttemptStatus.WORKING, said_done_at__isnull=True
+        ).update(said_done_at=now, summary="the operator says that it is done")
+        if not claimed:
+            raise DomainError("no_run", f"agent {agent.name} has no run that could be done")
+        ring_on_commit()
     return agent
 
 

@@ -153,6 +153,14 @@ def cancel(attempt_id: UUID, *, reason: str, now: datetime) -> None:
         free_agent(attempt, now=now)
 
 
+def withdraw_agent(agent_id: UUID, *, now: datetime) -> None:
+    """Take an agent from its run, which ends with the report that the agent was removed."""
+    with transaction.atomic():
+        held = Attempt.objects.filter(holder__id=agent_id).exclude(status__in=ATTEMPT_TERMINAL)
+        for attempt in held:
+            fail(attempt.id, code="agent_removed", error="the agent was removed", now=now)
+
+
 def cancel_open(task_id: UUID, *, assigner_node_id: str, reason: str, now: datetime) -> int:
     """Cancel the open attempts of a task that is no longer wanted; returns how many."""
     matching = Attempt.objects.filter(task_id=task_id, assigner_node_id=assigner_node_id)
