@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from swarm.models import Attempt
@@ -22,11 +22,11 @@ class Access(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class NoAccess:
-    """What a run gets while no MCP server is registered: nobody to call."""
+class Granted:
+    """An access; an empty one, of a node without an MCP server, is to nobody."""
 
     url: str = ""
-    token: str = ""
+    token: str = field(default="", repr=False)
 
 
 _sources: list[Callable[[Attempt], Access]] = []
@@ -39,4 +39,4 @@ def provide_access(source: Callable[[Attempt], Access]) -> None:
 
 def access_for(attempt: Attempt) -> Access:
     """Return an attempt's access, issued anew; to be called on the database thread."""
-    return _sources[-1](attempt) if _sources else NoAccess()
+    return _sources[-1](attempt) if _sources else Granted()

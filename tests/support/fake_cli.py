@@ -1,8 +1,8 @@
 """A terminal program that behaves like an agent CLI, and misbehaves on demand; stdlib only.
 
-`python fake_cli.py [--mcp URL TOKEN] BEHAVIOUR.json`: raw mode, a boot banner, a prompt box that
-takes bracketed pastes, a spinner while it works, dialogs. The behaviour is read anew for every
-prompt: `boot_s`, `blank`, `dialog_at_start`, `dialog_on_paste` (opens as soon as a paste begins,
+`python fake_cli.py BEHAVIOUR.json`, its MCP server in FAKE_MCP_URL and FAKE_MCP_TOKEN: raw mode,
+a boot banner, a prompt box that takes bracketed pastes, a spinner while it works, dialogs.
+The behaviour is read anew for every prompt: `boot_s`, `blank`, `dialog_at_start`, `dialog_on_paste` (opens as soon as a paste begins,
 and swallows it), `swallow_pastes` (a number), `paste_s` (slow to show a paste), `work_s`,
 `ask_permission`, `commands` (run by sh in the folder), `claim` (calls `task_complete`), `crash`
 (`at_start`, `on_paste` or `at_work`), `ignore_submits` (a number). What was submitted is appended
@@ -193,8 +193,8 @@ class FakeCli:
 def main(arguments: list[str]) -> int:
     """Run in raw mode; the terminal is put back at the end."""
     mcp = None
-    if arguments[0] == "--mcp":
-        mcp, arguments = (arguments[1], arguments[2]), arguments[3:]
+    if "FAKE_MCP_URL" in os.environ:
+        mcp = os.environ["FAKE_MCP_URL"], os.environ["FAKE_MCP_TOKEN"]
     before = termios.tcgetattr(0)
     tty.setraw(0)
     try:

@@ -13,13 +13,16 @@ import pytest
 from p2p.clock import now_utc
 from p2p.database_thread import DatabaseThread
 from p2p.local import LocalNode, acting_as, local_node
+from swarm.agents import access, looking, prompt_run, prompt_runner, steps, typing_rules
 from swarm.agents import delivery as typing
-from swarm.agents import looking, prompt_run, prompt_runner, steps, typing_rules
+from swarm.agents.access import Granted
 from swarm.agents.tmux import TmuxServer
+from swarm.git.command import run_git
 from swarm.services import attempts
 from swarm.services.agents import watch_agent
 from swarm.services.deliveries import queue_delivery, try_again
 from tests.support.agent_bench import Bench
+from tests.support.mcp_endpoint import mcp_endpoint
 from tests.support.waiting import is_alive, wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -328,3 +331,37 @@ async def test_a_screen_is_shown_only_to_who_watches_it(bench: Bench) -> None:
 
     await wait_for(lambda: any("Done." in each["screen"] for each in bench.screens))
     assert {each["agent_id"] for each in bench.screens} == {bench.agent_id.hex}
+
+
+async def test_the_tool_gets_its_access_and_calls_with_its_token(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mcp = '\n[mcp]\nenvironment = { FAKE_MCP_URL = "{url}", FAKE_MCP_TOKEN = "{token}" }\n'
+    bench.fake.install(bench.home, mcp)
+    bench.fake.behave(commands=[COMMIT], claim=True)
+    with mcp_endpoint() as (url, calls):
+        monkeypatch.setattr(access, "_sources", [lambda _: Granted(url, "t0ken")])
+        await bench.assign()
+        await wait_for(lambda: calls)
+        attempt = await bench.attempt()
+
+    called = {"task_id": attempt.task_id.hex, "summary": "did it", "commit": ""}
+    assert calls == [("Bearer t0ken", {"name": "task_complete", "arguments": called})]
+
+
+async def test_a_config_file_in_the_worktree_stays_out_of_commits(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mcp = '\n[mcp]\nfile = "{worktree}/.fake/mcp.json"\ncontent = "{url} {token}"\nexclude = true\n'
+    bench.fake.install(bench.home, mcp)
+    monkeypatch.setattr(access, "_sources", [lambda _: Granted("http://h/mcp", "t0ken")])
+    bench.fake.behave(commands=["cat .fake/mcp.json > seen", COMMIT])
+    await bench.assign()
+    await bench.until_delivery("acknowledged")
+    await bench.until_agent("waiting_input", "prompt_box")
+    await bench.claim()
+
+    attempt = await bench.until_attempt("succeeded")
+
+    listed = run_git(["ls-tree", "-r", "--name-only", attempt.commit], cwd=bench.remote.path)
+    assert listed.stdout.split() == ["README", "hello.txt", "seen"]
