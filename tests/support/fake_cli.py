@@ -2,8 +2,9 @@
 
 `python fake_cli.py BEHAVIOUR.json`, its MCP server in FAKE_MCP_URL and FAKE_MCP_TOKEN: raw mode,
 a boot banner, a prompt box that takes bracketed pastes, a spinner while it works, dialogs.
-The behaviour is read anew for every prompt: `boot_s`, `blank`, `dialog_at_start`, `dialog_on_paste` (opens as soon as a paste begins,
-and swallows it), `swallow_pastes` (a number), `paste_s` (slow to show a paste), `work_s`,
+The behaviour is read anew for every prompt: `boot_s`, `blank`, `dialog_at_start`,
+`dialog_on_paste` (opens as soon as a paste begins, and swallows it),
+`swallow_pastes` (a number), `paste_s` (slow to show a paste), `work_s`,
 `ask_permission`, `commands` (run by sh in the folder), `claim` (calls `task_complete`), `crash`
 (`at_start`, `on_paste` or `at_work`), `ignore_submits` (a number). What was submitted is appended
 to `prompts.jsonl` beside the behaviour, every key that came outside a paste to `keys`.
