@@ -12,24 +12,20 @@ from pydantic import ConfigDict
 
 from p2p.clock import now_utc
 from p2p.paging import PageQuery, paginate
-from swarm.agents.sockets import socket_name
-from swarm.agents.tmux import TmuxServer
+from swarm.agent_api import router as agent_router
 from swarm.descriptions import (
     describe_attempt,
     describe_event,
     describe_merge_run,
     describe_test_run,
-    explain_agent,
 )
-from swarm.models import Agent, Attempt, Task
-from swarm.queries import describe_agent, describe_task, trouble_of
-from swarm.services.agents import get_agent, register_agent, remove_agent
+from swarm.models import Attempt, Task
+from swarm.queries import describe_task, trouble_of
 from swarm.services.goals import GoalRequest, cancel_task, create_goal, get_task
 from swarm.states import AttemptStatus, TaskStatus
 
-OUTPUT_LINES_MAX = 5_000
-
 router = Router()
+router.add_router("", agent_router)
 
 
 class TaskQuery(PageQuery):
@@ -60,16 +56,6 @@ class CancelIn(Schema):
     model_config = ConfigDict(extra="forbid")
 
     reason: Annotated[str, Field(min_length=1, max_length=500)] = "cancelled by the operator"
-
-
-class AgentIn(Schema):
-    """An agent to register."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    name: Annotated[str, Field(min_length=1, max_length=64)]
-    tool: Annotated[str, Field(min_length=1, max_length=32)] = "shell"
-    capabilities: Annotated[list[str], Field(max_length=32)] = []
 
 
 class AttemptQuery(PageQuery):
@@ -143,50 +129,6 @@ def cancel(request: HttpRequest, task_id: UUID, body: CancelIn | None = None) ->
     """Cancel a task and its open subtasks; 409 when it has already ended."""
     reason = (body or CancelIn()).reason
     return describe_task(cancel_task(task_id, reason=reason, now=now_utc()))
-
-
-@router.get("/agents", tags=["agents"], summary="List agents")
-def list_agents(request: HttpRequest, page: Query[PageQuery]) -> dict[str, Any]:
-    """This node's agents by name."""
-    rows = Agent.objects.select_related("attempt")
-    return paginate(rows, page, order="name", describe=describe_agent)
-
-
-@router.post("/agents", tags=["agents"], summary="Register an agent", response={201: dict})
-def add_agent(request: HttpRequest, agent: AgentIn) -> Status[dict[str, Any]]:
-    """Register an agent; its terminal session is started by the node."""
-    created = register_agent(**agent.dict(), now=now_utc())
-    return Status(201, describe_agent(created))
-
-
-@router.get("/agents/{agent_id}", tags=["agents"], summary="Show an agent")
-def show_agent(request: HttpRequest, agent_id: UUID) -> dict[str, Any]:
-    """One agent with the evidence of its state."""
-    return describe_agent(get_agent(agent_id))
-
-
-@router.get("/agents/{agent_id}/explain", tags=["agents"], summary="Explain an agent's state")
-def explain(request: HttpRequest, agent_id: UUID) -> dict[str, Any]:
-    """Which evidence says what the agent is doing, and how old it is (seconds)."""
-    return explain_agent(get_agent(agent_id), now_utc())
-
-
-@router.get("/agents/{agent_id}/output", tags=["agents"], summary="Show an agent's terminal")
-def show_output(
-    request: HttpRequest,
-    agent_id: UUID,
-    lines: Annotated[int, Field(ge=1, le=OUTPUT_LINES_MAX)] = 50,
-) -> dict[str, Any]:
-    """The last lines of the agent's screen and history as plain text."""
-    agent = get_agent(agent_id)
-    text = TmuxServer(socket_name()).capture(agent.session, lines)
-    return {"agent_id": agent.id.hex, "session": agent.session, "lines": lines, "output": text}
-
-
-@router.delete("/agents/{agent_id}", tags=["agents"], summary="Remove an agent")
-def delete_agent(request: HttpRequest, agent_id: UUID) -> dict[str, Any]:
-    """Deregister an idle agent; 409 while it has work or is reserved."""
-    return {"id": remove_agent(agent_id, now=now_utc()) and agent_id.hex, "removed": True}
 
 
 @router.get("/attempts", tags=["tasks"], summary="List this node's runs")

@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from swarm.models import Agent, Attempt, MergeRun, TaskEvent, TestRun
-from swarm.queries import describe_agent
+from swarm.models import Attempt, MergeRun, TaskEvent, TestRun
 
 
 def describe_event(event: TaskEvent) -> dict[str, Any]:
@@ -74,16 +73,6 @@ def describe_attempt(attempt: Attempt) -> dict[str, Any]:
         "acknowledged_at": _time(attempt.acknowledged_at),
         "created_at": _time(attempt.created_at),
         "ended_at": _time(attempt.ended_at),
-    }
-
-
-def explain_agent(agent: Agent, now: datetime) -> dict[str, Any]:
-    """Return why an agent is in its state: the evidence, its age (seconds) and its run."""
-    return {
-        **describe_agent(agent),
-        "age_s": max(0.0, round((now - agent.status_since).total_seconds(), 1)),
-        "session": agent.session,
-        "attempt": describe_attempt(agent.attempt) if agent.attempt else None,
     }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from swarm.messages import TaskAssign
-from swarm.models import Task
+from swarm.models import Delivery, Task
 from swarm.states import Actor, TaskStatus
 
 
@@ -48,6 +48,7 @@ TaskListener = Callable[[TaskMoved], None]
 hire_sources: list[HireSource] = []
 task_listeners: list[TaskListener] = []
 agents_listeners: list[Callable[[datetime], None]] = []
+delivery_listeners: list[Callable[[Delivery, datetime], None]] = []
 _admissions: list[Admission] = []
 
 

@@ -7,6 +7,7 @@ import uuid
 from django.db import models
 from django.db.models import F, Q
 
+from swarm.agents.models import Delivery as Delivery  # found by Django here
 from swarm.states import Actor, AgentStatus, AttemptStatus, JobStatus, TaskStatus
 
 ATTEMPTS_MAX_DEFAULT = 3  # design section 7: at most 3 attempts, then failed with its evidence
@@ -130,6 +131,32 @@ class Agent(models.Model):
     reserved_until = models.DateTimeField(null=True, blank=True)
     registered_at = models.DateTimeField()
 
+    # How it is started and judged
+    model = models.CharField(
+        max_length=100, blank=True, help_text="Model that the tool is asked for."
+    )
+    considered = models.JSONField(
+        default=list, blank=True, help_text="All evidence of the last judgement, best first."
+    )
+    said_source = models.CharField(max_length=8, blank=True, help_text="mcp or hook")
+    said_state = models.CharField(
+        max_length=16, blank=True, help_text="What its last signal means."
+    )
+    said_text = models.CharField(max_length=200, blank=True)
+    said_at = models.DateTimeField(null=True, blank=True)
+    dialog = models.JSONField(
+        null=True, blank=True, help_text="The open dialog: name, question and choices."
+    )
+    crashes = models.PositiveSmallIntegerField(
+        default=0, help_text="Times in a row that its program ended before it did anything."
+    )
+    restart_at = models.DateTimeField(
+        null=True, blank=True, help_text="Not started again before; after a crash."
+    )
+    watched_until = models.DateTimeField(
+        null=True, blank=True, help_text="Somebody follows its screen until then."
+    )
+
     class Meta:
         ordering = ("name",)
         constraints = [
@@ -170,6 +197,14 @@ class Attempt(models.Model):
     created_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True, blank=True)
     worktree_removed_at = models.DateTimeField(null=True, blank=True)
+
+    # What the agent said over MCP
+    said_done_at = models.DateTimeField(
+        null=True, blank=True, help_text="When the agent said that it is done: a claim."
+    )
+    said_commit = models.CharField(max_length=64, blank=True)
+    summary = models.TextField(blank=True, help_text="What the agent says that it did.")
+    said_failed = models.TextField(blank=True, help_text="Why the agent gave up.")
 
     class Meta:
         ordering = ("created_at",)

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.db.models import Count, Q, QuerySet
 
+from swarm.agents import capacity
 from swarm.models import Agent, Attempt, Job, Task
 from swarm.states import (
     ATTEMPT_TERMINAL,
@@ -81,6 +82,10 @@ def describe_agent(agent: Agent) -> dict[str, Any]:
         "rule": agent.rule,
         "evidence": agent.evidence,
         "status_since": _time(agent.status_since),
+        "model": agent.model,
+        "dialog": agent.dialog,
+        "crashes": agent.crashes,
+        "restart_at": _time(agent.restart_at),
         "task_id": attempt.task_id.hex if attempt else None,
         "task_title": attempt.title if attempt else None,
         "reserved_for": agent.reserved_for,
@@ -112,10 +117,15 @@ def task_counts() -> dict[str, int]:
 
 
 def idle_agents(now: datetime) -> QuerySet[Agent]:
-    """Return agents that could take work now: ready, without work and not reserved."""
-    return Agent.objects.filter(status=AgentStatus.READY, attempt__isnull=True).filter(
-        Q(reserved_for="") | Q(reserved_until__lte=now)
-    )
+    """Return agents that could take work now: ready, without work and not reserved.
+
+    None while the node is over its caps, and none of a tool that may run no more tasks at once.
+    """
+    if capacity.full_because():
+        return Agent.objects.none()
+    free = Agent.objects.filter(status=AgentStatus.READY, attempt__isnull=True)
+    unreserved = free.filter(Q(reserved_for="") | Q(reserved_until__lte=now))
+    return unreserved.exclude(tool__in=capacity.tools_in_full_use())
 
 
 def own_work_waits() -> bool:
@@ -159,12 +169,14 @@ def _time(moment: datetime | None) -> str | None:
     return moment.isoformat().replace("+00:00", "Z") if moment else None
 
 
-def unfinished_attempt_ids() -> list[UUID]:
-    """Return attempts that need a runner: not ended, or ended with their worktree in place."""
+def unfinished_attempts() -> dict[UUID, str]:
+    """Return attempts that need a runner, oldest first, each with the tool of its agent.
+
+    They have not ended, or their worktree is in place. The tool is empty without an agent.
+    """
     unfinished = ~Q(status__in=ATTEMPT_TERMINAL) | Q(worktree_removed_at__isnull=True)
-    return list(
-        Attempt.objects.filter(unfinished).order_by("created_at").values_list("id", flat=True)
-    )
+    rows = Attempt.objects.filter(unfinished).order_by("created_at")
+    return {key: tool or "" for key, tool in rows.values_list("id", "agent__tool")}
 
 
 def idle_sessions() -> list[str]:

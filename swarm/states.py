@@ -63,6 +63,15 @@ class AgentStatus(TextChoices):
     EXITED = "exited"
 
 
+class DeliveryStatus(TextChoices):
+    """How far a text on its way into an agent's terminal has come."""
+
+    QUEUED = "queued"
+    TYPED = "typed"
+    ACKNOWLEDGED = "acknowledged"
+    FAILED = "failed"
+
+
 class JobStatus(TextChoices):
     """Where a job row is; the Celery message is only its nudge."""
 

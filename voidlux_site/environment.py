@@ -187,6 +187,15 @@ class Environment(BaseSettings):
             description="a comma list of up to 32 words of a-z, 0-9 and any of '._+-'",
         )
     )
+    max_concurrent_tasks: int = Field(
+        default=0, ge=0, le=AGENTS_MAX, description=f"a whole number from 0 to {AGENTS_MAX}"
+    )
+    load_per_core_max: float = Field(
+        default=0.0, ge=0.0, le=1000.0, description="a number from 0 to 1000"
+    )
+    memory_free_mb_min: int = Field(
+        default=0, ge=0, le=10**7, description="a whole number from 0 to 10000000"
+    )
     sell: Literal["on", "off"] = Field(default="off", description="'on' or 'off'")
     reservation_s: int = Field(
         default=60, ge=1, le=86_400, description="a whole number of seconds from 1 to 86400"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 from urllib.parse import parse_qs
+from uuid import UUID
 
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
@@ -11,6 +12,7 @@ from channels.layers import get_channel_layer
 
 from p2p.clock import now_utc
 from p2p.models import OutboxKind, OutboxMessage
+from swarm.services.agents import watch_agent
 from voidlux_site.access import bearer_of, is_api_token
 from voidlux_site.status import describe_status, last_event_seq
 
@@ -18,6 +20,7 @@ GROUP = "live"
 CLOSE_UNAUTHENTICATED = 4401
 REPLAY_MAX = 500
 SEQ_DIGITS_MAX = 18
+WATCHED_MAX = 50
 
 
 async def publish_live(event: dict[str, Any]) -> None:
@@ -25,8 +28,20 @@ async def publish_live(event: dict[str, Any]) -> None:
     await get_channel_layer().group_send(GROUP, {"type": "live.event", "event": event})
 
 
+async def publish_screen(agent_id: UUID, event: dict[str, Any]) -> None:
+    """Send an agent's screen (without a `seq`, as it is not kept) to who watches that agent."""
+    await get_channel_layer().group_send(
+        _group_of(agent_id), {"type": "live.event", "event": event}
+    )
+
+
 class LiveConsumer(AsyncJsonWebsocketConsumer):
     """One browser or tool that follows the node's events."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Watch no agent at first."""
+        super().__init__(*args, **kwargs)
+        self._watched: set[UUID] = set()
 
     async def connect(self) -> None:
         """Say hello with the node's status, then replay what came after `?since=`."""
@@ -48,12 +63,26 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
     async def disconnect(self, code: int) -> None:
         """Leave the group of followers."""
         await self.channel_layer.group_discard(GROUP, self.channel_name)
+        for agent_id in self._watched:
+            await self.channel_layer.group_discard(_group_of(agent_id), self.channel_name)
 
     async def receive_json(self, content: Any, **kwargs: Any) -> None:
-        """Replay what came after the `seq` that a `{"resume": seq}` message names."""
-        since = _seq_of(content.get("resume")) if isinstance(content, dict) else None
+        """Do what a message asks: `{"resume": seq}`, `{"watch": agent}` or `{"unwatch": agent}`.
+
+        Whoever watches an agent gets its screen for 30 s, and says it again to go on.
+        """
+        asked = content if isinstance(content, dict) else {}
+        since = _seq_of(asked.get("resume"))
         if since is not None:
             await self._replay(since)
+        watched, left = _uuid_of(asked.get("watch")), _uuid_of(asked.get("unwatch"))
+        if watched is not None and len(self._watched | {watched}) <= WATCHED_MAX:
+            self._watched.add(watched)
+            await self.channel_layer.group_add(_group_of(watched), self.channel_name)
+            await database_sync_to_async(watch_agent)(watched, now=now_utc())
+        if left is not None:
+            self._watched.discard(left)
+            await self.channel_layer.group_discard(_group_of(left), self.channel_name)
 
     async def live_event(self, message: dict[str, Any]) -> None:
         """Pass one event of the channel layer on."""
@@ -96,6 +125,17 @@ async def _may_follow(scope: dict[str, Any]) -> bool:
     header = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
     token = bearer_of(header)
     return bool(token) and is_api_token(token)
+
+
+def _group_of(agent_id: UUID) -> str:
+    return f"agent.{agent_id.hex}"
+
+
+def _uuid_of(value: Any) -> UUID | None:
+    try:
+        return UUID(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
 
 
 def _seq_of(value: Any) -> int | None:

@@ -13,6 +13,7 @@ from marketplace.models import SellingPolicy
 from marketplace.queries import describe_wallet
 from p2p.local import local_node
 from p2p.models import KnownNode, OutboxKind, OutboxMessage
+from swarm.agents.capacity import describe_capacity
 from swarm.models import Agent
 from swarm.queries import idle_agents, task_counts, troubled_jobs
 from voidlux_site.version import VERSION
@@ -33,6 +34,7 @@ def describe_status(now: datetime) -> dict[str, Any]:
         "uptime_s": round(time.monotonic() - _STARTED_S, 1),
         "tasks": task_counts(),
         "agents": {"total": Agent.objects.count(), "ready": idle_agents(now).count()},
+        "capacity": describe_capacity(),
         "peers": KnownNode.objects.filter(connected=True).count(),
         "wallet": describe_wallet(),
         "selling": bool(policy and policy.selling),

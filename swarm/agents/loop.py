@@ -12,12 +12,15 @@ from p2p.clock import now_utc
 from p2p.database_thread import DatabaseThread
 from p2p.pausing import rung_within
 from p2p.protocol.errors import DomainError, ExternalError
-from swarm.agents import steps
+from swarm.agents import prompts, steps
+from swarm.agents.adapters import tool_named
+from swarm.agents.monitor import Monitor, Publish
+from swarm.agents.prompt_runner import PromptRunner
 from swarm.agents.runner import Runner
 from swarm.agents.threads import on_thread
 from swarm.models import Agent
-from swarm.queries import all_sessions, idle_sessions, unfinished_attempt_ids
-from swarm.services.agents import judge_agent
+from swarm.queries import all_sessions, idle_sessions, unfinished_attempts
+from swarm.services.agents import judge_agent, note_crash
 from swarm.states import AgentStatus
 
 log = logging.getLogger(__name__)
@@ -28,9 +31,18 @@ TEND_EVERY_S = 5.0
 class AgentLoop:
     """Owns the runners; a failing one is logged and ends no other."""
 
-    def __init__(self, database: DatabaseThread, rung: asyncio.Event) -> None:
+    def __init__(
+        self,
+        database: DatabaseThread,
+        rung: asyncio.Event,
+        monitor_rung: asyncio.Event | None = None,
+        publish: Publish | None = None,
+    ) -> None:
+        """Take the bells of loop and monitor; `publish` shows a screen to who watches it."""
         self._database = database
         self._rung = rung
+        self._monitor = Monitor(database, monitor_rung or asyncio.Event(), publish)
+        self._monitoring: asyncio.Task[None] | None = None
         self._runners: dict[UUID, asyncio.Task[None]] = {}
         self._done: set[UUID] = set()
         self._not_before: dict[UUID, float] = {}
@@ -40,6 +52,7 @@ class AgentLoop:
 
     async def run(self) -> None:
         """Tend sessions and start runners at every ring and every 5 s, until stopped."""
+        self._monitoring = asyncio.create_task(self._monitor.run(), name="agent monitor")
         while not self._stopping:
             async with self._round:
                 await self._look_around()
@@ -51,9 +64,10 @@ class AgentLoop:
         # A round that is under way would start again what is ended here.
         async with self._round:
             self._stopping = True
-        for runner in self._runners.values():
-            runner.cancel()
-        await asyncio.gather(*self._runners.values(), return_exceptions=True)
+        tasks = [*self._runners.values(), *filter(None, [self._monitoring])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         names = await self._database.run(idle_sessions)
         try:
             await on_thread(steps.kill_sessions, names)
@@ -70,15 +84,16 @@ class AgentLoop:
             log.exception("the agent loop failed and goes on")
 
     async def _start_runners(self) -> None:
-        unfinished = await self._database.run(unfinished_attempt_ids)
+        unfinished = await self._database.run(unfinished_attempts)
         self._done &= set(unfinished)
-        for attempt_id in unfinished:
+        for attempt_id, tool in unfinished.items():
             if attempt_id in self._runners or attempt_id in self._done:
                 continue
             if time.monotonic() < self._not_before.get(attempt_id, 0.0):
                 continue
             self._not_before.pop(attempt_id, None)
-            runner = Runner(attempt_id, self._database)
+            kind = PromptRunner if _takes_prompts(tool) else Runner
+            runner = kind(attempt_id, self._database)
             task = asyncio.create_task(runner.run(), name=f"attempt {attempt_id.hex[:8]}")
             self._runners[attempt_id] = task
             task.add_done_callback(partial(self._ended, attempt_id))
@@ -95,13 +110,17 @@ class AgentLoop:
         self._done.add(attempt_id)
 
     async def _tend_sessions(self) -> None:
-        """Start new agents at once; look at all of them only every 5 s, as each look forks."""
+        """Start new agents at once; look at all of them every 5 s, with one question to tmux."""
         due = time.monotonic() - self._tended_at >= TEND_EVERY_S
         if due:
             self._tended_at = time.monotonic()
-        for agent in await self._database.run(_agents_without_work):
-            if due or agent.status == AgentStatus.STARTING:
-                await self._tend(agent)
+        agents = await self._database.run(_agents_to_tend)
+        if not due:
+            agents = [agent for agent in agents if agent.status == AgentStatus.STARTING]
+        if agents:
+            ended = await on_thread(steps.ended_sessions)
+            for agent in agents:
+                await self._tend(agent, ended)
         if due:
             await self._end_strays()
 
@@ -116,25 +135,60 @@ class AgentLoop:
         except (DomainError, ExternalError) as failure:
             log.warning("sessions of removed agents were not ended: %s", failure)
 
-    async def _tend(self, agent: Agent) -> None:
+    async def _tend(self, agent: Agent, ended: dict[str, int | None]) -> None:
+        """See that an agent without work can take some, and say so or why not.
+
+        `ended` holds the exit codes of the sessions that there are, None where one is alive.
+        """
+        code = ended.get(agent.session)
+        if code is not None and agent.status == AgentStatus.READY:
+            await on_thread(steps.kill_sessions, [agent.session])
+            evidence = f"{agent.tool} ended with {code}"
+            await self._database.run(note_crash, agent.id, evidence, now=now_utc())
+            return
         try:
-            await on_thread(steps.ensure_session, agent)
-            status, evidence = AgentStatus.READY, f"session {agent.session} waits at its prompt"
-            rule = "session_alive"
+            rule, evidence = await on_thread(
+                _make_ready, agent, code is None and agent.session in ended
+            )
+            status = AgentStatus.READY
         except (DomainError, ExternalError) as failure:
-            status, evidence, rule = AgentStatus.EXITED, str(failure), "session_not_started"
-        if agent.status == status:
+            status, evidence = AgentStatus.EXITED, str(failure)
+            rule = getattr(failure, "code", "session_not_started")
+        if (agent.status, agent.rule) == (status, rule):
+            return
+        if agent.status == status == AgentStatus.READY:
             return
         await self._database.run(
             judge_agent,
             agent.id,
             status,
-            source="tmux",
+            source="tmux" if rule.startswith("session") else "tool",
             rule=rule,
             evidence=evidence,
             now=now_utc(),
         )
 
 
-def _agents_without_work() -> list[Agent]:
-    return list(Agent.objects.filter(attempt__isnull=True))
+def _make_ready(agent: Agent, alive: bool) -> tuple[str, str]:
+    """Start the agent's session where its tool keeps one; return by which rule it is ready."""
+    tool = tool_named(agent.tool)
+    if tool.deliver == "prompt":
+        found = prompts.require_tool(tool)
+        return "tool_installed", f"{found} is started in a session of its own for each task"
+    if not alive:
+        steps.ensure_session(agent)
+    return "session_alive", f"session {agent.session} waits at its prompt"
+
+
+def _takes_prompts(tool: str) -> bool:
+    try:
+        return bool(tool) and tool_named(tool).deliver == "prompt"
+    except DomainError:
+        return False  # its runner will say what is wrong with the tool
+
+
+def _agents_to_tend() -> list[Agent]:
+    """Return agents without work but those that have to wait after a crash."""
+    now = now_utc()
+    idle = Agent.objects.filter(attempt__isnull=True).exclude(rule="crash_loop")
+    return list(idle.exclude(restart_at__gt=now))

@@ -65,23 +65,30 @@ class Runner:
         if attempt.status == AttemptStatus.QUEUED:
             await self._move(AttemptStatus.PREPARING)
         elif attempt.status == AttemptStatus.PREPARING:
-            await self._slowly(attempt, "preparing", steps.set_up)
-            await _with_retries(lambda: steps.deliver(attempt))
-            await self._move(AttemptStatus.WORKING, typed_at=now_utc())
+            await self._begin(attempt)
         elif attempt.status == AttemptStatus.WORKING:
             await self._watch(attempt)
         else:
-            commit = await self._slowly(attempt, "pushing", steps.publish)
+            commit = await self._slowly(attempt, "pushing", self._publish)
             output = await on_thread(steps.output, attempt)
             await self._database.run(
                 attempts.succeed, self._id, commit=commit, output=output, now=now_utc()
             )
 
+    async def _begin(self, attempt: Attempt) -> None:
+        """Make the worktree and type the run into the terminal."""
+        await self._slowly(attempt, "preparing", steps.set_up)
+        await with_retries(lambda: steps.deliver(attempt))
+        await self._move(AttemptStatus.WORKING, typed_at=now_utc())
+
+    def _publish(self, attempt: Attempt) -> str:
+        return steps.publish(attempt)
+
     async def _slowly(self, attempt: Attempt, doing: str, step: Callable[[Attempt], R]) -> R:
         """Run a step that may take longer than a lease; the assigner hears of us meanwhile."""
         signs = asyncio.create_task(self._give_life_signs(attempt, doing))
         try:
-            return await _with_retries(lambda: step(attempt))
+            return await with_retries(lambda: step(attempt))
         finally:
             signs.cancel()
             await asyncio.gather(signs, return_exceptions=True)
@@ -97,9 +104,9 @@ class Runner:
 
     async def _watch(self, attempt: Attempt) -> None:
         """Look at the run until it ends, giving signs of life; returns after the move."""
-        watch = _Watch()
+        watch = Watch()
         while True:
-            state = await _with_retries(lambda: steps.observe(attempt))
+            state = await with_retries(lambda: steps.observe(attempt))
             if state.kind is RunKind.EXITED and state.code == 0:
                 await self._acknowledge(attempt)
                 await self._move(AttemptStatus.PUSHING, exit_code=0)
@@ -121,12 +128,12 @@ class Runner:
             attempt.acknowledged_at = now_utc()
             await self._database.run(attempts.acknowledge, attempt, now=now_utc())
 
-    async def _give_life_sign(self, attempt: Attempt, watch: _Watch) -> None:
+    async def _give_life_sign(self, attempt: Attempt, watch: Watch) -> None:
         if watch.life_sign_is_due():
             line = await on_thread(steps.last_line, attempt)
             await self._database.run(reports.report_progress, attempt, line, now=now_utc())
 
-    async def _deliver_again(self, attempt: Attempt, watch: _Watch) -> None:
+    async def _deliver_again(self, attempt: Attempt, watch: Watch) -> None:
         if watch.deliveries >= DELIVERIES_MAX:
             raise DomainError(
                 "not_delivered", f"typed {watch.deliveries} times and never seen to start"
@@ -188,8 +195,10 @@ class Runner:
         if attempt.status == AttemptStatus.CANCELLED and attempt.agent is not None:
             await self._end_run(attempt)
             await on_thread(steps.salvage, attempt)
+        elif attempt.agent is None:
+            await on_thread(steps.salvage, attempt)  # removed while it worked
         try:
-            await _with_retries(lambda: steps.clean_up(attempt))
+            await with_retries(lambda: steps.clean_up(attempt))
         except (DomainError, ExternalError) as kept:
             log.warning("worktree of %s is kept: %s", attempt.branch, kept)
             return
@@ -201,36 +210,41 @@ def life_sign_every_s() -> float:
     return min(LIFE_SIGN_EVERY_S, settings.ENVIRONMENT.lease_s / LIFE_SIGNS_PER_LEASE)
 
 
-class _Watch:
+class Watch:
     """What is due while a run is watched; all times are monotonic seconds."""
 
     def __init__(self) -> None:
+        """Begin with the first delivery, made just now."""
         self.deliveries = 1
         self._delivered_at = time.monotonic()
         self._life_sign_at = time.monotonic()
         self._status_at = time.monotonic()
 
     def delivered(self) -> None:
+        """Count another delivery."""
         self.deliveries += 1
         self._delivered_at = time.monotonic()
 
     def delivery_is_late(self) -> bool:
+        """Tell whether the last delivery should have been seen to start by now."""
         return time.monotonic() - self._delivered_at > DELIVERY_WAIT_S
 
     def life_sign_is_due(self) -> bool:
+        """Tell, once per interval, that the assigner should hear of the run."""
         due = time.monotonic() - self._life_sign_at > life_sign_every_s()
         if due:
             self._life_sign_at = time.monotonic()
         return due
 
     def status_is_due(self) -> bool:
+        """Tell, once per interval, that the attempt's row should be looked at."""
         due = time.monotonic() - self._status_at > STATUS_EVERY_S
         if due:
             self._status_at = time.monotonic()
         return due
 
 
-async def _with_retries(step: Callable[[], R]) -> R:
+async def with_retries(step: Callable[[], R]) -> R:
     """Run a blocking step on a thread, again with back-off while a tool may recover."""
     for number in range(1, TRIES_MAX + 1):
         try:

@@ -133,6 +133,11 @@ def live_sessions() -> set[str]:
     return {name for name in tmux_server().list_sessions() if name.startswith(SESSION_PREFIX)}
 
 
+def ended_sessions() -> dict[str, int | None]:
+    """Return every session of this node with the exit code of its program, None while it lives."""
+    return tmux_server().ended()
+
+
 def kill_sessions(names: list[str]) -> None:
     """End sessions; one that is gone is fine."""
     tmux = tmux_server()

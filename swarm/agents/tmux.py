@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -22,6 +23,7 @@ COMMAND_TIMEOUT_S = 10.0
 PASTE_BYTES_MAX = 1024 * 1024
 DEFAULT_COMMAND = ("sh", "-i")
 SIGNAL_EXIT_BASE = 128
+PANE_FORMAT = "#{session_name}|#{pane_dead}|#{pane_dead_status}|#{pane_dead_signal}"
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _BRACKETED_PASTE_END = "\x1b[201~"
@@ -106,8 +108,10 @@ class TmuxServer:
         except _Absent:
             return
 
-    def paste(self, name: str, text: str, *, enter: bool) -> None:
+    def paste(self, name: str, text: str, *, enter: bool, bracketed: bool = True) -> None:
         """Type `text` (UTF-8, at most 1 MiB) byte for byte as one paste, then Enter if asked.
+
+        `bracketed` marks it as a paste for a program that asked for such marks.
 
         Raises DomainError `paste_refused` for a text that is too large, not Unicode or would end
         the paste early, and ExternalError when the session or its program is gone.
@@ -115,9 +119,19 @@ class TmuxServer:
         data = _checked_paste(text)
         self._require_alive(name)
         if data:
-            self._paste_buffer(name, data)
+            self._paste_buffer(name, data, bracketed)
         if enter:
             self._send_key(name, "Enter")
+
+    def send_keys(self, name: str, keys: Sequence[str]) -> None:
+        """Press keys by their tmux names (`Enter`, `Escape`, `C-c`), one after the other."""
+        for key in keys:
+            self._send_key(name, key)
+
+    def pipe(self, name: str, fifo: Path) -> None:
+        """Let the session's output also flow into a FIFO, which somebody must be reading."""
+        command = f"exec cat > {shlex.quote(str(fifo))}".replace("#", "##")
+        self._run("pipe-pane", "-O", "-t", _pane(name), _literal(command))
 
     def interrupt(self, name: str) -> None:
         """Send Ctrl-C to the session's program."""
@@ -128,6 +142,10 @@ class TmuxServer:
         wanted = max(1, min(lines, HISTORY_LINES_MAX))
         text = self._run("capture-pane", "-p", "-t", _pane(name), "-S", f"-{wanted}")
         return "\n".join(text.rstrip().splitlines()[-wanted:])
+
+    def capture_screen(self, name: str) -> str:
+        """Return what the screen shows now, without history, as plain text."""
+        return self._run("capture-pane", "-p", "-t", _pane(name))
 
     def pane_dead(self, name: str) -> int | None:
         """Return the exit status of the session's ended program (128 + n for signal n), or None."""
@@ -145,6 +163,14 @@ class TmuxServer:
         with contextlib.suppress(ProcessLookupError):
             os.kill(int(server_pid), signal.SIGCHLD)
         return None
+
+    def ended(self) -> dict[str, int | None]:
+        """Return all sessions with the exit status of an ended program, None where it lives."""
+        try:
+            shown = self._run("list-panes", "-a", "-F", PANE_FORMAT)
+        except _Absent:
+            return {}
+        return dict(parse_pane(line) for line in shown.splitlines())
 
     def pane_pid(self, name: str) -> int:
         """Return the process id of the session's program."""
@@ -178,12 +204,13 @@ class TmuxServer:
             env=env,
         )
 
-    def _paste_buffer(self, name: str, data: bytes) -> None:
+    def _paste_buffer(self, name: str, data: bytes, bracketed: bool) -> None:
         buffer = f"paste-{uuid4().hex}"
         target = _pane(name)
         self._run("load-buffer", "-b", buffer, "-", stdin=data)
         try:
-            self._run("paste-buffer", "-p", "-r", "-d", "-b", buffer, "-t", target)
+            marks = ("-p",) if bracketed else ()
+            self._run("paste-buffer", *marks, "-r", "-d", "-b", buffer, "-t", target)
         except ExternalError:
             self._forget_buffer(buffer)
             raise
@@ -229,6 +256,14 @@ class TmuxServer:
         if done.returncode != 0:
             raise _failure(arguments[0], done.returncode, done.stderr)
         return done.stdout.decode(errors="replace")
+
+
+def parse_pane(line: str) -> tuple[str, int | None]:
+    """Return session and exit status (128 + n for signal n, None while alive) of a line."""
+    session, dead, status, signal_number = line.rsplit("|", 3)
+    if dead != "1":
+        return session, None
+    return session, int(status) if status else SIGNAL_EXIT_BASE + int(signal_number or 0)
 
 
 def _failure(command: str, code: int, stderr: bytes) -> ExternalError:

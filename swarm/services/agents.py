@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
@@ -20,20 +21,27 @@ from swarm.agents.sockets import session_name
 from swarm.errors import NotFound
 from swarm.models import Agent, Attempt
 from swarm.queries import describe_agent, idle_agents
-from swarm.states import AgentStatus
+from swarm.states import AgentStatus, AttemptStatus
 
 AGENTS_MAX = 50
 CAPABILITIES_MAX = 32
+CRASHES_MAX = 5
+RESTART_FIRST_S = 2.0
+WATCH_S = 30.0
+_MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,99}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _CAPABILITY = re.compile(r"[a-z0-9][a-z0-9._+-]{0,63}")
 
 
-def register_agent(*, name: str, tool: str, capabilities: Sequence[str], now: datetime) -> Agent:
+def register_agent(
+    *, name: str, tool: str, capabilities: Sequence[str], now: datetime, model: str = ""
+) -> Agent:
     """Register an agent; its session is started by the agent loop. DomainError says what is wrong.
 
-    At most AGENTS_MAX agents a node, names unique.
+    At most AGENTS_MAX agents a node, names unique. `model` is given to the tool where it takes one.
     """
     _check(name, capabilities)
+    _check_model(model)
     tool_named(tool)
     with transaction.atomic():
         if Agent.objects.filter(name=name).exists():
@@ -45,6 +53,7 @@ def register_agent(*, name: str, tool: str, capabilities: Sequence[str], now: da
             id=agent_id,
             name=name,
             tool=tool,
+            model=model,
             capabilities=sorted(set(capabilities)),
             session=session_name(agent_id.hex),
             status_since=now,
@@ -60,6 +69,34 @@ def ensure_agents(count: int, capabilities: Sequence[str], *, prefix: str, now: 
         name = f"{prefix}-{number}"
         if not Agent.objects.filter(name=name).exists():
             register_agent(name=name, tool="shell", capabilities=capabilities, now=now)
+
+
+def register_agents(
+    *,
+    count: int,
+    prefix: str,
+    tool: str,
+    capabilities: Sequence[str],
+    now: datetime,
+    model: str = "",
+) -> list[Agent]:
+    """Register `count` agents named `{prefix}-{n}` with the lowest numbers that are free.
+
+    All or none: DomainError says what is wrong with the first that cannot be.
+    """
+    if not 1 <= count <= AGENTS_MAX:
+        message = f"{count} agents: 1 to {AGENTS_MAX} is allowed"
+        raise DomainError("bad_count", message, status=422)
+    with transaction.atomic():
+        taken = set(
+            Agent.objects.filter(name__startswith=f"{prefix}-").values_list("name", flat=True)
+        )
+        free = (f"{prefix}-{n}" for n in range(1, count + len(taken) + 1))
+        names = [name for name in free if name not in taken][:count]
+        return [
+            register_agent(name=name, tool=tool, capabilities=capabilities, model=model, now=now)
+            for name in names
+        ]
 
 
 def remove_agent(agent_id: UUID, *, now: datetime) -> Agent:
@@ -96,6 +133,7 @@ def judge_agent(
     rule: str,
     evidence: str,
     now: datetime,
+    **columns: Any,
 ) -> None:
     """Set what an agent is known to be doing, with the evidence; no news when nothing changed."""
     with transaction.atomic():
@@ -108,10 +146,89 @@ def judge_agent(
                 rule=rule,
                 evidence=evidence[:500],
                 status_since=now,
+                **columns,
             )
         )
         if changed:
             _tell(get_agent(agent_id), str(status), now)
+
+
+def note_signal(
+    agent_id: UUID, *, source: str, state: AgentStatus, text: str, now: datetime
+) -> None:
+    """Keep what the agent (`mcp`) or a hook of its tool (`hook`) said last: the best evidence."""
+    Agent.objects.filter(id=agent_id).filter(Q(said_at__isnull=True) | Q(said_at__lt=now)).update(
+        said_source=source, said_state=state, said_text=text[:200], said_at=now
+    )
+    ring_on_commit()
+
+
+def note_crash(agent_id: UUID, evidence: str, *, now: datetime) -> None:
+    """Count that an agent's program ended before it did anything, and put off its next start.
+
+    The wait doubles with each crash in a row; after CRASHES_MAX the agent stays `exited` until
+    the operator restarts it.
+    """
+    with transaction.atomic():
+        agent = get_agent(agent_id)
+        crashes = agent.crashes + 1
+        restart_at = now + timedelta(seconds=RESTART_FIRST_S * 2 ** (crashes - 1))
+        final = crashes >= CRASHES_MAX
+        wait = "an operator can restart it" if final else f"started again at {restart_at:%H:%M:%S}"
+        Agent.objects.filter(id=agent_id).update(
+            crashes=crashes,
+            restart_at=None if final else restart_at,
+            status=AgentStatus.EXITED,
+            source="process",
+            rule="crash_loop" if final else "crashed",
+            evidence=f"ended {crashes} times in a row: {evidence}; {wait}"[:500],
+            status_since=now,
+        )
+        _tell(get_agent(agent_id), "exited", now)
+
+
+def note_sound(agent_id: UUID) -> None:
+    """Forget earlier crashes: the agent's program works."""
+    Agent.objects.filter(id=agent_id, crashes__gt=0).update(crashes=0, restart_at=None)
+
+
+def restart_agent(agent_id: UUID, *, now: datetime) -> Agent:
+    """Let an exited agent start anew, its crashes forgotten; DomainError `agent_busy` with work."""
+    with transaction.atomic():
+        idle = Agent.objects.filter(id=agent_id, attempt__isnull=True)
+        restarted = idle.update(
+            crashes=0,
+            restart_at=None,
+            status=AgentStatus.STARTING,
+            source="operator",
+            rule="restart_asked",
+            evidence="the operator asked for a restart",
+            status_since=now,
+        )
+        agent = get_agent(agent_id)
+        if not restarted:
+            raise DomainError("agent_busy", f"agent {agent.name} has work; cancel that first")
+        _tell(agent, "starting", now)
+    return agent
+
+
+def claim_for(agent_id: UUID, *, now: datetime) -> Agent:
+    """Say for an agent that its run is done, as the operator sees; DomainError `no_run`."""
+    with transaction.atomic():
+        agent = get_agent(agent_id)
+        claimed = Attempt.objects.filter(
+            holder=agent, status=AttemptStatus.WORKING, said_done_at__isnull=True
+        ).update(said_done_at=now, summary="the operator says that it is done")
+        if not claimed:
+            raise DomainError("no_run", f"agent {agent.name} has no run that could be done")
+        ring_on_commit()
+    return agent
+
+
+def watch_agent(agent_id: UUID, *, now: datetime) -> None:
+    """Note that somebody follows the agent's screen for the next WATCH_S seconds."""
+    Agent.objects.filter(id=agent_id).update(watched_until=now + timedelta(seconds=WATCH_S))
+    ring_on_commit()
 
 
 def take_agent(agent: Agent, attempt: Attempt, *, now: datetime) -> bool:
@@ -135,6 +252,9 @@ def free_agent(attempt: Attempt, *, now: datetime) -> None:
     """Take an ended attempt from its agent, which is ready again."""
     freed = Agent.objects.filter(attempt=attempt).update(
         attempt=None,
+        dialog=None,
+        considered=[],
+        said_at=None,
         status=AgentStatus.READY,
         source="attempt",
         rule="attempt_ended",
@@ -194,6 +314,12 @@ def _tell(agent: Agent, event: str, now: datetime) -> None:
     outbox.publish_event("agent_update", event, {"agent": describe_agent(agent)}, now=now)
     hooks.agents_changed(now)
     ring_on_commit()
+
+
+def _check_model(model: str) -> None:
+    if model and not _MODEL.fullmatch(model):
+        message = f"model {model[:80]!r}: 1 to 100 letters, digits and any of '._:/@+-'"
+        raise DomainError("bad_model", message, status=422)
 
 
 def _check(name: str, capabilities: Sequence[str]) -> None:

@@ -11,6 +11,7 @@ from django.db import transaction
 
 from p2p.doorbell import ring_on_commit
 from p2p.local import local_node
+from p2p.protocol.errors import DomainError
 from swarm.errors import NotFound, WrongState
 from swarm.git.names import attempt_branch
 from swarm.hooks import TaskMoved
@@ -151,6 +152,22 @@ def cancel(attempt_id: UUID, *, reason: str, now: datetime) -> None:
     with transaction.atomic():
         attempt = move_attempt(attempt_id, AttemptStatus.CANCELLED, now=now, error=reason)
         free_agent(attempt, now=now)
+
+
+def withdraw_agent(agent_id: UUID, *, now: datetime) -> None:
+    """Take an agent from its run, which ends with the report that the agent was removed."""
+    with transaction.atomic():
+        held = Attempt.objects.filter(holder__id=agent_id).exclude(status__in=ATTEMPT_TERMINAL)
+        for attempt in held:
+            _withdraw(attempt, now)
+
+
+def _withdraw(attempt: Attempt, now: datetime) -> None:
+    reason = "the agent was removed"
+    try:
+        fail(attempt.id, code="agent_removed", error=reason, now=now)
+    except DomainError as unwanted:  # the assigner wants no report of it any more
+        cancel(attempt.id, reason=f"{reason}; {unwanted}", now=now)
 
 
 def cancel_open(task_id: UUID, *, assigner_node_id: str, reason: str, now: datetime) -> int:

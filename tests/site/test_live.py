@@ -9,11 +9,18 @@ from django.contrib.auth.models import AnonymousUser, User
 
 from p2p.local import local_node
 from p2p.models import OutboxMessage
-from tests.support.factories import make_event
+from swarm.models import Agent
+from tests.support.factories import make_agent, make_event
 from tests.support.web_clients import operator_client
 from voidlux_site.access import api_token
 from voidlux_site.asgi import application
-from voidlux_site.live import REPLAY_MAX, LiveConsumer, events_after, publish_live
+from voidlux_site.live import (
+    REPLAY_MAX,
+    LiveConsumer,
+    events_after,
+    publish_live,
+    publish_screen,
+)
 
 STAFF = User(username="staff", is_staff=True)
 
@@ -171,3 +178,24 @@ def test_events_after_gives_events_only(db: None) -> None:
 
 def test_a_new_node_has_nothing_to_replay(db: None) -> None:
     assert events_after(0) == ([], True)
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_screen_reaches_only_who_watches_that_agent() -> None:
+    watched, other = [await database_sync_to_async(make_agent)(name) for name in ("a", "b")]
+    follower = _follow()
+    await follower.connect()
+    await follower.receive_json_from()
+    screen = {"type": "agent_output", "event": "screen", "screen": "> "}
+
+    await publish_screen(watched.id, screen)
+    assert await follower.receive_nothing()
+    await follower.send_json_to({"watch": watched.id.hex})
+    looked = Agent.objects.filter(id=watched.id, watched_until__isnull=False)
+    while not await database_sync_to_async(looked.exists)():
+        await follower.receive_nothing(timeout=0.02)
+    await publish_screen(other.id, {**screen, "screen": "other"})
+    await publish_screen(watched.id, screen)
+
+    assert await follower.receive_json_from() == screen
+    await follower.disconnect()

@@ -35,7 +35,7 @@ from p2p.relay import Relay
 from p2p.sync_driver import SyncDriver
 from swarm.agents.loop import AgentLoop
 from swarm.services import jobs
-from voidlux_site.live import publish_live
+from voidlux_site.live import publish_live, publish_screen
 from voidlux_site.node import beacons, chores, start_up
 from voidlux_site.node.inbox_pump import InboxPump
 from voidlux_site.node.member_links import keep_member_links
@@ -95,7 +95,12 @@ class Node:
             publish=publish_live,
             rung=self._doorbell.listener(),
         )
-        self._agents = AgentLoop(self._database, self._doorbell.listener())
+        self._agents = AgentLoop(
+            self._database,
+            self._doorbell.listener(),
+            self._doorbell.listener(),
+            publish_screen,
+        )
         self._web = WebServer(environment.host, environment.http_port) if with_web else None
         self._worker = (
             Worker(node.home, settings.CELERY_TASK_DEFAULT_QUEUE, on_death=self._recover_jobs)

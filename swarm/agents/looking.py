@@ -1,0 +1,157 @@
+"""From one look at a terminal to evidence: process, hooks, screen and silence, with memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from swarm.agents.adapters import Dialog, ToolAdapter
+from swarm.agents.judging import Evidence, Judgement, judge
+from swarm.agents.screens import Seen, read_screen
+from swarm.agents.signals import Signal
+from swarm.agents.views import AgentView
+from swarm.states import AgentStatus
+
+BOOT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pane:
+    """A session's terminal: the exit code of its program where that has ended."""
+
+    ended: int | None
+
+
+@dataclass(slots=True)
+class Memory:
+    """What the earlier looks at one run saw: since when the screen shows what it shows."""
+
+    first_look_at: datetime
+    screen: str = ""
+    changed_at: datetime | None = None
+    rule: str = ""
+    rule_since: datetime | None = None
+    ended_at: datetime | None = None
+    seen: Seen | None = None
+    judged: Judgement | None = field(default=None)
+
+    def note_screen(self, tool: ToolAdapter, screen: str, now: datetime) -> None:
+        """Take a new screen; one that has not changed costs nothing."""
+        if self.changed_at is not None and screen == self.screen:
+            return
+        self.screen, self.changed_at = screen, now
+        self.seen = read_screen(tool, screen)
+        rule = self.seen.rule if self.seen else ""
+        if rule != self.rule or self.rule_since is None:
+            self.rule, self.rule_since = rule, now
+
+    @property
+    def dialog(self) -> Dialog | None:
+        """The dialog that the screen shows."""
+        return self.seen.dialog if self.seen else None
+
+
+def judged(
+    view: AgentView,
+    tool: ToolAdapter,
+    pane: Pane | None,
+    signal: Signal | None,
+    memory: Memory,
+    now: datetime,
+) -> Judgement:
+    """Judge an agent by all evidence of this look; a prompt after its start is `waiting_input`."""
+    evidence = [
+        *_said(view),
+        *_signalled(tool, signal),
+        *_process(view, pane, memory, now),
+        *_screen(memory),
+        _silence(view, memory, now),
+    ]
+    waits = [_after_start(each) if view.started else each for each in evidence]
+    memory.judged = judge(waits, now)
+    return memory.judged
+
+
+def _after_start(one: Evidence) -> Evidence:
+    if one.state != AgentStatus.READY:
+        return one
+    return Evidence(
+        source=one.source,
+        state=AgentStatus.WAITING_INPUT,
+        rule=one.rule,
+        text=one.text,
+        at=one.at,
+    )
+
+
+def _said(view: AgentView) -> list[Evidence]:
+    if view.said is None:
+        return []
+    source, state, text, at = view.said
+    kind = "mcp" if source == "mcp" else "hook"
+    return [
+        Evidence(
+            source="mcp" if kind == "mcp" else "hook",
+            state=AgentStatus(state),
+            rule=f"{kind}_call",
+            text=text,
+            at=at,
+        )
+    ]
+
+
+def _signalled(tool: ToolAdapter, signal: Signal | None) -> list[Evidence]:
+    state = tool.hooks.states.get(signal.name) if tool.hooks and signal else None
+    if signal is None or state is None:
+        return []
+    text = f"the tool's hook said {signal.name}"
+    return [
+        Evidence(source="hook", state=AgentStatus(state), rule=signal.name, text=text, at=signal.at)
+    ]
+
+
+def _process(view: AgentView, pane: Pane | None, memory: Memory, now: datetime) -> list[Evidence]:
+    if pane is not None and pane.ended is None:
+        memory.ended_at = None
+        return []
+    memory.ended_at = memory.ended_at or now
+    if pane is None:
+        rule, text = "session_gone", f"session {view.session} is gone"
+    else:
+        rule, text = "process_ended", f"the program of session {view.session} ended: {pane.ended}"
+    return [
+        Evidence(
+            source="process", state=AgentStatus.EXITED, rule=rule, text=text, at=memory.ended_at
+        )
+    ]
+
+
+def _screen(memory: Memory) -> list[Evidence]:
+    if memory.seen is None or memory.rule_since is None:
+        return []
+    return [
+        Evidence(
+            source="screen",
+            state=AgentStatus(memory.seen.state),
+            rule=memory.seen.rule,
+            text=memory.seen.line,
+            at=memory.rule_since,
+        )
+    ]
+
+
+def _silence(view: AgentView, memory: Memory, now: datetime) -> Evidence:
+    since = memory.changed_at or memory.first_look_at
+    booting = not view.started and now - memory.first_look_at < timedelta(seconds=BOOT_S)
+    if booting:
+        return Evidence(
+            source="silence",
+            state=AgentStatus.STARTING,
+            rule="booting",
+            text="the tool was started and shows no prompt yet",
+            at=memory.first_look_at,
+        )
+    shown = "no rule reads its screen" if memory.screen.strip() else "its screen is blank"
+    return Evidence(
+        source="silence", state=AgentStatus.UNKNOWN, rule="nothing_read", text=shown, at=since
+    )

@@ -1,0 +1,152 @@
+"""The prompt of an attempt, and the files and command line with which its tool is started."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from p2p.protocol.errors import DomainError
+from swarm.agents.access import Access
+from swarm.agents.adapters import ToolAdapter
+from swarm.agents.places import run_dir_of, worktree_of
+from swarm.agents.signals import SIGNALS
+from swarm.clean_env import clean_environment
+from swarm.git.command import run_git
+from swarm.models import Attempt
+
+FEEDBACK_CHARS_MAX = 8000
+
+PROMPT = """\
+# {title}
+
+{instructions}
+{shell}{feedback}
+## How to work and how to finish
+
+- You are in a git worktree of your own, on the branch {branch}. Stay on it; commit as you go.
+- When the task is done and committed, call the tool `task_complete` of the MCP server `voidlux`
+  with task_id "{task_id}", a short summary and the commit. Nothing counts as done before.
+- Call `task_progress` now and then, `task_needs_input` when you need a decision, and
+  `task_failed` with the reason when it cannot be done. Do not push; that is done for you.
+
+VoidLux task {task_id}, attempt {number}, generation {generation}.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """How a tool is started for one attempt."""
+
+    command: list[str]
+    env: dict[str, str]
+
+
+def prompt_of(attempt: Attempt) -> str:
+    """Return what is typed to the tool; its last line is unlike that of any other attempt."""
+    shell = f"\nThe task names these commands:\n\n{attempt.shell}\n" if attempt.shell else ""
+    feedback = attempt.feedback[-FEEDBACK_CHARS_MAX:].strip()
+    return PROMPT.format(
+        title=attempt.title,
+        instructions=attempt.instructions.strip() or "The title says it all.",
+        shell=shell,
+        feedback=f"\n## What became of the earlier attempt\n\n{feedback}\n" if feedback else "",
+        branch=attempt.branch,
+        task_id=attempt.task_id.hex,
+        number=attempt.number,
+        generation=attempt.generation,
+    )
+
+
+def require_tool(tool: ToolAdapter) -> str:
+    """Return the path of the tool's program, or raise DomainError `tool_missing`."""
+    found = shutil.which(tool.start[0], path=clean_environment()["PATH"])
+    if found is None:
+        message = f"{tool.start[0]} is not in PATH: install {tool.title or tool.name} on this node"
+        raise DomainError("tool_missing", message, status=503)
+    return found
+
+
+def prepare_launch(tool: ToolAdapter, attempt: Attempt, access: Access) -> Launch:
+    """Write the tool's files for an attempt and return its command line and environment.
+
+    DomainError `tool_missing`, `bad_path` (a quote or a backslash in the home's path) or
+    `config_exists` (the repository has a file of its own where the tool's must be).
+    """
+    require_tool(tool)
+    run_dir = run_dir_of(attempt)
+    run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    values = {
+        "run_dir": str(run_dir),
+        "worktree": str(worktree_of(attempt)),
+        "signals": str(run_dir / SIGNALS),
+        "url": access.url,
+        "token": access.token,
+    }
+    _check_paths(values)
+    model = attempt.agent.model if attempt.agent is not None else ""
+    command, env = tool.command(model), _environment(tool, attempt)
+    if tool.mcp is not None and access.url:
+        at = _written(tool.mcp.file, tool.mcp.content, values)
+        if tool.mcp.exclude:
+            _exclude(worktree_of(attempt), Path(at))
+        command += [_filled(part, {**values, "file": at}) for part in tool.mcp.arguments]
+        for name, value in tool.mcp.environment.items():
+            env[name] = _filled(value, {**values, "file": at})
+    if tool.hooks is not None:
+        at = _written(tool.hooks.file, tool.hooks.content, values)
+        command += [_filled(part, {**values, "file": at}) for part in tool.hooks.arguments]
+    return Launch(command, env)
+
+
+def _environment(tool: ToolAdapter, attempt: Attempt) -> dict[str, str]:
+    passed = {name: os.environ[name] for name in tool.pass_variables if name in os.environ}
+    own = {
+        "VOIDLUX_TASK_ID": attempt.task_id.hex,
+        "VOIDLUX_ATTEMPT": str(attempt.number),
+        "VOIDLUX_GENERATION": str(attempt.generation),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    return clean_environment({**passed, **tool.environment, **own})
+
+
+def _written(name: str | None, content: str, values: Mapping[str, str]) -> str:
+    """Write a file that only this user can read, and return its path; empty without a name."""
+    if name is None:
+        return ""
+    path = Path(_filled(name, values))
+    text = _filled(content, values)
+    if path.exists() and not path.is_relative_to(values["run_dir"]) and path.read_text() != text:
+        raise DomainError("config_exists", f"the repository has its own {path.name} for the tool")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    return str(path)
+
+
+def _filled(text: str, values: Mapping[str, str]) -> str:
+    for name, value in values.items():
+        text = text.replace(f"{{{name}}}", value)
+    return text
+
+
+def _exclude(worktree: Path, path: Path) -> None:
+    """Keep a file of the tool's out of commits, for all worktrees of the clone."""
+    asked = ["rev-parse", "--path-format=absolute", "--git-path", "info/exclude"]
+    exclude = Path(run_git(asked, cwd=worktree).stdout.rstrip("\n"))
+    line = f"/{path.relative_to(worktree)}\n"
+    known = exclude.read_text(encoding="utf-8") if exclude.exists() else ""
+    if line not in known.splitlines(keepends=True):
+        exclude.parent.mkdir(parents=True, exist_ok=True)
+        with exclude.open("a", encoding="utf-8") as file:
+            file.write(line if not known or known.endswith("\n") else f"\n{line}")
+
+
+def _check_paths(values: Mapping[str, str]) -> None:
+    for name in ("run_dir", "worktree"):
+        if set(values[name]) & set("'\"\\\n"):
+            message = f"path {values[name]!r} holds a quote or a backslash: move the node's home"
+            raise DomainError("bad_path", message)
