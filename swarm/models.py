@@ -7,6 +7,7 @@ import uuid
 from django.db import models
 from django.db.models import F, Q
 
+from swarm.mcp.models import McpToken as McpToken  # found by Django here
 from swarm.states import Actor, AgentStatus, AttemptStatus, JobStatus, TaskStatus
 
 ATTEMPTS_MAX_DEFAULT = 3  # design section 7: at most 3 attempts, then failed with its evidence
@@ -170,6 +171,24 @@ class Attempt(models.Model):
     created_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True, blank=True)
     worktree_removed_at = models.DateTimeField(null=True, blank=True)
+
+    # What the agent said over MCP
+    said_done_at = models.DateTimeField(
+        null=True, blank=True, help_text="When the agent said that it is done: a claim."
+    )
+    said_commit = models.CharField(max_length=64, blank=True)
+    summary = models.TextField(blank=True, help_text="What the agent says that it did.")
+    said_failed = models.TextField(blank=True, help_text="Why the agent gave up.")
+    questions = models.PositiveSmallIntegerField(default=0, help_text="Asked so far.")
+    question = models.TextField(blank=True, help_text="The last question of the agent.")
+    choices = models.JSONField(default=list, blank=True, help_text="Answers that it offers.")
+    asked_at = models.DateTimeField(null=True, blank=True)
+    answer = models.TextField(blank=True)
+    answered_at = models.DateTimeField(null=True, blank=True)
+    answer_delivered_at = models.DateTimeField(null=True, blank=True)
+    answer_seen_at = models.DateTimeField(
+        null=True, blank=True, help_text="The agent's first sign of life after the delivery."
+    )
 
     class Meta:
         ordering = ("created_at",)
