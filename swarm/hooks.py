@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from swarm.messages import TaskAssign
-from swarm.models import Task
+from swarm.models import Attempt, Task
 from swarm.states import Actor, TaskStatus
 
 
@@ -48,6 +48,8 @@ TaskListener = Callable[[TaskMoved], None]
 hire_sources: list[HireSource] = []
 task_listeners: list[TaskListener] = []
 agents_listeners: list[Callable[[datetime], None]] = []
+# Who types an answer into the terminal of an attempt's agent: (attempt, text, now).
+answer_carriers: list[Callable[[Attempt, str, datetime], None]] = []
 _admissions: list[Admission] = []
 
 

@@ -19,8 +19,9 @@ from swarm.agents import steps
 from swarm.agents.shell import RunKind, RunState
 from swarm.agents.threads import on_thread
 from swarm.errors import WrongState
+from swarm.mcp.access import config_for
 from swarm.models import Attempt
-from swarm.services import attempts, reports
+from swarm.services import attempts, claims, reports
 from swarm.states import ATTEMPT_TERMINAL, AttemptStatus
 
 log = logging.getLogger(__name__)
@@ -66,6 +67,7 @@ class Runner:
             await self._move(AttemptStatus.PREPARING)
         elif attempt.status == AttemptStatus.PREPARING:
             await self._slowly(attempt, "preparing", steps.set_up)
+            await self._give_access(attempt)
             await _with_retries(lambda: steps.deliver(attempt))
             await self._move(AttemptStatus.WORKING, typed_at=now_utc())
         elif attempt.status == AttemptStatus.WORKING:
@@ -76,6 +78,12 @@ class Runner:
             await self._database.run(
                 attempts.succeed, self._id, commit=commit, output=output, now=now_utc()
             )
+
+    async def _give_access(self, attempt: Attempt) -> None:
+        # Once only: a run that started before the node was killed holds the token already.
+        if not await on_thread(steps.has_access, attempt):
+            access = await self._database.run(config_for, attempt)
+            await on_thread(steps.give_access, attempt, access)
 
     async def _slowly(self, attempt: Attempt, doing: str, step: Callable[[Attempt], R]) -> R:
         """Run a step that may take longer than a lease; the assigner hears of us meanwhile."""
@@ -112,8 +120,10 @@ class Runner:
                 await self._give_life_sign(attempt, watch)
             elif watch.delivery_is_late():
                 await self._deliver_again(attempt, watch)
-            if watch.status_is_due() and await self._is_over():
-                return
+            if watch.status_is_due():
+                await self._database.run(claims.heed_wishes, self._id)
+                if await self._is_over():
+                    return
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def _acknowledge(self, attempt: Attempt) -> None:
