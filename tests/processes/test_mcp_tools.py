@@ -150,14 +150,14 @@ async def test_a_token_speaks_for_its_own_task_only(
 
 
 @pytest.mark.parametrize("token", ["", "vlx_" + "A" * 43, "x" * 5000])
-async def test_without_a_token_of_ours_nothing_is_told(node: RealNode, token: str) -> None:
+def test_without_a_token_of_ours_nothing_is_told(node: RealNode, token: str) -> None:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     answer = httpx.post(mcp_url(node), json=call("agent_ready"), headers={**HEADERS, **headers})
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"].startswith('Bearer error="invalid_token"')
 
 
-async def test_the_operators_token_is_no_agents_token(node: RealNode) -> None:
+def test_the_operators_token_is_no_agents_token(node: RealNode) -> None:
     token = (node.home / "api-token").read_text().strip()
     headers = {**HEADERS, "Authorization": f"Bearer {token}"}
     assert httpx.post(mcp_url(node), json=call("agent_ready"), headers=headers).status_code == 401
@@ -171,14 +171,14 @@ async def test_the_operators_token_is_no_agents_token(node: RealNode) -> None:
         ({"Origin": "null"}, 403),
     ],
 )
-async def test_other_hosts_and_the_pages_of_other_sites_are_refused(
+def test_other_hosts_and_the_pages_of_other_sites_are_refused(
     node: RealNode, headers: dict[str, str], status: int
 ) -> None:
     answer = httpx.post(mcp_url(node), json=call("agent_ready"), headers={**HEADERS, **headers})
     assert answer.status_code == status
 
 
-async def test_only_post_is_served(node: RealNode) -> None:
+def test_only_post_is_served(node: RealNode) -> None:
     answer = httpx.get(mcp_url(node))
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
 
