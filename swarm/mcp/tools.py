@@ -106,10 +106,10 @@ class AgentTools:
     ) -> Asked:
         """Ask a person a question that you cannot answer yourself. Returns at once.
 
-        Ask only what blocks you: a missing decision, a permission, a secret. The task waits, as
-        long as it takes. Then either end your turn, and the answer is typed into your terminal;
-        or, if your program ends with your turn, call task_answer until it returns the answer.
-        One question at a time.
+        Ask only what blocks you: a missing decision, a permission. Never ask for a secret: the
+        answer is stored and shown. The task waits, as long as it takes. Then either end your
+        turn, and the answer is typed into your terminal; or, if your program ends with your turn,
+        call task_answer until it returns the answer. One question at a time.
         """
         return await self._call(calls.needs_input, task_id, question=question, choices=choices)
 
