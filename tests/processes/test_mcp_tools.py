@@ -134,6 +134,23 @@ async def test_a_question_is_answered_by_a_person_and_fetched(work: Work, node: 
     assert (await work.deal.ended())["status"] == "completed"
 
 
+async def test_a_run_over_its_budget_is_interrupted_and_the_operator_decides(
+    work: Work, node: RealNode
+) -> None:
+    [agent] = work.agents
+    path = f"/tasks/{agent.task_id}"
+    node.post(f"{path}/budget", {"token_limit": 1000, "on_budget": "ask"})
+    await agent.call("task_progress", note="thinks", tokens_in=1500)
+    await wait_for(lambda: node.get(path)["status"] == "waiting_input")
+    assert work.attempt()["error"] == "1,500 tokens used, the task's limit is 1,000"
+    assert node.get(path)["question"]["choices"] == ["continue", "stop"]
+    work.go.touch()
+    node.post(f"{path}/answer", {"text": "continue"})
+    assert (await work.deal.ended())["status"] == "completed"
+    shown = node.get(path)
+    assert (shown["attempt"], shown["budget"]["token_limit"]) == (2, 2500)
+
+
 async def test_a_token_speaks_for_its_own_task_only(
     node: RealNode, remote: GitRemote, tmp_path: Path
 ) -> None:
