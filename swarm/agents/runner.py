@@ -195,7 +195,9 @@ class Runner:
         await self._database.run(attempts.move_attempt, self._id, target, now=now_utc(), **columns)
 
     async def _clean_up(self, attempt: Attempt) -> None:
-        if attempt.status == AttemptStatus.CANCELLED and attempt.agent is not None:
+        # A planner's run is over with its plan, whatever its program goes on to do.
+        unwanted = attempt.status == AttemptStatus.CANCELLED or attempt.planning
+        if unwanted and attempt.agent is not None:
             await self._end_run(attempt)
             await on_thread(steps.salvage, attempt)
         try:

@@ -300,7 +300,25 @@ async def test_a_goal_without_an_outline_is_planned_by_an_agent(
     )
     assert (two["number"], two["status"]) == (2, "completed")
     assert [a["status"] for a in attempts_of(node, goal["id"])] == ["succeeded"]
-    go.touch()
+    assert not go.exists()
+    worktrees = node.home / "worktrees"
+    await wait_for(lambda: not list(worktrees.glob(f"task-{goal['id'][:8]}*")))
+    assert str(go) not in "".join(map(command_line, node.terminal_processes()))
+
+
+async def test_a_planner_that_ends_without_a_plan_leaves_the_goal_whole(
+    node: RealNode, remote: GitRemote
+) -> None:
+    text = "# Nothing\n\n```sh\nexit 0\n```\n"
+    node.post("/agents", {"name": "mute", "capabilities": ["planner", "mute"]})
+    goal = node.post("/tasks", {"description": text, "repository": str(remote.path)})
+    path = f"/tasks/{goal['id']}"
+    failed = "planning attempt 3 failed: the planner ended without calling task_plan"
+    await wait_for(lambda: node.get(path)["error"].startswith(failed))
+    assert node.get(path)["status"] == "planning"
+    worktrees = node.home / "worktrees"
+    await wait_for(lambda: not list(worktrees.glob(f"task-{goal['id'][:8]}*")))
+    node.post(f"{path}/cancel")
 
 
 async def refuse_bad_plans(planner: McpAgent) -> None:
@@ -320,6 +338,14 @@ async def refuse_bad_plans(planner: McpAgent) -> None:
     }
     for expected, plan in cases.items():
         assert expected in await planner.refusal("task_plan", subtasks=plan)
+
+
+def command_line(pid: int) -> str:
+    """The command line of a process, empty when it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace")
+    except OSError:
+        return ""
 
 
 def subtask(name: str, **fields: object) -> dict[str, object]:
