@@ -9,7 +9,17 @@ from django.http import HttpRequest
 from p2p.admin import ReadOnlyAdmin
 from p2p.clock import now_utc
 from p2p.protocol.errors import DomainError
-from swarm.models import Agent, Attempt, Job, MergeRun, Task, TaskEvent, TestRun
+from swarm.models import (
+    Agent,
+    Attempt,
+    Job,
+    McpToken,
+    MergeRun,
+    Task,
+    TaskEvent,
+    TestRun,
+    Usage,
+)
 from swarm.services.goals import cancel_task
 
 CANCEL_REASON = "cancelled in the admin"
@@ -103,4 +113,25 @@ class MergeRunAdmin(ReadOnlyAdmin):
     list_filter = ("outcome",)
     search_fields = ("base_commit", "head_commit", "goal__title")
     list_select_related = ("goal", "test_run__goal")
+    ordering = ("-id",)
+
+
+@admin.register(McpToken)
+class McpTokenAdmin(ReadOnlyAdmin):
+    """Tokens of agents, by their hash."""
+
+    list_display = ("agent", "attempt", "issued_at", "used_at")
+    search_fields = ("agent__name", "attempt__branch")
+    list_select_related = ("agent", "attempt")
+    fields = ("agent", "attempt", "issued_at", "used_at")
+
+
+@admin.register(Usage)
+class UsageAdmin(ReadOnlyAdmin):
+    """What attempts used."""
+
+    list_display = ("at", "attempt", "tokens_in", "tokens_out", "cost_micros", "source")
+    list_filter = ("source",)
+    search_fields = ("attempt__branch", "attempt__title")
+    list_select_related = ("attempt",)
     ordering = ("-id",)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from django.http import HttpRequest
@@ -13,6 +13,9 @@ from pydantic import ConfigDict
 from p2p.clock import now_utc
 from p2p.paging import PageQuery, paginate
 from swarm.agent_api import router as agent_router
+from swarm.budgets.limits import Limits
+from swarm.budgets.money import USD_MAX
+from swarm.budgets.spent import set_limits
 from swarm.descriptions import (
     describe_attempt,
     describe_event,
@@ -21,6 +24,7 @@ from swarm.descriptions import (
 )
 from swarm.models import Attempt, Task
 from swarm.queries import describe_task, trouble_of
+from swarm.services.answering import answer_task
 from swarm.services.goals import GoalRequest, cancel_task, create_goal, get_task
 from swarm.states import AttemptStatus, TaskStatus
 
@@ -33,6 +37,17 @@ class TaskQuery(PageQuery):
 
     status: TaskStatus | None = None
     parent: Annotated[str, Field(pattern=r"^(none|[0-9a-fA-F-]{32,36})?$")] = ""
+
+
+class BudgetIn(Schema):
+    """What a task, or each subtask of a goal, may use; null for no limit."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    time_limit_s: Annotated[int, Field(ge=1, le=31_536_000)] | None = None
+    token_limit: Annotated[int, Field(ge=1, le=10**12)] | None = None
+    cost_limit_usd: Annotated[float, Field(gt=0, le=USD_MAX)] | None = None
+    on_budget: Literal["", "stop", "ask"] = ""
 
 
 class GoalIn(Schema):
@@ -48,6 +63,7 @@ class GoalIn(Schema):
     base_branch: Annotated[str, Field(max_length=200)] = ""
     test_command: Annotated[str, Field(max_length=1000)] | None = None
     priority: Annotated[int, Field(ge=-100, le=100)] = 0
+    budget: BudgetIn | None = None
 
 
 class CancelIn(Schema):
@@ -56,6 +72,14 @@ class CancelIn(Schema):
     model_config = ConfigDict(extra="forbid")
 
     reason: Annotated[str, Field(min_length=1, max_length=500)] = "cancelled by the operator"
+
+
+class AnswerIn(Schema):
+    """What the operator answers to the agent of a task."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: Annotated[str, Field(min_length=1, max_length=4000)]
 
 
 class AttemptQuery(PageQuery):
@@ -80,7 +104,9 @@ def list_tasks(request: HttpRequest, query: Query[TaskQuery]) -> dict[str, Any]:
 @router.post("/tasks", tags=["tasks"], summary="Submit a goal", response={201: dict})
 def submit_goal(request: HttpRequest, goal: GoalIn) -> Status[dict[str, Any]]:
     """Store a goal; it is planned, dispatched, merged and tested from here on."""
-    created = create_goal(GoalRequest(**goal.dict()), now=now_utc())
+    fields = goal.dict(exclude={"budget"})
+    limits = Limits(**goal.budget.dict()) if goal.budget else Limits()
+    created = create_goal(GoalRequest(**fields, limits=limits), now=now_utc())
     return Status(201, describe_task(created))
 
 
@@ -129,6 +155,18 @@ def cancel(request: HttpRequest, task_id: UUID, body: CancelIn | None = None) ->
     """Cancel a task and its open subtasks; 409 when it has already ended."""
     reason = (body or CancelIn()).reason
     return describe_task(cancel_task(task_id, reason=reason, now=now_utc()))
+
+
+@router.post("/tasks/{task_id}/answer", tags=["tasks"], summary="Answer a task's question")
+def answer(request: HttpRequest, task_id: UUID, body: AnswerIn) -> dict[str, Any]:
+    """Answer the agent that asked, here or on another node; 409 when nothing is asked."""
+    return describe_task(answer_task(task_id, text=body.text, now=now_utc()))
+
+
+@router.post("/tasks/{task_id}/budget", tags=["tasks"], summary="Set a task's budget")
+def set_budget(request: HttpRequest, task_id: UUID, body: BudgetIn) -> dict[str, Any]:
+    """Replace a task's limits; one that waits for this decision goes back to work."""
+    return describe_task(set_limits(task_id, Limits(**body.dict()), now=now_utc()))
 
 
 @router.get("/attempts", tags=["tasks"], summary="List this node's runs")

@@ -13,9 +13,18 @@ from p2p.protocol.errors import DomainError
 from p2p.registration import registry
 from swarm import hooks
 from swarm.git.names import validate_url
-from swarm.messages import TaskAssign, TaskClaim, TaskComplete, TaskFail, TaskUpdate
+from swarm.messages import (
+    TaskAnswer,
+    TaskAssign,
+    TaskClaim,
+    TaskComplete,
+    TaskFail,
+    TaskQuestion,
+    TaskResume,
+    TaskUpdate,
+)
 from swarm.models import Agent, Attempt, Task
-from swarm.services import reports
+from swarm.services import answering, asking, reports
 from swarm.services.attempts import Assignment, note_report_refused, start_attempt
 from swarm.states import TASK_WITH_AGENT
 
@@ -96,6 +105,60 @@ def on_task_fail(received: Received[TaskFail], now: datetime) -> None:
         branch=command.git_branch,
         now=now,
     )
+
+
+def on_task_question(received: Received[TaskQuestion], now: datetime) -> None:
+    """Show the question of an agent that works for us elsewhere."""
+    command = received.message
+    answering.apply_question(
+        UUID(command.task_id),
+        generation=command.generation,
+        from_node_id=command.origin,
+        number=command.number,
+        question=command.question,
+        choices=command.choices,
+        now=now,
+    )
+
+
+def on_task_answer(received: Received[TaskAnswer], now: datetime) -> None:
+    """Hand an assigner's answer to the agent that asked."""
+    command = received.message
+    asking.take_answer(
+        UUID(command.task_id),
+        assigner_node_id=command.origin,
+        generation=command.generation,
+        number=command.number,
+        answer=command.answer,
+        now=now,
+    )
+
+
+def on_task_resume(received: Received[TaskResume], now: datetime) -> None:
+    """Note that an agent goes on after its answer."""
+    command = received.message
+    answering.apply_resumption(
+        UUID(command.task_id),
+        generation=command.generation,
+        from_node_id=command.origin,
+        number=command.number,
+        now=now,
+    )
+
+
+def on_answer_answered(
+    row: OutboxMessage, accepted: bool, code: str, detail: str, now: datetime
+) -> None:
+    """Ask the operator again when the executor did not take the answer."""
+    if not accepted:
+        command: TaskAnswer = registry.decode(bytes(row.frame))  # type: ignore[assignment]
+        answering.reopen_question(
+            UUID(command.task_id),
+            generation=command.generation,
+            number=command.number,
+            detail=detail or code,
+            now=now,
+        )
 
 
 def on_assign_answered(

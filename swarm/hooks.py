@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from swarm.messages import TaskAssign
-from swarm.models import Delivery, Task
+from swarm.models import Attempt, Delivery, Task
 from swarm.states import Actor, TaskStatus
 
 
@@ -49,6 +49,8 @@ hire_sources: list[HireSource] = []
 task_listeners: list[TaskListener] = []
 agents_listeners: list[Callable[[datetime], None]] = []
 delivery_listeners: list[Callable[[Delivery, datetime], None]] = []
+# Who types an answer into the terminal of an attempt's agent: (attempt, text, now).
+answer_carriers: list[Callable[[Attempt, str, datetime], None]] = []
 _admissions: list[Admission] = []
 
 

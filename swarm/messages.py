@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from p2p.protocol.fields import (
     Body,
@@ -22,6 +22,7 @@ from p2p.protocol.fields import (
     Uuid,
     about,
 )
+from p2p.protocol.limits import CHOICES_MAX, SMALL_COUNT_MAX
 from p2p.protocol.messages import Command
 from p2p.protocol.numbers import MessageNumber
 
@@ -91,4 +92,40 @@ class TaskFail(Command, frozen=True, kw_only=True, tag=MessageNumber.TASK_FAIL.v
     git_branch: Annotated[GitRef | None, about("branch with what was done, if pushed")] = None
 
 
-COMMANDS = (TaskAssign, TaskClaim, TaskUpdate, TaskComplete, TaskFail)
+Choices = Annotated[list[Title], Meta(max_length=CHOICES_MAX)]
+QuestionNumber = Annotated[int, Meta(ge=1, le=SMALL_COUNT_MAX)]
+
+
+class TaskQuestion(Report, frozen=True, kw_only=True, tag=MessageNumber.TASK_QUESTION.value):
+    """The agent needs a person's answer; the task waits, its lease is kept by signs of life."""
+
+    number: Annotated[QuestionNumber, about("the question's number within the generation")]
+    question: Annotated[Summary, about("what the agent asks")]
+    choices: Annotated[Choices, about("answers that the agent offers; any other is fine")]
+
+
+class TaskAnswer(Command, frozen=True, kw_only=True, tag=MessageNumber.TASK_ANSWER.value):
+    """A person's answer, for the agent; its ACK says that the executor stored it."""
+
+    task_id: Annotated[Uuid, about("the task")]
+    generation: Annotated[Count, about("as in the question")]
+    number: Annotated[QuestionNumber, about("the question that is answered")]
+    answer: Annotated[Summary, about("what the person wrote")]
+
+
+class TaskResume(Report, frozen=True, kw_only=True, tag=MessageNumber.TASK_RESUME.value):
+    """The agent was seen to go on after the answer was handed to it."""
+
+    number: Annotated[QuestionNumber, about("the question whose answer it has")]
+
+
+COMMANDS = (
+    TaskAssign,
+    TaskClaim,
+    TaskUpdate,
+    TaskComplete,
+    TaskFail,
+    TaskQuestion,
+    TaskAnswer,
+    TaskResume,
+)

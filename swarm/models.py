@@ -8,7 +8,9 @@ from django.db import models
 from django.db.models import F, Q
 
 from swarm.agents.models import Delivery as Delivery  # found by Django here
-from swarm.states import Actor, AgentStatus, AttemptStatus, JobStatus, TaskStatus
+from swarm.budgets.models import Usage as Usage  # found by Django here
+from swarm.mcp.models import McpToken as McpToken  # found by Django here
+from swarm.states import Actor, AgentStatus, AttemptStatus, JobStatus, OnBudget, TaskStatus
 
 ATTEMPTS_MAX_DEFAULT = 3  # design section 7: at most 3 attempts, then failed with its evidence
 
@@ -61,6 +63,32 @@ class Task(models.Model):
     progress = models.CharField(max_length=500, blank=True)
     result = models.TextField(blank=True)
     error = models.TextField(blank=True, help_text="Why the task failed or was sent back.")
+
+    # Budget: a subtask without a limit of its own has that of its goal
+    time_limit_s = models.PositiveIntegerField(null=True, blank=True, help_text="Per attempt.")
+    token_limit = models.PositiveBigIntegerField(
+        null=True, blank=True, help_text="Read and written, over all attempts."
+    )
+    cost_limit_micros = models.PositiveBigIntegerField(
+        null=True, blank=True, help_text="Millionths of a US dollar, over all attempts."
+    )
+    on_budget = models.CharField(
+        max_length=4, choices=OnBudget, blank=True, help_text="What happens at the limit."
+    )
+    tokens_used = models.PositiveBigIntegerField(default=0)
+    cost_used_micros = models.PositiveBigIntegerField(default=0)
+    over_budget = models.CharField(
+        max_length=300, blank=True, help_text="Why it waits for the operator's decision."
+    )
+
+    # Needs-input: the last question of its agent, and the answer
+    question = models.TextField(blank=True)
+    choices = models.JSONField(default=list, blank=True, help_text="Answers that are offered.")
+    question_generation = models.PositiveIntegerField(default=0)
+    question_number = models.PositiveSmallIntegerField(default=0)
+    asked_at = models.DateTimeField(null=True, blank=True)
+    answer = models.TextField(blank=True)
+    answered_at = models.DateTimeField(null=True, blank=True)
 
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
@@ -129,6 +157,19 @@ class Agent(models.Model):
         max_length=64, blank=True, help_text="Who reserved it, such as `tribute:<id>`."
     )
     reserved_until = models.DateTimeField(null=True, blank=True)
+    paused_until = models.DateTimeField(
+        null=True, blank=True, help_text="Dispatch passes the agent over until then."
+    )
+    paused_reason = models.CharField(max_length=300, blank=True)
+    token_limit = models.PositiveBigIntegerField(
+        null=True, blank=True, help_text="Read and written, per day (UTC)."
+    )
+    cost_limit_micros = models.PositiveBigIntegerField(
+        null=True, blank=True, help_text="Millionths of a US dollar per day (UTC)."
+    )
+    usage_day = models.DateField(null=True, blank=True, help_text="Day of the two figures.")
+    tokens_today = models.PositiveBigIntegerField(default=0)
+    cost_today_micros = models.PositiveBigIntegerField(default=0)
     registered_at = models.DateTimeField()
 
     # How it is started and judged
@@ -198,6 +239,8 @@ class Attempt(models.Model):
     ended_at = models.DateTimeField(null=True, blank=True)
     worktree_removed_at = models.DateTimeField(null=True, blank=True)
 
+    planning = models.BooleanField(default=False, help_text="A plan is wanted, not a commit.")
+
     # What the agent said over MCP
     said_done_at = models.DateTimeField(
         null=True, blank=True, help_text="When the agent said that it is done: a claim."
@@ -205,6 +248,25 @@ class Attempt(models.Model):
     said_commit = models.CharField(max_length=64, blank=True)
     summary = models.TextField(blank=True, help_text="What the agent says that it did.")
     said_failed = models.TextField(blank=True, help_text="Why the agent gave up.")
+    questions = models.PositiveSmallIntegerField(default=0, help_text="Asked so far.")
+    question = models.TextField(blank=True, help_text="The last question of the agent.")
+    choices = models.JSONField(default=list, blank=True, help_text="Answers that it offers.")
+    asked_at = models.DateTimeField(null=True, blank=True)
+    answer = models.TextField(blank=True)
+    answered_at = models.DateTimeField(null=True, blank=True)
+    answer_delivered_at = models.DateTimeField(null=True, blank=True)
+    answer_seen_at = models.DateTimeField(
+        null=True, blank=True, help_text="The agent's first sign of life after the delivery."
+    )
+    waited_s = models.FloatField(default=0.0, help_text="For answers: does not count as work.")
+
+    # Budget
+    tokens_used = models.PositiveBigIntegerField(default=0)
+    cost_used_micros = models.PositiveBigIntegerField(default=0)
+    stop_code = models.CharField(
+        max_length=32, blank=True, help_text="Why the run is to be interrupted."
+    )
+    stop_reason = models.CharField(max_length=300, blank=True)
 
     class Meta:
         ordering = ("created_at",)

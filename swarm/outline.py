@@ -107,6 +107,31 @@ def parse_outline(text: str) -> Outline:
     return Outline(title, intro, items)
 
 
+def parse_goal(text: str) -> Outline:
+    """Read a goal: an outline, or, where it has no checklist, prose without items for a planner.
+
+    OutlineError names the first thing wrong with it; empty prose is wrong.
+    """
+    text = _require_text(text).replace("\r\n", "\n").replace("\r", "\n")
+    tokens = MarkdownIt("commonmark").parse(text)
+    if any(_checkbox(entry) for found in _lists(tokens) for entry in _entries(found)):
+        return parse_outline(text)
+    title, intro = _read_rest(tokens, [], text.split("\n"))
+    first_line = next((line for line in map(_one_line, intro.splitlines()) if line), "")
+    if not (title or first_line):
+        raise OutlineError('outline has no item: write "- [ ] Title"')
+    cleaned = _CONTROL.sub("", title or first_line.lstrip("# "))
+    return Outline(cleaned[:TITLE_CHARS_MAX], intro, [])
+
+
+def shell_of(text: str) -> str:
+    """Return the first shell block of a goal without a checklist: what a shell planner runs."""
+    for token in MarkdownIt("commonmark").parse(text):
+        if token.type == "fence" and _is_shell(token):
+            return token.content
+    return ""
+
+
 def _require_text(text: str) -> str:
     try:
         size = len(text.encode())

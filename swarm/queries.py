@@ -9,6 +9,7 @@ from uuid import UUID
 from django.db.models import Count, Q, QuerySet
 
 from swarm.agents import capacity
+from swarm.budgets.money import usd_of
 from swarm.models import Agent, Attempt, Job, Task
 from swarm.states import (
     ATTEMPT_TERMINAL,
@@ -59,6 +60,8 @@ def describe_task(task: Task) -> dict[str, Any]:
         "commit": task.commit,
         "merged_commit": task.merged_commit,
         "progress": task.progress,
+        "question": describe_question(task),
+        "budget": describe_budget(task),
         "result": task.result,
         "error": task.error,
         "lease_expires_at": _time(task.lease_expires_at),
@@ -66,6 +69,45 @@ def describe_task(task: Task) -> dict[str, Any]:
         "updated_at": _time(task.updated_at),
         "claimed_at": _time(task.claimed_at),
         "completed_at": _time(task.completed_at),
+    }
+
+
+def describe_question(task: Task) -> dict[str, Any] | None:
+    """Return the last question of a task's agent as JSON-ready data; None where it asked none."""
+    if task.asked_at is None:
+        return None
+    return {
+        "text": task.question,
+        "choices": task.choices,
+        "number": task.question_number,
+        "open": task.status == TaskStatus.WAITING_INPUT and task.answered_at is None,
+        "asked_at": _time(task.asked_at),
+        "answer": task.answer if task.answered_at else None,
+        "answered_at": _time(task.answered_at),
+    }
+
+
+def describe_budget(task: Task) -> dict[str, Any]:
+    """Return a task's own limits and what its attempts used; costs in US dollars."""
+    return {
+        "time_limit_s": task.time_limit_s,
+        "token_limit": task.token_limit,
+        "cost_limit_usd": usd_of(task.cost_limit_micros),
+        "on_budget": task.on_budget,
+        "tokens_used": task.tokens_used,
+        "cost_used_usd": usd_of(task.cost_used_micros),
+        "over_budget": task.over_budget,
+    }
+
+
+def describe_day(agent: Agent) -> dict[str, Any]:
+    """Return an agent's limits per day (UTC) and what it used on `day`; costs in US dollars."""
+    return {
+        "token_limit": agent.token_limit,
+        "cost_limit_usd": usd_of(agent.cost_limit_micros),
+        "day": agent.usage_day.isoformat() if agent.usage_day else None,
+        "tokens_used": agent.tokens_today,
+        "cost_used_usd": usd_of(agent.cost_today_micros),
     }
 
 
@@ -88,6 +130,9 @@ def describe_agent(agent: Agent) -> dict[str, Any]:
         "restart_at": _time(agent.restart_at),
         "task_id": attempt.task_id.hex if attempt else None,
         "task_title": attempt.title if attempt else None,
+        "paused_until": _time(agent.paused_until),
+        "paused_reason": agent.paused_reason,
+        "budget": describe_day(agent),
         "reserved_for": agent.reserved_for,
         "reserved_until": _time(agent.reserved_until),
     }
@@ -117,7 +162,7 @@ def task_counts() -> dict[str, int]:
 
 
 def idle_agents(now: datetime) -> QuerySet[Agent]:
-    """Return agents that could take work now: ready, without work and not reserved.
+    """Return agents that could take work now: ready, without work, not reserved, not paused.
 
     None while the node is over its caps, and none of a tool that may run no more tasks at once.
     """
@@ -125,7 +170,8 @@ def idle_agents(now: datetime) -> QuerySet[Agent]:
         return Agent.objects.none()
     free = Agent.objects.filter(status=AgentStatus.READY, attempt__isnull=True)
     unreserved = free.filter(Q(reserved_for="") | Q(reserved_until__lte=now))
-    return unreserved.exclude(tool__in=capacity.tools_in_full_use())
+    unpaused = unreserved.filter(Q(paused_until__isnull=True) | Q(paused_until__lte=now))
+    return unpaused.exclude(tool__in=capacity.tools_in_full_use())
 
 
 def own_work_waits() -> bool:

@@ -36,6 +36,7 @@ class Actor(TextChoices):
     GATE = "gate"
     LEASE = "lease"
     DEPENDENCY = "dependency"
+    BUDGET = "budget"
     OPERATOR = "operator"
 
 
@@ -70,6 +71,13 @@ class DeliveryStatus(TextChoices):
     TYPED = "typed"
     ACKNOWLEDGED = "acknowledged"
     FAILED = "failed"
+
+
+class OnBudget(TextChoices):
+    """What happens to a task that has used up its budget."""
+
+    STOP = "stop"
+    ASK = "ask"
 
 
 class JobStatus(TextChoices):
@@ -123,6 +131,9 @@ TASK_MOVES: tuple[Move[TaskStatus], ...] = (
     *_moves(_HELD, _T.FAILED, Actor.REPORT, "the run failed and no attempt is left"),
     *_moves(_HELD, _T.PENDING, Actor.LEASE, "no sign of life within the lease"),
     *_moves(_HELD, _T.FAILED, Actor.LEASE, "no sign of life and no attempt is left"),
+    *_moves(_HELD, _T.FAILED, Actor.BUDGET, "the task has used up its budget"),
+    *_moves((_T.CLAIMED, _T.IN_PROGRESS), _T.WAITING_INPUT, Actor.BUDGET, "the operator decides"),
+    *_moves((_T.WAITING_INPUT,), _T.PENDING, Actor.BUDGET, "the operator allows more"),
     *_moves((_T.PENDING_REVIEW,), _T.MERGING, Actor.GATE, "the remote shows the commit"),
     *_moves((_T.PENDING_REVIEW, _T.MERGING), _T.PENDING, Actor.GATE, "not accepted; rework"),
     *_moves((_T.PENDING_REVIEW, _T.MERGING), _T.FAILED, Actor.GATE, "not accepted; none left"),
@@ -139,6 +150,8 @@ ATTEMPT_MOVES: tuple[Move[AttemptStatus], ...] = (
     Move(_A.PREPARING, _A.WORKING, Actor.DISPATCHER, "the work is typed into the terminal"),
     Move(_A.WORKING, _A.PUSHING, Actor.REPORT, "the agent's program ended well"),
     Move(_A.PUSHING, _A.SUCCEEDED, Actor.REPORT, "the remote shows the commit"),
+    Move(_A.PREPARING, _A.SUCCEEDED, Actor.PLANNER, "the agent's plan is stored"),
+    Move(_A.WORKING, _A.SUCCEEDED, Actor.PLANNER, "the agent's plan is stored"),
     *(
         Move(source, _A.FAILED, Actor.REPORT, "the run cannot go on")
         for source in (_A.QUEUED, _A.PREPARING, _A.WORKING, _A.PUSHING)

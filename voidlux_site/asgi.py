@@ -11,12 +11,16 @@ from channels.routing import ProtocolTypeRouter
 from channels.security.websocket import AllowedHostsOriginValidator
 from django.core.asgi import get_asgi_application
 
+from swarm.mcp.endpoint import McpEndpoint
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "voidlux_site.settings")
 
 WEBSOCKET_PATH = "/ws"
+MCP_PATH = "/mcp"
 CLOSE_UNKNOWN_PATH = 4404
 
 django_application = get_asgi_application()
+mcp_endpoint = McpEndpoint()
 
 
 @cache
@@ -25,6 +29,12 @@ def _live_consumer() -> Any:
     from voidlux_site.live import LiveConsumer
 
     return LiveConsumer.as_asgi()
+
+
+async def route_http(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Pass requests of `/mcp` to the MCP server and all others to Django."""
+    application = mcp_endpoint if scope["path"] == MCP_PATH else django_application
+    await application(scope, receive, send)
 
 
 async def route_websocket(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -46,4 +56,4 @@ async def guard_websocket(scope: dict[str, Any], receive: Any, send: Any) -> Non
     await (_for_browsers if from_browser else _authenticated)(scope, receive, send)
 
 
-application = ProtocolTypeRouter({"http": django_application, "websocket": guard_websocket})
+application = ProtocolTypeRouter({"http": route_http, "websocket": guard_websocket})

@@ -36,6 +36,7 @@ HOST_CHARS_MAX = 253  # DNS
 # Lists
 CAPABILITIES_MAX = 32
 ADDRESSES_MAX = 16
+CHOICES_MAX = 8  # answers that a question offers
 
 # Clock
 CLOCK_AHEAD_MAX_MS = 600_000  # a frame further ahead is "not yet"

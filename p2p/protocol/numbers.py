@@ -34,6 +34,9 @@ class MessageNumber(IntEnum):
     TASK_ASSIGN = 0x16
     TASK_ARCHIVE = 0x17
     TASK_PROGRESS = 0x18
+    TASK_QUESTION = 0x19
+    TASK_ANSWER = 0x1A
+    TASK_RESUME = 0x1B
     # Agents
     AGENT_REGISTER = 0x20
     AGENT_HEARTBEAT = 0x21

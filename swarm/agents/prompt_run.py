@@ -10,16 +10,15 @@ import time
 from p2p.local import local_node
 from p2p.protocol.errors import DomainError, ExternalError
 from swarm.agents import run_block
-from swarm.agents.access import Access
 from swarm.agents.adapters import ToolAdapter, tool_named
 from swarm.agents.places import run_dir_of, worktree_of
 from swarm.agents.prompts import prepare_launch
 from swarm.agents.steps import publish, tmux_server
 from swarm.agents.tmux import TmuxServer
 from swarm.git.attempts import start_point
-from swarm.git.command import run_git
 from swarm.git.repository import Repository
 from swarm.git.worktrees import add_worktree
+from swarm.mcp.access import McpAccess
 from swarm.models import Agent, Attempt
 
 EXIT_WAIT_S = 3.0
@@ -36,7 +35,7 @@ def set_up(attempt: Attempt) -> None:
     add_worktree(repository, worktree_of(attempt), attempt.branch, start)
 
 
-def start(attempt: Attempt, access: Access) -> None:
+def start(attempt: Attempt, access: McpAccess) -> None:
     """Start the tool in a fresh session in the worktree; what ran in the old one is ended."""
     agent = agent_of(attempt)
     launch = prepare_launch(tool_named(agent.tool), attempt, access)
@@ -88,18 +87,9 @@ def keep_output(attempt: Attempt, text: str) -> None:
 
 
 def publish_claimed(attempt: Attempt) -> str:
-    """Stop the tool, commit what it left, push, and return the commit that the remote shows.
-
-    DomainError `commit_missing` where the commit that the agent named is not part of that.
-    """
+    """Stop the tool, then do what `swarm.agents.steps.publish` does with what it left."""
     stop(attempt)
-    head = publish(attempt)
-    if attempt.said_commit:
-        args = ["merge-base", "--is-ancestor", attempt.said_commit, head]
-        if run_git(args, cwd=worktree_of(attempt), check=False).code != 0:
-            message = f"the agent named {attempt.said_commit}, which {attempt.branch} does not hold"
-            raise DomainError("commit_missing", message)
-    return head
+    return publish(attempt)
 
 
 def agent_of(attempt: Attempt) -> Agent:

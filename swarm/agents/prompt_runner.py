@@ -9,13 +9,13 @@ from uuid import UUID
 from p2p.clock import now_utc
 from p2p.protocol.errors import DomainError, ExternalError
 from swarm.agents import prompt_run
-from swarm.agents.access import access_for
 from swarm.agents.models import Delivery, DeliveryKind
 from swarm.agents.prompts import prompt_of
 from swarm.agents.runner import Runner, Watch, with_retries
 from swarm.agents.threads import on_thread
+from swarm.mcp.access import config_for
 from swarm.models import Agent, Attempt
-from swarm.services import agents, deliveries, reports
+from swarm.services import agents, claims, deliveries, reports
 from swarm.states import ATTEMPT_TERMINAL, AgentStatus, AttemptStatus, DeliveryStatus
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ class PromptRunner(Runner):
 
     async def _begin(self, attempt: Attempt) -> None:
         await self._slowly(attempt, "preparing", prompt_run.set_up)
-        access = await self._database.run(access_for, attempt)
+        access = await self._database.run(config_for, attempt)
         await with_retries(lambda: prompt_run.start(attempt, access))
         await self._database.run(_queue_prompt, attempt)
         await self._move(AttemptStatus.WORKING)
@@ -52,8 +52,7 @@ class PromptRunner(Runner):
                 await self._acknowledge(current)
                 await self._move(AttemptStatus.PUSHING)
                 return
-            if current.said_failed:
-                raise DomainError("agent_gave_up", current.said_failed)
+            await self._database.run(claims.heed_wishes, self._id)
             if await self._has_ended(current, prompt):
                 return
             await self._give_life_sign(current, watch)

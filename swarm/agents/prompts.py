@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from p2p.protocol.errors import DomainError
-from swarm.agents.access import Access
 from swarm.agents.adapters import ToolAdapter
 from swarm.agents.places import run_dir_of, worktree_of
 from swarm.agents.signals import SIGNALS
 from swarm.clean_env import clean_environment
 from swarm.git.command import run_git
+from swarm.mcp.access import McpAccess
 from swarm.models import Attempt
 
 FEEDBACK_CHARS_MAX = 8000
@@ -26,14 +26,24 @@ PROMPT = """\
 {shell}{feedback}
 ## How to work and how to finish
 
+{rules}
+
+VoidLux task {task_id}, attempt {number}, generation {generation}.
+"""
+
+WORK_RULES = """\
 - You are in a git worktree of your own, on the branch {branch}. Stay on it; commit as you go.
 - When the task is done and committed, call the tool `task_complete` of the MCP server `voidlux`
   with task_id "{task_id}", a short summary and the commit. Nothing counts as done before.
 - Call `task_progress` now and then, `task_needs_input` when you need a decision, and
-  `task_failed` with the reason when it cannot be done. Do not push; that is done for you.
+  `task_failed` with the reason when it cannot be done. Do not push; that is done for you."""
 
-VoidLux task {task_id}, attempt {number}, generation {generation}.
-"""
+PLAN_RULES = """\
+- This goal is to be planned, not done: change no file. Read what you need in this git worktree.
+- Hand in the plan with the tool `task_plan` of the MCP server `voidlux`, task_id "{task_id}":
+  parts that agents can do apart and that are merged, each with clear instructions.
+- Your work is over when the plan is stored. Call `task_failed` with the reason when the goal
+  cannot be planned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +58,15 @@ def prompt_of(attempt: Attempt) -> str:
     """Return what is typed to the tool; its last line is unlike that of any other attempt."""
     shell = f"\nThe task names these commands:\n\n{attempt.shell}\n" if attempt.shell else ""
     feedback = attempt.feedback[-FEEDBACK_CHARS_MAX:].strip()
+    task_id = attempt.task_id.hex
+    rules = PLAN_RULES if attempt.planning else WORK_RULES
     return PROMPT.format(
         title=attempt.title,
         instructions=attempt.instructions.strip() or "The title says it all.",
         shell=shell,
         feedback=f"\n## What became of the earlier attempt\n\n{feedback}\n" if feedback else "",
-        branch=attempt.branch,
-        task_id=attempt.task_id.hex,
+        rules=rules.format(branch=attempt.branch, task_id=task_id),
+        task_id=task_id,
         number=attempt.number,
         generation=attempt.generation,
     )
@@ -69,7 +81,7 @@ def require_tool(tool: ToolAdapter) -> str:
     return found
 
 
-def prepare_launch(tool: ToolAdapter, attempt: Attempt, access: Access) -> Launch:
+def prepare_launch(tool: ToolAdapter, attempt: Attempt, access: McpAccess) -> Launch:
     """Write the tool's files for an attempt and return its command line and environment.
 
     DomainError `tool_missing`, `bad_path` (a quote or a backslash in the home's path) or

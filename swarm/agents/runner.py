@@ -19,8 +19,9 @@ from swarm.agents import steps
 from swarm.agents.shell import RunKind, RunState
 from swarm.agents.threads import on_thread
 from swarm.errors import WrongState
+from swarm.mcp.access import config_for
 from swarm.models import Attempt
-from swarm.services import attempts, reports
+from swarm.services import attempts, claims, reports
 from swarm.states import ATTEMPT_TERMINAL, AttemptStatus
 
 log = logging.getLogger(__name__)
@@ -78,8 +79,15 @@ class Runner:
     async def _begin(self, attempt: Attempt) -> None:
         """Make the worktree and type the run into the terminal."""
         await self._slowly(attempt, "preparing", steps.set_up)
+        await self._give_access(attempt)
         await with_retries(lambda: steps.deliver(attempt))
         await self._move(AttemptStatus.WORKING, typed_at=now_utc())
+
+    async def _give_access(self, attempt: Attempt) -> None:
+        # Once only: a run that started before the node was killed holds the token already.
+        if not await on_thread(steps.has_access, attempt):
+            access = await self._database.run(config_for, attempt)
+            await on_thread(steps.give_access, attempt, access)
 
     def _publish(self, attempt: Attempt) -> str:
         return steps.publish(attempt)
@@ -119,8 +127,10 @@ class Runner:
                 await self._give_life_sign(attempt, watch)
             elif watch.delivery_is_late():
                 await self._deliver_again(attempt, watch)
-            if watch.status_is_due() and await self._is_over():
-                return
+            if watch.status_is_due():
+                await self._database.run(claims.heed_wishes, self._id)
+                if await self._is_over():
+                    return
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def _acknowledge(self, attempt: Attempt) -> None:
@@ -192,7 +202,9 @@ class Runner:
         await self._database.run(attempts.move_attempt, self._id, target, now=now_utc(), **columns)
 
     async def _clean_up(self, attempt: Attempt) -> None:
-        if attempt.status == AttemptStatus.CANCELLED and attempt.agent is not None:
+        # A planner's run is over with its plan, whatever its program goes on to do.
+        unwanted = attempt.status == AttemptStatus.CANCELLED or attempt.planning
+        if unwanted and attempt.agent is not None:
             await self._end_run(attempt)
             await on_thread(steps.salvage, attempt)
         elif attempt.agent is None:

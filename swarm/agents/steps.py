@@ -5,6 +5,7 @@ Blocking calls of git and tmux without any database: the runner calls them on th
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from p2p.local import local_node
@@ -21,6 +22,7 @@ from swarm.git.pushing import push_branch
 from swarm.git.removal import remove_worktree
 from swarm.git.repository import Repository
 from swarm.git.worktrees import add_worktree
+from swarm.mcp.access import McpAccess
 from swarm.models import Agent, Attempt
 
 FEEDBACK_CHARS_MAX = 4000
@@ -62,9 +64,26 @@ def set_up(attempt: Attempt) -> None:
             "VOIDLUX_TASK_TITLE": attempt.title,
             "VOIDLUX_ATTEMPT": str(attempt.number),
             "VOIDLUX_FEEDBACK": attempt.feedback[:FEEDBACK_CHARS_MAX],
+            "VOIDLUX_MCP_FILE": str(_access_file(attempt)),
             "PYTHONDONTWRITEBYTECODE": "1",
         },
     )
+
+
+def has_access(attempt: Attempt) -> bool:
+    """Tell whether the run's files hold its access to MCP already."""
+    return _access_file(attempt).exists()
+
+
+def give_access(attempt: Attempt, access: McpAccess) -> None:
+    """Write where the run reaches MCP, and its token, into its folder (mode 0600)."""
+    path = _access_file(attempt)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    temporary.unlink(missing_ok=True)
+    temporary.touch(mode=0o600)
+    temporary.write_text(json.dumps({"url": access.url, "token": access.token}))
+    temporary.replace(path)
 
 
 def deliver(attempt: Attempt) -> None:
@@ -101,6 +120,8 @@ def publish(attempt: Attempt) -> str:
     DomainError `no_changes` where it adds nothing to the base, and `wrong_branch` where it left
     the attempt's branch: what it did elsewhere stays in its worktree and is not pushed for it.
     """
+    if attempt.planning:
+        raise DomainError("no_plan", "the planner ended without calling task_plan")
     repository = _repository(attempt)
     branch = current_branch(worktree_of(attempt))
     if branch != attempt.branch:
@@ -109,6 +130,11 @@ def publish(attempt: Attempt) -> str:
     head = commit_all(worktree_of(attempt), attempt.title, author_of(attempt))
     if repository.is_ancestor(head, attempt.base_commit):
         raise DomainError("no_changes", f"the run left nothing that {head[:8]} does not have")
+    said = attempt.said_commit
+    if said and not repository.is_ancestor(said, head):
+        raise DomainError(
+            "other_commit", f"the agent named commit {said}, which {attempt.branch} does not hold"
+        )
     return push_branch(repository, attempt.branch)
 
 
@@ -149,6 +175,10 @@ def author_of(attempt: Attempt) -> str:
     """Return the author of an agent's commits: the agent at its node."""
     agent = attempt.agent.name if attempt.agent else "agent"
     return f"{agent} <{agent}@{local_node().node_id[:8]}.voidlux.invalid>"
+
+
+def _access_file(attempt: Attempt) -> Path:
+    return run_dir_of(attempt) / "mcp.json"
 
 
 def _agent(attempt: Attempt) -> Agent:

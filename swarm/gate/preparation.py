@@ -6,11 +6,15 @@ from p2p.clock import now_utc
 from p2p.local import local_node
 from swarm.git.repository import Repository
 from swarm.models import Task
+from swarm.outline import parse_goal
 from swarm.services.goals import store_plan
+from swarm.services.planned_goals import note_prepared
 
 
 def prepare_goal(goal: Task) -> None:
     """Clone the goal's repository, find where the work starts, and create the subtasks.
+
+    A goal without an outline stays in planning, for a planner.
 
     Raises DomainError for a branch that does not exist or a remote that refuses a push, and
     ExternalError (retryable) for a remote that cannot be reached.
@@ -21,4 +25,5 @@ def prepare_goal(goal: Task) -> None:
     refusal = repository.can_push()
     if refusal is not None:
         raise refusal
-    store_plan(goal.id, base_branch=branch, base_commit=commit, now=now_utc())
+    store = store_plan if parse_goal(goal.description).items else note_prepared
+    store(goal.id, base_branch=branch, base_commit=commit, now=now_utc())

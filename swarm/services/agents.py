@@ -157,7 +157,7 @@ def note_signal(
     agent_id: UUID, *, source: str, state: AgentStatus, text: str, now: datetime
 ) -> None:
     """Keep what the agent (`mcp`) or a hook of its tool (`hook`) said last: the best evidence."""
-    Agent.objects.filter(id=agent_id).filter(Q(said_at__isnull=True) | Q(said_at__lt=now)).update(
+    Agent.objects.filter(id=agent_id).filter(Q(said_at__isnull=True) | Q(said_at__lte=now)).update(
         said_source=source, said_state=state, said_text=text[:200], said_at=now
     )
     ring_on_commit()

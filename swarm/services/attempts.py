@@ -47,6 +47,7 @@ class Assignment:
     base_commit: str
     previous_branch: str = ""
     tribute_id: UUID | None = None
+    planning: bool = False
 
 
 def start_attempt(assignment: Assignment, agents: list[Agent], *, now: datetime) -> Attempt | None:
@@ -66,6 +67,7 @@ def start_attempt(assignment: Assignment, agents: list[Agent], *, now: datetime)
             base_commit=assignment.base_commit,
             previous_branch=assignment.previous_branch,
             branch=attempt_branch(assignment.task_id, assignment.number),
+            planning=assignment.planning,
             created_at=now,
         )
         for agent in agents:

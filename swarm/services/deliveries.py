@@ -125,9 +125,9 @@ def start_over(attempt_id: UUID, *, now: datetime) -> None:
     ring_on_commit()
 
 
-def drop_open(attempt_id: UUID, reason: str, *, now: datetime) -> None:
-    """End what still waits for an agent whose run is over."""
-    for delivery in Delivery.objects.filter(attempt_id=attempt_id, status__in=OPEN):
+def drop_open(attempt_id: UUID, reason: str, *, now: datetime, **kinds: Any) -> None:
+    """End what still waits for an agent: its run is over, or it knows the text (`kind=`)."""
+    for delivery in Delivery.objects.filter(attempt_id=attempt_id, status__in=OPEN, **kinds):
         fail_delivery(delivery.id, reason, now=now)
 
 

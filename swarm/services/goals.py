@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -11,10 +12,11 @@ from django.db import transaction
 
 from p2p.local import local_node
 from p2p.protocol.errors import DomainError
+from swarm.budgets.limits import NO_LIMITS, Limits, columns_of
 from swarm.errors import NotFound, WrongState
 from swarm.git.repository import validate_url
 from swarm.models import Task
-from swarm.outline import OutlineItem, parse_outline
+from swarm.outline import OutlineItem, parse_goal, parse_outline
 from swarm.services import jobs
 from swarm.services.transitions import move_task, note_event
 from swarm.states import TASK_TERMINAL, TASK_WITH_AGENT, Actor, TaskStatus
@@ -30,6 +32,8 @@ PRIORITY_LIMIT = 100
 class GoalRequest:
     """What a user asks for: an outline, the repository it is about and how it is proved.
 
+    A description without a checklist is planned by an agent with the capability `planner`.
+
     Without a test command (None) the node's VOIDLUX_TEST_COMMAND proves it; "" means no test.
     """
 
@@ -39,11 +43,12 @@ class GoalRequest:
     base_branch: str = ""
     test_command: str | None = None
     priority: int = 0
+    limits: Limits = NO_LIMITS
 
 
 def create_goal(request: GoalRequest, *, now: datetime) -> Task:
     """Store a goal and start to prepare it; DomainError names what is wrong with the request."""
-    outline = parse_outline(request.description)
+    outline = parse_goal(request.description)
     title = (request.title or outline.title or outline.items[0].title).strip()
     test_command = request.test_command
     if test_command is None:
@@ -59,6 +64,7 @@ def create_goal(request: GoalRequest, *, now: datetime) -> Task:
             base_branch=request.base_branch,
             test_command=test_command,
             priority=request.priority,
+            **columns_of(request.limits),
             created_by=local_node().node_id,
             created_at=now,
             updated_at=now,
@@ -80,8 +86,18 @@ def enqueue_gate(goal: Task, *, now: datetime) -> None:
     jobs.enqueue(GATE, key=goal.id.hex, lane=lane_of(goal), now=now)
 
 
-def store_plan(goal_id: UUID, *, base_branch: str, base_commit: str, now: datetime) -> list[Task]:
-    """Create all subtasks of a goal with their dependencies in one transaction."""
+def store_plan(
+    goal_id: UUID,
+    *,
+    base_branch: str,
+    base_commit: str,
+    items: Sequence[OutlineItem] | None = None,
+    now: datetime,
+) -> list[Task]:
+    """Create all subtasks of a goal with their dependencies in one transaction.
+
+    Without `items` they are read from the goal's own outline.
+    """
     with transaction.atomic():
         goal = move_task(
             goal_id,
@@ -92,7 +108,7 @@ def store_plan(goal_id: UUID, *, base_branch: str, base_commit: str, now: dateti
             base_branch=base_branch,
             base_commit=base_commit,
         )
-        items = parse_outline(goal.description).items
+        items = parse_outline(goal.description).items if items is None else items
         subtasks = {item.number: _create_subtask(goal, item, now) for item in items}
         for item in items:
             subtasks[item.number].depends_on.set([subtasks[number] for number in item.after])

@@ -12,10 +12,13 @@ from django.db import transaction
 from p2p import outbox
 from p2p.local import local_node
 from p2p.protocol.errors import DomainError
+from swarm.budgets import spent
+from swarm.budgets.limits import TASK_BUDGET
 from swarm.errors import StaleGeneration
 from swarm.git.names import attempt_branch
 from swarm.messages import TaskClaim, TaskComplete, TaskFail, TaskUpdate
 from swarm.models import Attempt, Task
+from swarm.services import planned_goals
 from swarm.services.goals import enqueue_gate, get_task, requeue_or_fail
 from swarm.services.transitions import move_task
 from swarm.states import TASK_WITH_AGENT, Actor, TaskStatus
@@ -35,7 +38,7 @@ def report_claim(attempt: Attempt, *, now: datetime) -> None:
     """Tell the assigner which agent took the task."""
     assert attempt.agent is not None
     name = attempt.agent.name
-    if _is_ours(attempt):
+    if is_ours(attempt):
         apply_claim(
             attempt.task_id,
             generation=attempt.generation,
@@ -45,7 +48,7 @@ def report_claim(attempt: Attempt, *, now: datetime) -> None:
             now=now,
         )
         return
-    _send(
+    send_report(
         TaskClaim,
         attempt,
         now,
@@ -58,7 +61,7 @@ def report_claim(attempt: Attempt, *, now: datetime) -> None:
 def report_progress(attempt: Attempt, progress: str, *, now: datetime) -> None:
     """Give the assigner a sign of life with the last line of output."""
     line = progress[:PROGRESS_CHARS_MAX]
-    if _is_ours(attempt):
+    if is_ours(attempt):
         apply_progress(
             attempt.task_id,
             generation=attempt.generation,
@@ -68,7 +71,7 @@ def report_progress(attempt: Attempt, progress: str, *, now: datetime) -> None:
         )
         return
     # A sign of life that arrives late is worthless; the next one follows.
-    _send(
+    send_report(
         TaskUpdate,
         attempt,
         now,
@@ -81,8 +84,8 @@ def report_progress(attempt: Attempt, progress: str, *, now: datetime) -> None:
 
 def report_completion(attempt: Attempt, *, now: datetime) -> None:
     """Name the pushed commit to the assigner."""
-    result = attempt.output_tail[-SUMMARY_CHARS_MAX:]
-    if _is_ours(attempt):
+    result = (attempt.summary or attempt.output_tail)[-SUMMARY_CHARS_MAX:]
+    if is_ours(attempt):
         apply_completion(
             attempt.task_id,
             generation=attempt.generation,
@@ -93,7 +96,7 @@ def report_completion(attempt: Attempt, *, now: datetime) -> None:
             now=now,
         )
         return
-    _send(
+    send_report(
         TaskComplete,
         attempt,
         now,
@@ -106,8 +109,11 @@ def report_completion(attempt: Attempt, *, now: datetime) -> None:
 
 def report_failure(attempt: Attempt, *, code: str, error: str, pushed: bool, now: datetime) -> None:
     """Tell the assigner why the run ended without a result."""
+    if attempt.planning:
+        planned_goals.note_planning_failed(attempt.task_id, code=code, error=error, now=now)
+        return
     branch = attempt.branch if pushed else None
-    if _is_ours(attempt):
+    if is_ours(attempt):
         apply_failure(
             attempt.task_id,
             generation=attempt.generation,
@@ -118,7 +124,7 @@ def report_failure(attempt: Attempt, *, code: str, error: str, pushed: bool, now
             now=now,
         )
         return
-    _send(
+    send_report(
         TaskFail,
         attempt,
         now,
@@ -155,7 +161,7 @@ def apply_claim(
     now: datetime,
 ) -> None:
     """Note which agent works on a task of ours and on which branch."""
-    task = _task_of_report(task_id, generation, from_node_id)
+    task = task_of_report(task_id, generation, from_node_id)
     _require_branch_of(task, branch)
     Task.objects.filter(id=task.id, generation=generation).update(
         assigned_agent=agent_name[:64],
@@ -170,7 +176,7 @@ def apply_progress(
 ) -> None:
     """Renew a task's lease and show its progress; the first one moves it to in_progress."""
     with transaction.atomic():
-        task = _task_of_report(task_id, generation, from_node_id)
+        task = task_of_report(task_id, generation, from_node_id)
         Task.objects.filter(id=task.id, status__in=TASK_WITH_AGENT, generation=generation).update(
             lease_expires_at=lease_end(now), progress=progress, updated_at=now
         )
@@ -195,7 +201,7 @@ def apply_completion(
     now: datetime,
 ) -> None:
     """Take note of a reported commit: a claim, which the gate proves or refuses."""
-    task = _task_of_report(task_id, generation, from_node_id)
+    task = task_of_report(task_id, generation, from_node_id)
     _require_branch_of(task, branch)
     moved = move_task(
         task.id,
@@ -225,11 +231,14 @@ def apply_failure(
     now: datetime,
 ) -> None:
     """Requeue or fail a task of ours whose run ended without a result."""
-    task = _task_of_report(task_id, generation, from_node_id)
+    task = task_of_report(task_id, generation, from_node_id)
     if code in NOT_BEGUN:
         hand_back(task, reason=f"{from_node_id[:8]} refused: {error}", now=now)
         return
     first_line = error.strip().splitlines()[0] if error.strip() else code
+    if code == TASK_BUDGET and from_node_id == local_node().node_id:
+        spent.apply_task_over_budget(task, reason=first_line, branch=branch, now=now)
+        return
     if branch:
         _require_branch_of(task, branch)
         Task.objects.filter(id=task.id).update(git_branch=branch)
@@ -259,7 +268,8 @@ def hand_back(task: Task, *, reason: str, now: datetime) -> None:
     )
 
 
-def _task_of_report(task_id: UUID, generation: int, from_node_id: str) -> Task:
+def task_of_report(task_id: UUID, generation: int, from_node_id: str) -> Task:
+    """Return the task of a report, or raise why the report does not count."""
     task = get_task(task_id)
     if task.created_by != local_node().node_id:
         raise DomainError("not_ours", f"task {task_id} is not a task of this node")
@@ -280,11 +290,12 @@ def _require_branch_of(task: Task, branch: str) -> None:
         raise DomainError("wrong_branch", f"branch {branch} reported, {expected} was assigned")
 
 
-def _is_ours(attempt: Attempt) -> bool:
+def is_ours(attempt: Attempt) -> bool:
+    """Tell whether this node is itself the assigner of an attempt."""
     return attempt.assigner_node_id == local_node().node_id
 
 
-def _send(
+def send_report(
     command: type[Any],
     attempt: Attempt,
     now: datetime,
@@ -292,6 +303,7 @@ def _send(
     expires_in_s: float | None = outbox.COMMAND_EXPIRY_S,
     **fields: Any,
 ) -> None:
+    """Send a report of an attempt to the node that assigned it."""
     outbox.send_command(
         command,
         to_node_id=attempt.assigner_node_id,

@@ -68,7 +68,9 @@ def test_the_goal_dialog_offers_an_example_that_is_a_goal(db: None) -> None:
 
 
 def test_a_refused_goal_shows_why_and_keeps_what_was_typed(db: None) -> None:
-    response = operator_client().post("/goals/new", {"description": "hello", "repository": "/r"})
+    response = operator_client().post(
+        "/goals/new", {"description": "- [ ] hello", "repository": "/r"}
+    )
 
     assert response.status_code == 422
     assert len(_reasons(response)) == 1

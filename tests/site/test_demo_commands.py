@@ -123,11 +123,11 @@ def test_submit_without_waiting_returns_at_once(node: NodeProcess, remote: Remot
 
 
 def test_a_bad_outline_is_one_line(node: NodeProcess, remote: Remote) -> None:
-    done = manage(node, "submit", "-", "--repository", str(remote.path), given="nothing to do")
+    done = manage(node, "submit", "-", "--repository", str(remote.path), given="- [x] Done")
 
     assert done.returncode == 1
     assert done.stdout == ""
-    assert "outline has no item" in done.stderr
+    assert '"Done" is already checked' in done.stderr
     assert "Traceback" not in done.stderr
 
 

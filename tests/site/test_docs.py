@@ -34,10 +34,10 @@ def test_the_generated_pages_are_up_to_date() -> None:
 
     call_command("docs", "--check", stdout=out)
 
-    assert out.getvalue() == "docs/protocol.md, docs/states.md: up to date\n"
+    assert out.getvalue() == "docs/protocol.md, docs/states.md, docs/mcp.md: up to date\n"
 
 
-@pytest.mark.parametrize("name", ["protocol.md", "states.md"])
+@pytest.mark.parametrize("name", ["protocol.md", "states.md", "mcp.md"])
 def test_a_stale_page_is_named_and_written_anew(tmp_path: Path, name: str) -> None:
     call_command("docs", folder=tmp_path, stdout=StringIO())
     (tmp_path / name).write_text("edited by hand")

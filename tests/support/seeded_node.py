@@ -17,6 +17,8 @@ from p2p.models import (
     TopicSync,
     Watermark,
 )
+from swarm.budgets.usage import record_usage
+from swarm.mcp.tokens import issue_token
 from swarm.models import Job, MergeRun, Task, TaskEvent, TestRun
 from swarm.states import Actor, JobStatus, TaskStatus
 from tests.support.factories import (
@@ -174,7 +176,9 @@ def _working_goal(at: datetime) -> None:
     )
     blocked = _subtask(goal, 5, "Send the answer", TaskStatus.BLOCKED, at)
     blocked.depends_on.set([first, review])
-    make_attempt(first, make_agent("home-1", now=at, capabilities=["python"]), now=at)
+    run = make_attempt(first, make_agent("home-1", now=at, capabilities=["python"]), now=at)
+    issue_token(run, now=at)
+    record_usage(run, tokens_in=1200, tokens_out=300, cost_usd=0.05, source="seed", now=at)
     sold = make_task("Polish the telescope", TaskStatus.IN_PROGRESS, now=at, parent=goal, number=6)
     make_attempt(sold, make_agent("home-2", now=at), now=at, assigner_node_id=BUYER)
 

@@ -108,7 +108,7 @@ def test_a_goal_without_a_test_command_is_proved_by_the_nodes(
 
 def test_a_bad_outline_stores_nothing() -> None:
     with pytest.raises(DomainError) as refused:
-        a_goal("# No items\n\nJust words.")
+        a_goal("# No block\n\n- [ ] Just words")
 
     assert (refused.value.code, refused.value.status) == ("bad_outline", 422)
     assert not Task.objects.exists()

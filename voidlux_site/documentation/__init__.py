@@ -11,6 +11,7 @@ from pathlib import Path
 from p2p.protocol.documentation import render
 from p2p.registration import registry
 from p2p.sync.documentation import sync_rules
+from voidlux_site.documentation.mcp import mcp_page
 from voidlux_site.documentation.mesh_rules import discovery_rules, posts_rules
 from voidlux_site.documentation.states import states_page
 from voidlux_site.documentation.wire_rules import delivery_times, marketplace_rules
@@ -28,6 +29,7 @@ def pages() -> dict[str, str]:
     return {
         "protocol.md": render(registry.classes, upper_sections),
         "states.md": states_page(),
+        "mcp.md": mcp_page(),
     }
 
 

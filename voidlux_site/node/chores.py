@@ -17,9 +17,11 @@ from p2p.clock import now_utc
 from p2p.database_thread import DatabaseThread
 from p2p.pausing import rung_within
 from swarm import retention as swarm_retention
+from swarm.budgets.enforcement import enforce_time_limits
 from swarm.services import jobs
 from swarm.services.dispatch import dispatch_ready
 from swarm.services.goals import requeue_lapsed
+from swarm.services.planning import dispatch_planning
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +32,7 @@ FORGET_EVERY_S = 600.0
 
 _SWEEPS: tuple[Callable[[datetime], object], ...] = (
     requeue_lapsed,
+    enforce_time_limits,
     jobs.recover_lapsed,
     expire_unanswered,
     lapse_reservations,
@@ -47,6 +50,7 @@ async def dispatch_when_rung(database: DatabaseThread, rung: asyncio.Event) -> N
     """Match ready tasks and free agents at every ring and every second, until cancelled."""
     while True:
         await _run_on(database, dispatch_ready)
+        await _run_on(database, dispatch_planning)
         await rung_within(rung, SWEEP_EVERY_S)
         rung.clear()
 

@@ -13,11 +13,11 @@ import pytest
 from p2p.clock import now_utc
 from p2p.database_thread import DatabaseThread
 from p2p.local import LocalNode, acting_as, local_node
-from swarm.agents import access, looking, prompt_run, prompt_runner, steps, typing_rules
 from swarm.agents import delivery as typing
-from swarm.agents.access import Granted
+from swarm.agents import looking, prompt_run, prompt_runner, steps, typing_rules
 from swarm.agents.tmux import TmuxServer
 from swarm.git.command import run_git
+from swarm.mcp.access import McpAccess
 from swarm.services import attempts
 from swarm.services.agents import watch_agent
 from swarm.services.deliveries import queue_delivery, try_again
@@ -340,7 +340,7 @@ async def test_the_tool_gets_its_access_and_calls_with_its_token(
     bench.fake.install(bench.home, mcp)
     bench.fake.behave(commands=[COMMIT], claim=True)
     with mcp_endpoint() as (url, calls):
-        monkeypatch.setattr(access, "_sources", [lambda _: Granted(url, "t0ken")])
+        monkeypatch.setattr(prompt_runner, "config_for", lambda _: McpAccess(url, "t0ken"))
         await bench.assign()
         await wait_for(lambda: calls)
         attempt = await bench.attempt()
@@ -354,7 +354,7 @@ async def test_a_config_file_in_the_worktree_stays_out_of_commits(
 ) -> None:
     mcp = '\n[mcp]\nfile = "{worktree}/.fake/mcp.json"\ncontent = "{url} {token}"\nexclude = true\n'
     bench.fake.install(bench.home, mcp)
-    monkeypatch.setattr(access, "_sources", [lambda _: Granted("http://h/mcp", "t0ken")])
+    monkeypatch.setattr(prompt_runner, "config_for", lambda _: McpAccess("http://h/mcp", "t0ken"))
     bench.fake.behave(commands=["cat .fake/mcp.json > seen", COMMIT])
     await bench.assign()
     await bench.until_delivery("acknowledged")

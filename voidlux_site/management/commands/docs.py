@@ -12,12 +12,12 @@ from voidlux_site.documentation import pages, stale, write
 
 
 class Command(BaseCommand):
-    """Writes or checks docs/protocol.md and docs/states.md."""
+    """Writes or checks docs/protocol.md, docs/states.md and docs/mcp.md."""
 
     help = (
-        "Write docs/protocol.md (from the message classes) and docs/states.md (from the tables "
-        "of allowed moves). With --check nothing is written: the exit code is 1 when a page is "
-        "stale."
+        "Write docs/protocol.md (from the message classes), docs/states.md (from the tables of "
+        "allowed moves) and docs/mcp.md (from the tools of agents). With --check nothing is "
+        "written: the exit code is 1 when a page is stale."
     )
     requires_system_checks = ()
 

@@ -1,0 +1,1 @@
+"""What work may cost: usage as tools report it, limits of tasks and agents, and pauses."""
