@@ -5,6 +5,7 @@ Blocking calls of git and tmux without any database: the runner calls them on th
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -119,6 +120,7 @@ def publish(attempt: Attempt) -> str:
 
     DomainError `no_changes` where it adds nothing to the base, and `wrong_branch` where it left
     the attempt's branch: what it did elsewhere stays in its worktree and is not pushed for it.
+    DomainError `other_commit` where the commit that the agent named is not part of that.
     """
     if attempt.planning:
         raise DomainError("no_plan", "the planner ended without calling task_plan")
@@ -130,11 +132,7 @@ def publish(attempt: Attempt) -> str:
     head = commit_all(worktree_of(attempt), attempt.title, author_of(attempt))
     if repository.is_ancestor(head, attempt.base_commit):
         raise DomainError("no_changes", f"the run left nothing that {head[:8]} does not have")
-    said = attempt.said_commit
-    if said and not repository.is_ancestor(said, head):
-        raise DomainError(
-            "other_commit", f"the agent named commit {said}, which {attempt.branch} does not hold"
-        )
+    _check_claim(repository, attempt, head)
     return push_branch(repository, attempt.branch)
 
 
@@ -175,6 +173,18 @@ def author_of(attempt: Attempt) -> str:
     """Return the author of an agent's commits: the agent at its node."""
     agent = attempt.agent.name if attempt.agent else "agent"
     return f"{agent} <{agent}@{local_node().node_id[:8]}.voidlux.invalid>"
+
+
+def _check_claim(repository: Repository, attempt: Attempt, head: str) -> None:
+    said = attempt.said_commit
+    if not said:
+        return
+    with contextlib.suppress(DomainError):  # the clone does not know it at all
+        if repository.is_ancestor(said, head):
+            return
+    raise DomainError(
+        "other_commit", f"the agent named {said}, which {attempt.branch} does not hold"
+    )
 
 
 def _access_file(attempt: Attempt) -> Path:

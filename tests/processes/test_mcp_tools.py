@@ -94,7 +94,8 @@ async def test_a_commit_that_the_branch_does_not_hold_is_no_result(
     await agent.call("task_complete", summary="done", commit=NOWHERE)
     work.go.touch()
     await wait_for(lambda: work.attempt()["status"] == "failed")
-    assert work.attempt()["error"] == f"commit {NOWHERE} is not in {remote.path}"
+    error = work.attempt()["error"]
+    assert error == f"the agent named {NOWHERE}, which {work.attempt()['branch']} does not hold"
     await work.deal.ended()
 
 
