@@ -123,9 +123,12 @@ def salvage(attempt: Attempt) -> bool:
     return True
 
 
-def clean_up(attempt: Attempt) -> None:
-    """Remove the worktree; DomainError `unpushed_work` where anything in it is not pushed."""
-    remove_worktree(_repository(attempt), worktree_of(attempt), attempt.branch)
+def clean_up(attempt: Attempt) -> list[str]:
+    """Rescue what is not pushed and remove the worktree; returns the rescue refs.
+
+    DomainError `unpushed_work` where it must stay, ExternalError while the remote is away.
+    """
+    return remove_worktree(_repository(attempt), worktree_of(attempt), attempt.branch)
 
 
 def live_sessions() -> set[str]:

@@ -86,9 +86,13 @@ def set_aside(path: Path) -> Path | None:
 
 def forget_worktree(repo: Repository, tree: Worktree) -> None:
     """Strike a worktree whose folder is gone off the clone's register; hold the lock."""
-    if tree.lock_reason is not None:
-        repo.git("worktree", "unlock", str(tree.path))
-    repo.git("worktree", "remove", "--force", str(tree.path))
+    drop_worktree(repo, tree.path)
+
+
+def drop_worktree(repo: Repository, path: Path) -> None:
+    """Remove a registered worktree with whatever it holds; hold the lock and rescue it before."""
+    # Twice: a lock that an agent set is no reason to keep what is on a ref.
+    repo.git("worktree", "remove", "--force", "--force", "--", str(path))
 
 
 def _reusable(repo: Repository, path: Path, branch: str) -> bool:

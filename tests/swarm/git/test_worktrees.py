@@ -308,11 +308,12 @@ def test_pushed_clean_worktree_is_removed_and_its_branch_stays(
 
 
 @pytest.mark.parametrize("kind", ["untracked", "modified", "commit", "detached", "broken"])
-def test_worktree_with_unpushed_work_is_not_removed(
-    repo: Repository, tree: Path, kind: str
+def test_worktree_with_unpushed_work_is_rescued_before_it_is_removed(
+    repo: Repository, remote: GitRemote, tree: Path, kind: str
 ) -> None:
     push_branch(repo, BRANCH)
-    (tree / ("shared.txt" if kind == "modified" else "new.txt")).write_text("work")
+    name = "shared.txt" if kind == "modified" else "new.txt"
+    (tree / name).write_text("work")
     if kind == "detached":
         run_git(["checkout", "-q", "--detach"], cwd=tree)
     if kind in {"commit", "detached"}:
@@ -320,11 +321,22 @@ def test_worktree_with_unpushed_work_is_not_removed(
     if kind == "broken":
         (tree / ".git").unlink()
 
+    [ref] = remove_worktree(repo, tree, BRANCH)
+
+    assert not tree.exists()
+    assert run_git(["show", f"{ref}:{name}"], cwd=remote.path).stdout == "work"
+    assert ref == f"refs/voidlux/rescue/{BRANCH}/{remote.refs()[ref][:12]}"
+
+
+def test_what_is_no_worktree_any_more_stays(repo: Repository, tree: Path) -> None:
+    (tree / ".git").unlink()
+    run_git(["init", "-q"], cwd=tree)
+
     with pytest.raises(DomainError) as caught:
         remove_worktree(repo, tree, BRANCH)
 
     assert caught.value.code == "unpushed_work"
-    assert tree.is_dir()
+    assert (tree / "shared.txt").exists()
 
 
 def test_worktree_stays_while_the_remote_cannot_confirm(
@@ -344,14 +356,13 @@ def test_branch_deleted_on_the_remote_counts_as_unpushed(
     repo: Repository, remote: GitRemote, tree: Path
 ) -> None:
     (tree / "new.txt").write_text("new")
-    commit_all(tree, "work", AUTHOR)
+    commit = commit_all(tree, "work", AUTHOR)
     push_branch(repo, BRANCH)
     run_git(["update-ref", "-d", f"refs/heads/{BRANCH}"], cwd=remote.path)
 
-    with pytest.raises(DomainError) as caught:
-        remove_worktree(repo, tree, BRANCH)
+    [ref] = remove_worktree(repo, tree, BRANCH)
 
-    assert caught.value.code == "unpushed_work"
+    assert remote.refs()[ref] == commit
 
 
 def test_amended_commits_get_a_rescue_ref(repo: Repository, tree: Path) -> None:
