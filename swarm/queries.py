@@ -17,6 +17,7 @@ from swarm.states import (
     JobStatus,
     TaskStatus,
 )
+from swarm.worktrees import room
 
 PHASES = ("planning", "working", "reviewing", "merging", "done")
 
@@ -112,7 +113,12 @@ def task_counts() -> dict[str, int]:
 
 
 def idle_agents(now: datetime) -> QuerySet[Agent]:
-    """Return agents that could take work now: ready, without work and not reserved."""
+    """Return agents that could take work now: ready, without work and not reserved.
+
+    None could while this node has no room for another worktree.
+    """
+    if room.full_reason():
+        return Agent.objects.none()
     return Agent.objects.filter(status=AgentStatus.READY, attempt__isnull=True).filter(
         Q(reserved_for="") | Q(reserved_until__lte=now)
     )

@@ -15,6 +15,7 @@ from p2p.local import local_node
 from p2p.models import KnownNode, OutboxKind, OutboxMessage
 from swarm.models import Agent
 from swarm.queries import idle_agents, task_counts, troubled_jobs
+from swarm.worktrees.room import full_reason
 from voidlux_site.version import VERSION
 
 _STARTED_S = time.monotonic()
@@ -33,6 +34,7 @@ def describe_status(now: datetime) -> dict[str, Any]:
         "uptime_s": round(time.monotonic() - _STARTED_S, 1),
         "tasks": task_counts(),
         "agents": {"total": Agent.objects.count(), "ready": idle_agents(now).count()},
+        "no_room": full_reason(),
         "peers": KnownNode.objects.filter(connected=True).count(),
         "wallet": describe_wallet(),
         "selling": bool(policy and policy.selling),

@@ -40,6 +40,17 @@ class Repository:
         digest = hashlib.sha256(url.encode()).hexdigest()[:12]
         self.path = self.home / "repositories" / f"{digest}.git"
 
+    @staticmethod
+    def url_of(clone: Path) -> str:
+        """Return the remote that a clone of ours was made for; empty where it is none."""
+        args = ["config", "--get", "remote.origin.url"]
+        return run_git(args, cwd=clone, check=False).stdout.strip()
+
+    @property
+    def own_dir(self) -> Path:
+        """The operator's folder of this repository: files to include, and trust in its hooks."""
+        return self.path.with_suffix("")
+
     def locked(self) -> contextlib.AbstractContextManager[None]:
         """Return the lock around changes of refs and worktrees; it is not reentrant."""
         return clone_lock(self.path)
