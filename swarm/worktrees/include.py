@@ -42,9 +42,11 @@ def copy_included(repo: Repository, worktree: Path) -> Included:
     if not source.is_dir() or not patterns.is_file():
         return outcome
     names = _matching(repo, source, patterns)
-    ignored = _ignored(worktree, names)
+    # Git refuses to judge any path while one of them leads through a link.
+    inside = [name for name in names if _is_inside(worktree, name)]
+    ignored = _ignored(worktree, inside)
     for name in names:
-        reason = NOT_IGNORED if name not in ignored else _copy(source / name, worktree, name)
+        reason = _reason_against(name, inside, ignored) or _copy(source / name, worktree, name)
         if reason:
             outcome.left_out[name] = reason
         else:
@@ -70,13 +72,22 @@ def _ignored(worktree: Path, names: list[str]) -> set[str]:
     return {name for name in shown.stdout.split("\0") if name}
 
 
+def _is_inside(worktree: Path, name: str) -> bool:
+    """Tell whether a place is in the worktree itself, and not behind a link of the repository."""
+    parent = (worktree / name).parent
+    return parent.resolve() == worktree.resolve() / Path(name).parent
+
+
+def _reason_against(name: str, inside: list[str], ignored: set[str]) -> str:
+    if name not in inside:
+        return OUTSIDE
+    return "" if name in ignored else NOT_IGNORED
+
+
 def _copy(source: Path, worktree: Path, name: str) -> str:
     target = worktree / name
     if source.is_symlink() or not source.is_file():
         return NO_FILE
-    # A folder of the repository may be a link to somewhere else.
-    if not target.parent.resolve().is_relative_to(worktree.resolve()):
-        return OUTSIDE
     if os.path.lexists(target):
         return ""
     target.parent.mkdir(parents=True, exist_ok=True)
