@@ -10,10 +10,10 @@ PYTEST := $(PY) -m pytest
 TOOLS := git tmux
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check lint bench lock docs clean run-env dev-env tools
+.PHONY: help demo run test test-kills check lint bench lock docs clean run-env dev-env tools
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: run-env ## the whole story on real processes, in about a minute (KEEP=1 keeps the nodes, ARGS=...)
 	@exec $(PY) manage.py demo $(if $(filter-out 0,$(KEEP)),--keep) $(ARGS)
@@ -30,6 +30,9 @@ test: dev-env ## all tests (ARGS="-k word" picks some)
 	echo "browser tests"; \
 	$(PYTEST) -m browser tests/browser $(ARGS) || failed=$$?; \
 	exit $$failed
+
+test-kills: dev-env ## 200 random kills while 30 tasks run: no commit is lost (ARGS=...)
+	KILLS=200 TASKS=30 $(PYTEST) -s tests/processes/test_nothing_is_lost.py $(ARGS)
 
 lint: dev-env ## format, style, types, layers, migrations and generated pages
 	$(PY) -m ruff format --check .

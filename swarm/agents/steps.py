@@ -22,7 +22,7 @@ from swarm.git.committing import commit_all, current_branch
 from swarm.git.pushing import push_branch
 from swarm.git.removal import remove_worktree
 from swarm.git.repository import Repository
-from swarm.git.worktrees import add_worktree
+from swarm.git.worktrees import add_worktree, unlock_files
 from swarm.models import Agent, Attempt
 from swarm.worktrees import room
 from swarm.worktrees.preparation import prepare, tear_down
@@ -107,6 +107,7 @@ def publish(attempt: Attempt) -> str:
     if branch != attempt.branch:
         where = branch or "a detached head"
         raise DomainError("wrong_branch", f"the run left {attempt.branch} for {where}")
+    unlock_files(repository, worktree_of(attempt), attempt.branch)
     head = commit_all(worktree_of(attempt), attempt.title, author_of(attempt))
     if repository.is_ancestor(head, attempt.base_commit):
         raise DomainError("no_changes", f"the run left nothing that {head[:8]} does not have")

@@ -97,9 +97,9 @@ def git_failure(args: Sequence[str], result: GitResult) -> ExternalError:
     """Return the error of a failed command; retryable for the network and for held locks."""
     detail = "\n".join((result.stderr or result.stdout).strip().splitlines()[-ERROR_LINES_MAX:])
     message = f"{_label(args)} failed with exit code {result.code}: {detail[-ERROR_CHARS_MAX:]}"
-    network = any(word in NETWORK_COMMANDS for word in args[:1])
+    passing = any(word in NETWORK_COMMANDS for word in args[:1]) or result.code < 0  # a signal
     return ExternalError(
-        redact(message), retryable=network or bool(_CONTENTION.search(result.stderr))
+        redact(message), retryable=passing or bool(_CONTENTION.search(result.stderr))
     )
 
 

@@ -76,6 +76,17 @@ def is_intact(path: Path, git_dir: Path) -> bool:
     return result.code == 0 and Path(result.stdout.rstrip("\n")).resolve() == git_dir.resolve()
 
 
+def unlock_files(repo: Repository, path: Path, branch: str) -> list[Path]:
+    """Remove lock files that a killed git left of a worktree in which nothing runs any more."""
+    args = ["rev-parse", "--absolute-git-dir"]
+    admin = Path(run_git(args, cwd=path).stdout.rstrip("\n"))
+    found = [*admin.rglob("*.lock"), repo.path / "refs" / "heads" / f"{branch}.lock"]
+    removed = [each for each in found if each.exists()]
+    for each in removed:
+        each.unlink(missing_ok=True)
+    return removed
+
+
 def set_aside(path: Path) -> Path | None:
     """Move what stands at `path` out of the way; never delete it.  Returns its new place."""
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):

@@ -26,12 +26,12 @@ from tests.support.git_remote import GitRemote
 from tests.support.nodes import RealNode
 from tests.support.waiting import is_alive, wait_for
 
-KILLS = int(os.environ.get("KILLS", "30"))
-TASKS = int(os.environ.get("TASKS", "6"))
+KILLS = int(os.environ.get("KILLS", "20"))
+TASKS = int(os.environ.get("TASKS", "5"))
 SEED = int(os.environ.get("SEED", "1"))
 GOAL_TASKS = 5
 AGENTS = 4
-PAUSE_MAX_S = 0.25
+PAUSE_MAX_S = 0.15
 END_S = 240.0
 
 # Commits, amends, resets and commits again; what git a kill leaves locked is unlocked as an
@@ -59,20 +59,19 @@ class Chaos:
     killed: Counter[str] = field(default_factory=Counter)
 
     def kill_one(self) -> None:
-        """Kill something of a random kind; of the next kind where there is nothing of it."""
+        """Kill something of a random kind, if there is anything of it."""
         kinds: list[tuple[str, int, Callable[[], bool]]] = [
-            ("git", 40, lambda: self._kill_process("git ")),
-            ("block", 20, lambda: self._kill_terminal("block.sh")),
-            ("runner", 12, lambda: self._kill_terminal("run_block.py")),
-            ("worker", 8, self._kill_worker),
-            ("node", 12, self._kill_node),
-            ("tmux", 8, self._kill_tmux),
+            ("git", 100, lambda: self._kill_process("git ")),
+            ("block", 30, lambda: self._kill_terminal("block.sh")),
+            ("runner", 20, lambda: self._kill_terminal("run_block.py")),
+            ("worker", 5, self._kill_worker),
+            ("node", 5, self._kill_node),
+            ("tmux", 5, self._kill_tmux),
         ]
-        names = self.random.choices(kinds, [weight for _, weight, _ in kinds], k=1) + kinds
-        for name, _, kill in names:
-            if kill():
-                self.killed[name] += 1
-                return
+        # What is always there would be killed most, and a node that starts has nothing else.
+        left = [each for each in kinds if self.killed[each[0]] * 100 < each[1] * KILLS]
+        [(name, _, kill)] = self.random.choices(left, [share for _, share, _ in left])
+        self.killed[name] += kill()
 
     def _kill_node(self) -> bool:
         self.node.kill9()

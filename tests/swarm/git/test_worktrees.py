@@ -13,7 +13,7 @@ from swarm.git.merging import identity_environment
 from swarm.git.pushing import push_branch
 from swarm.git.removal import remove_worktree, unpushed
 from swarm.git.repository import Repository
-from swarm.git.worktrees import add_worktree, find_worktree, list_worktrees
+from swarm.git.worktrees import add_worktree, find_worktree, list_worktrees, unlock_files
 from tests.support.git_remote import GitRemote
 
 BRANCH = "task/0a1b2c3d"
@@ -279,6 +279,21 @@ def test_push_refused_by_the_remote_is_retryable(
         push_branch(repo, BRANCH)
 
     assert caught.value.retryable is True
+
+
+def test_locks_that_a_killed_git_left_are_removed(repo: Repository, tree: Path) -> None:
+    admin = Path(run_git(["rev-parse", "--absolute-git-dir"], cwd=tree).stdout.strip())
+    locks = [admin / "index.lock", repo.path / "refs" / "heads" / f"{BRANCH}.lock"]
+    for each in locks:
+        each.touch()
+    (tree / "new.txt").write_text("new")
+    with pytest.raises(ExternalError) as held:
+        commit_all(tree, "work", AUTHOR)
+    assert held.value.retryable is True
+
+    assert unlock_files(repo, tree, BRANCH) == locks
+
+    assert commit_all(tree, "work", AUTHOR) == repo.local_head(BRANCH)
 
 
 def test_unpushed_names_files_and_commits(repo: Repository, tree: Path) -> None:

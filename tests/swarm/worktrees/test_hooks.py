@@ -131,7 +131,7 @@ def test_a_hook_that_hangs_is_ended_with_all_it_started(
     commit = with_hooks(repo, remote, toml("sleep 1000 & sleep 1000", time_limit_s=0.3))
     trust_hooks(repo, now=NOW)
 
-    with pytest.raises(DomainError, match="ran longer than its limit of 0.3 s") as failed:
+    with pytest.raises(DomainError, match=r"ran longer than its limit of 0\.3 s") as failed:
         prepare(repo, tree, commit, run_dir)
 
     assert failed.value.code == "setup_failed"
