@@ -19,6 +19,7 @@ from tests.support.nodes import RealNode
 from tests.support.waiting import wait_for
 
 IDENTITY = "git config user.name a; git config user.email a@a.invalid"
+COMMIT = "date +%s%N > w.txt; git add .; git commit -qm w; git rev-parse HEAD >> $MADE"
 TMPFS_MB = 4
 
 
@@ -57,6 +58,12 @@ def rescue_refs(remote: GitRemote) -> list[str]:
     return [name for name in remote.refs() if name.startswith("refs/voidlux/rescue/")]
 
 
+def reachable(*repositories: Path) -> set[str]:
+    args = ["rev-list", "--glob=refs/*"]
+    found = [run_git(args, cwd=path).stdout.split() for path in repositories]
+    return {commit for each in found for commit in each}
+
+
 def events(goal: Deal) -> list[dict[str, Any]]:
     return goal.buyer.items(f"/tasks/{goal.subtasks()[0]['id']}/events")
 
@@ -93,7 +100,7 @@ async def test_a_remote_that_is_away_at_the_push_keeps_the_work_until_it_is_back
 
     remote.path.rename(away)
     go.touch()
-    await wait_for(lambda: goal.subtasks()[0]["progress"] == "pushing" or "push" in node.log())
+    await wait_for(lambda: "trying again: git " in node.log())
     away.rename(remote.path)
 
     assert (await goal.ended(60.0))["status"] == "completed"
@@ -120,50 +127,36 @@ async def test_a_worktree_that_had_to_stay_is_removed_when_the_remote_is_back(
     assert [shown(remote, name) for name in names] == ["half\n"]
 
 
-@pytest.mark.parametrize(
-    ("how", "block"),
-    [
-        ("detached", "git checkout -q --detach; echo w > w.txt; git add .; git commit -qm w"),
-        (
-            "deleted its branch",
-            "echo w > w.txt; git add .; git commit -qm w; b=$(git branch --show-current); "
-            "git checkout -q --detach; git branch -qD $b",
-        ),
-        (
-            "reset and collected",
-            "echo w > w.txt; git add .; git commit -qm w; git reset -q --hard HEAD~1; "
-            "git reflog expire --expire=now --all; git gc -q --prune=now; exit 3",
-        ),
-        ("stashed", "echo w > calc.py; git stash -q; exit 3"),
-        (
-            "nested",
-            "mkdir lib; cd lib; git init -q; git config user.name a; git config user.email "
-            "a@a.invalid; echo w > w.txt; git add .; git commit -qm w; cd ..",
-        ),
-    ],
-)
-async def test_an_agent_that_misbehaves_with_git_fails_and_loses_nothing(
-    node: RealNode, remote: GitRemote, tmp_path: Path, how: str, block: str
+MISBEHAVIOUR = {
+    "detaches its head": f"git checkout -q --detach; {COMMIT}",
+    "deletes its branch": (
+        f"{COMMIT}; b=$(git branch --show-current); git checkout -q --detach; git branch -qD $b"
+    ),
+    "collects garbage": (
+        f"{COMMIT}; git reset -q --hard HEAD~1; git reflog expire --expire=now --all; "
+        "git gc -q --prune=now; exit 3"
+    ),
+    "stashes": "date +%s%N > calc.py; git stash -q; git rev-parse refs/stash >> $MADE; exit 3",
+    "nests a repository": f"mkdir lib; cd lib; git init -q; {IDENTITY}; {COMMIT}; cd ..",
+}
+
+
+async def test_agents_that_misbehave_with_git_fail_and_lose_nothing(
+    make_node: MakeNode, remote: GitRemote, tmp_path: Path
 ) -> None:
+    node = make_node("node", agents=str(len(MISBEHAVIOUR))).start()
     made = tmp_path / "made"
-    note = f"git rev-list --all --reflog --max-count=1 >> {made}"
-    script = block.replace("git commit -qm w", f"git commit -qm w; git rev-parse HEAD >> {made}")
-    script = script.replace("git stash -q", f"git stash -q; git rev-parse refs/stash >> {made}")
-    goal = await submit(node, remote.path, f"{IDENTITY}; {script}; {note}")
+    blocks = [f"MADE={made}; {IDENTITY}; {block}" for block in MISBEHAVIOUR.values()]
 
-    assert (await goal.ended())["status"] == "failed", how
+    goal = await submit(node, remote.path, *blocks)
 
+    assert (await goal.ended(80.0))["status"] == "failed"
+    assert goal.statuses() == ["failed"] * len(MISBEHAVIOUR)
     await wait_for(lambda: not worktrees(node))
     clone = next((node.home / "repositories").glob("*.git"))
     commits = set(made.read_text().split())
-    assert commits
-
-    def reachable() -> set[str]:
-        args = ["rev-list", "--glob=refs/*"]
-        found = [run_git(args, cwd=path).stdout.split() for path in (remote.path, clone)]
-        return {commit for each in found for commit in each}
-
-    await wait_for(lambda: commits <= reachable())
+    assert len(commits) == 3 * len(MISBEHAVIOUR)
+    await wait_for(lambda: commits <= reachable(remote.path, clone))
 
 
 async def test_over_its_quota_a_node_takes_no_work_and_says_so(
@@ -198,6 +191,7 @@ async def test_a_disk_that_is_full_while_an_agent_works_is_named_as_the_cause(
     assert (await goal.ended(60.0))["status"] == "completed"
     [reason] = {e["reason"] for e in events(goal) if "attempt 1 failed" in e["reason"]}
     assert reason.startswith("attempt 1 failed: the disk is full: ")
+    print([(e["target"], e["reason"]) for e in events(goal)])
     assert goal.subtasks()[0]["attempt"] == 2
 
 
