@@ -127,9 +127,13 @@ def salvage(attempt: Attempt) -> bool:
 
 
 def named_cause(code: str, error: str) -> tuple[str, str]:
-    """Return code and text of a failure, and say so where the cause is a full disk."""
+    """Return code and text of a failure, and say so where the cause is a full disk.
+
+    The node then takes no work for a while: what fills the disk may be about to be removed.
+    """
     if not tells_full_disk(error):
         return code, error
+    room.note_full_disk(f"the disk is full: {error.splitlines()[-1]}")
     return "disk_full", f"the disk is full: {error}"
 
 

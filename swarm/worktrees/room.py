@@ -14,7 +14,7 @@ from p2p.local import local_node
 from p2p.protocol.errors import DomainError
 
 MB = 1024 * 1024
-FULL_DISK_PAUSE_S = 30.0  # until a disk that was full is tried again
+FULL_DISK_PAUSE_S = 10.0  # until a disk that was full is tried again
 # Refused before any work was begun, so that it costs no attempt.
 NO_ROOM = "no_room"
 

@@ -188,10 +188,10 @@ async def test_a_disk_that_is_full_while_an_agent_works_is_named_as_the_cause(
 
     goal = await submit(node, remote.path, block)
 
+    await wait_for(lambda: "the disk is full" in node.get("/status")["no_room"])
     assert (await goal.ended(60.0))["status"] == "completed"
     [reason] = {e["reason"] for e in events(goal) if "attempt 1 failed" in e["reason"]}
     assert reason.startswith("attempt 1 failed: the disk is full: ")
-    print([(e["target"], e["reason"]) for e in events(goal)])
     assert goal.subtasks()[0]["attempt"] == 2
 
 

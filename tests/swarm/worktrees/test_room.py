@@ -95,4 +95,4 @@ def test_other_failures_stay_what_they_are(home: Path) -> None:
         "disk_full",
         "the disk is full: x: No space left on device",
     )
-    assert room.full_reason() == ""
+    assert room.full_reason() == "the disk is full: x: No space left on device"
