@@ -184,7 +184,8 @@ async def test_a_disk_that_is_full_while_an_agent_works_is_named_as_the_cause(
     small_disk: Path, make_node: MakeNode, remote: GitRemote
 ) -> None:
     node = make_node("node", agents="1").start()
-    block = f"[ $VOIDLUX_ATTEMPT != 1 ] || head -c {2 * TMPFS_MB}M /dev/zero > big.log"
+    fill = f"echo '*.log' > .gitignore; head -c {2 * TMPFS_MB}M /dev/zero > big.log"
+    block = f"[ $VOIDLUX_ATTEMPT != 1 ] || {{ {fill}; }}"
 
     goal = await submit(node, remote.path, block)
 
