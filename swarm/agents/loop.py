@@ -23,7 +23,7 @@ from swarm.states import AgentStatus
 log = logging.getLogger(__name__)
 
 TEND_EVERY_S = 5.0
-KEPT_FIRST_S = 15.0
+KEPT_FIRST_S = 5.0
 KEPT_MAX_S = 900.0
 
 
