@@ -11,7 +11,7 @@ PYTEST := $(PY) -m pytest
 TOOLS := git tmux
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test fuzz check lint bench bench-mesh lock docs clean run-env dev-env bench-env tools
+.PHONY: help demo run test test-kills fuzz check lint bench bench-mesh lock docs clean run-env dev-env bench-env tools
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ test: dev-env ## all tests (ARGS="-k word" picks some)
 	echo "browser tests"; \
 	$(PYTEST) -m browser tests/browser $(ARGS) || failed=$$?; \
 	exit $$failed
+
+test-kills: dev-env ## 200 random kills while 30 tasks run: no commit is lost (ARGS=...)
+	KILLS=200 TASKS=30 $(PYTEST) -s tests/processes/test_nothing_is_lost.py $(ARGS)
 
 # Each target for SECONDS, or for RUNS inputs. What breaks one is written to a file and named.
 SECONDS ?= 60

@@ -19,6 +19,7 @@ from swarm.states import (
     JobStatus,
     TaskStatus,
 )
+from swarm.worktrees import room
 
 PHASES = ("planning", "working", "reviewing", "merging", "done")
 
@@ -164,9 +165,10 @@ def task_counts() -> dict[str, int]:
 def idle_agents(now: datetime) -> QuerySet[Agent]:
     """Return agents that could take work now: ready, without work, not reserved, not paused.
 
-    None while the node is over its caps, and none of a tool that may run no more tasks at once.
+    None while the node is over its caps or out of room, and none of a tool that may run no more
+    tasks at once.
     """
-    if capacity.full_because():
+    if capacity.full_because() or room.full_reason():
         return Agent.objects.none()
     free = Agent.objects.filter(status=AgentStatus.READY, attempt__isnull=True)
     unreserved = free.filter(Q(reserved_for="") | Q(reserved_until__lte=now))

@@ -206,6 +206,9 @@ class Environment(BaseSettings):
     lease_s: int = Field(
         default=90, ge=10, le=86_400, description="a whole number of seconds from 10 to 86400"
     )
+    worktrees_mb_max: int = Field(
+        default=0, ge=0, le=10**9, description="a whole number of MB from 0 (no limit) to 10**9"
+    )
     allowed_hosts: Annotated[tuple[HostPattern, ...], NoDecode, BeforeValidator(_split)] = Field(
         default=(), description="a comma list of host names, '.domain' for all below it, or '*'"
     )

@@ -16,6 +16,7 @@ from p2p.models import KnownNode, OutboxKind, OutboxMessage
 from swarm.agents.capacity import describe_capacity
 from swarm.models import Agent
 from swarm.queries import idle_agents, task_counts, troubled_jobs
+from swarm.worktrees.room import full_reason
 from voidlux_site.version import VERSION
 
 _STARTED_S = time.monotonic()
@@ -35,6 +36,7 @@ def describe_status(now: datetime) -> dict[str, Any]:
         "tasks": task_counts(),
         "agents": {"total": Agent.objects.count(), "ready": idle_agents(now).count()},
         "capacity": describe_capacity(),
+        "no_room": full_reason(),
         "peers": KnownNode.objects.filter(connected=True).count(),
         "wallet": describe_wallet(),
         "selling": bool(policy and policy.selling),

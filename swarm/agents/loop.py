@@ -26,6 +26,8 @@ from swarm.states import AgentStatus
 log = logging.getLogger(__name__)
 
 TEND_EVERY_S = 5.0
+KEPT_FIRST_S = 5.0
+KEPT_MAX_S = 900.0
 
 
 class AgentLoop:
@@ -43,8 +45,8 @@ class AgentLoop:
         self._rung = rung
         self._monitor = Monitor(database, monitor_rung or asyncio.Event(), publish)
         self._monitoring: asyncio.Task[None] | None = None
-        self._runners: dict[UUID, asyncio.Task[None]] = {}
-        self._done: set[UUID] = set()
+        self._runners: dict[UUID, asyncio.Task[bool]] = {}
+        self._kept: dict[UUID, int] = {}
         self._not_before: dict[UUID, float] = {}
         self._tended_at = float("-inf")
         self._stopping = False
@@ -85,9 +87,8 @@ class AgentLoop:
 
     async def _start_runners(self) -> None:
         unfinished = await self._database.run(unfinished_attempts)
-        self._done &= set(unfinished)
         for attempt_id, tool in unfinished.items():
-            if attempt_id in self._runners or attempt_id in self._done:
+            if attempt_id in self._runners:
                 continue
             if time.monotonic() < self._not_before.get(attempt_id, 0.0):
                 continue
@@ -98,7 +99,7 @@ class AgentLoop:
             self._runners[attempt_id] = task
             task.add_done_callback(partial(self._ended, attempt_id))
 
-    def _ended(self, attempt_id: UUID, task: asyncio.Task[None]) -> None:
+    def _ended(self, attempt_id: UUID, task: asyncio.Task[bool]) -> None:
         self._runners.pop(attempt_id, None)
         if task.cancelled():
             return
@@ -106,8 +107,14 @@ class AgentLoop:
             log.error("runner of attempt %s failed", attempt_id, exc_info=error)
             self._not_before[attempt_id] = time.monotonic() + TEND_EVERY_S
             return
-        # Not again in this process: a worktree that must be kept would be tried for ever.
-        self._done.add(attempt_id)
+        if task.result():
+            self._kept.pop(attempt_id, None)
+            return
+        # A worktree that has to stay is looked at again, as long as its remote may come back.
+        looks = self._kept.get(attempt_id, 0)
+        self._kept[attempt_id] = looks + 1
+        delay_s = min(KEPT_MAX_S, KEPT_FIRST_S * 2 ** min(looks, 10))
+        self._not_before[attempt_id] = time.monotonic() + delay_s
 
     async def _tend_sessions(self) -> None:
         """Start new agents at once; look at all of them every 5 s, with one question to tmux."""

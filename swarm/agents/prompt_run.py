@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 
-from p2p.local import local_node
 from p2p.protocol.errors import DomainError, ExternalError
 from swarm.agents import run_block
 from swarm.agents.adapters import ToolAdapter, tool_named
@@ -15,9 +14,6 @@ from swarm.agents.places import run_dir_of, worktree_of
 from swarm.agents.prompts import prepare_launch
 from swarm.agents.steps import publish, tmux_server
 from swarm.agents.tmux import TmuxServer
-from swarm.git.attempts import start_point
-from swarm.git.repository import Repository
-from swarm.git.worktrees import add_worktree
 from swarm.mcp.access import McpAccess
 from swarm.models import Agent, Attempt
 
@@ -25,14 +21,6 @@ EXIT_WAIT_S = 3.0
 INTERRUPT_WAIT_S = 0.5
 POLL_S = 0.1
 TAIL_LINES = 60
-
-
-def set_up(attempt: Attempt) -> None:
-    """Make the attempt's worktree at its start; may be repeated."""
-    repository = Repository(attempt.repository, local_node().home)
-    repository.ensure()
-    start = start_point(repository, attempt.base_commit, attempt.previous_branch or None)
-    add_worktree(repository, worktree_of(attempt), attempt.branch, start)
 
 
 def start(attempt: Attempt, access: McpAccess) -> None:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from p2p.clock import now_utc
 from p2p.protocol.errors import DomainError, ExternalError
-from swarm.agents import prompt_run
+from swarm.agents import prompt_run, steps
 from swarm.agents.models import Delivery, DeliveryKind
 from swarm.agents.prompts import prompt_of
 from swarm.agents.runner import Runner, Watch, with_retries
@@ -30,7 +30,7 @@ class PromptRunner(Runner):
     """
 
     async def _begin(self, attempt: Attempt) -> None:
-        await self._slowly(attempt, "preparing", prompt_run.set_up)
+        await self._slowly(attempt, "preparing", steps.make_worktree)
         access = await self._database.run(config_for, attempt)
         await with_retries(lambda: prompt_run.start(attempt, access))
         await self._database.run(_queue_prompt, attempt)

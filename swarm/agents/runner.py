@@ -45,19 +45,18 @@ class Runner:
         self._id = attempt_id
         self._database = database
 
-    async def run(self) -> None:
-        """Bring the attempt to its end and clean up behind it."""
+    async def run(self) -> bool:
+        """Bring the attempt to its end and clean up; False while its worktree has to stay."""
         while True:
             attempt = await self._database.run(attempts.get_attempt, self._id)
             if attempt.status in ATTEMPT_TERMINAL:
-                await self._clean_up(attempt)
-                return
+                return await self._clean_up(attempt)
             try:
                 await self._step(attempt)
             except DomainError as refusal:
                 await self._fail(attempt, refusal.code, str(refusal))
             except ExternalError as failure:
-                await self._fail(attempt, "external", str(failure))
+                await self._fail(attempt, *steps.named_cause("external", str(failure)))
             except Exception as bug:
                 log.exception("attempt %s failed by a bug", self._id)
                 await self._fail(attempt, "internal", f"internal error: {type(bug).__name__}")
@@ -156,7 +155,7 @@ class Runner:
             await on_thread(steps.stop, attempt)
         code = "lost" if state.kind is RunKind.LOST else "exit_code"
         output = await on_thread(steps.output, attempt)
-        error = f"{state.evidence}\n{output}".strip()
+        code, error = steps.named_cause(code, f"{state.evidence}\n{output}".strip())
         await self._fail(attempt, code, error, exit_code=state.code, output_tail=output)
 
     async def _fail(self, attempt: Attempt, code: str, error: str, **columns: object) -> None:
@@ -201,7 +200,7 @@ class Runner:
     async def _move(self, target: AttemptStatus, **columns: object) -> None:
         await self._database.run(attempts.move_attempt, self._id, target, now=now_utc(), **columns)
 
-    async def _clean_up(self, attempt: Attempt) -> None:
+    async def _clean_up(self, attempt: Attempt) -> bool:
         # A planner's run is over with its plan, whatever its program goes on to do.
         unwanted = attempt.status == AttemptStatus.CANCELLED or attempt.planning
         if unwanted and attempt.agent is not None:
@@ -210,11 +209,14 @@ class Runner:
         elif attempt.agent is None:
             await on_thread(steps.salvage, attempt)  # removed while it worked
         try:
-            await with_retries(lambda: steps.clean_up(attempt))
+            refs = await with_retries(lambda: steps.clean_up(attempt))
         except (DomainError, ExternalError) as kept:
             log.warning("worktree of %s is kept: %s", attempt.branch, kept)
-            return
+            return False
+        if refs:
+            log.info("rescued of %s: %s", attempt.branch, ", ".join(refs))
         await self._database.run(attempts.note_worktree_removed, self._id, now=now_utc())
+        return True
 
 
 def life_sign_every_s() -> float:

@@ -6,7 +6,9 @@ Blocking calls of git and tmux without any database: the runner calls them on th
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 from p2p.local import local_node
@@ -18,13 +20,16 @@ from swarm.agents.sockets import SESSION_PREFIX, socket_name
 from swarm.agents.tmux import TmuxServer
 from swarm.clean_env import clean_environment
 from swarm.git.attempts import start_point
+from swarm.git.command import tells_full_disk
 from swarm.git.committing import commit_all, current_branch
 from swarm.git.pushing import push_branch
 from swarm.git.removal import remove_worktree
 from swarm.git.repository import Repository
-from swarm.git.worktrees import add_worktree
+from swarm.git.worktrees import add_worktree, unlock_files
 from swarm.mcp.access import McpAccess
 from swarm.models import Agent, Attempt
+from swarm.worktrees import room
+from swarm.worktrees.preparation import prepare, tear_down
 
 FEEDBACK_CHARS_MAX = 4000
 
@@ -51,24 +56,25 @@ def ensure_session(agent: Agent) -> None:
 
 def set_up(attempt: Attempt) -> None:
     """Make the attempt's worktree at its start and the files of its run; may be repeated."""
+    make_worktree(attempt)
+    with _naming_a_full_disk():
+        _prepare_run(attempt, worktree_of(attempt))
+
+
+def make_worktree(attempt: Attempt) -> None:
+    """Make the attempt's worktree at its start and prepare it; may be repeated.
+
+    DomainError `no_room` where the quota or the disk has none for another.
+    """
     repository = _repository(attempt)
-    repository.ensure()
-    start = start_point(repository, attempt.base_commit, attempt.previous_branch or None)
     worktree = worktree_of(attempt)
-    add_worktree(repository, worktree, attempt.branch, start)
-    shell.prepare_run(
-        run_dir_of(attempt),
-        script=attempt.shell,
-        worktree=worktree,
-        env={
-            "VOIDLUX_TASK_ID": attempt.task_id.hex,
-            "VOIDLUX_TASK_TITLE": attempt.title,
-            "VOIDLUX_ATTEMPT": str(attempt.number),
-            "VOIDLUX_FEEDBACK": attempt.feedback[:FEEDBACK_CHARS_MAX],
-            "VOIDLUX_MCP_FILE": str(_access_file(attempt)),
-            "PYTHONDONTWRITEBYTECODE": "1",
-        },
-    )
+    if not worktree.exists():
+        room.require_room()
+    with _naming_a_full_disk():
+        repository.ensure()
+        start = start_point(repository, attempt.base_commit, attempt.previous_branch or None)
+        add_worktree(repository, worktree, attempt.branch, start)
+        prepare(repository, worktree, attempt.base_commit, run_dir_of(attempt))
 
 
 def has_access(attempt: Attempt) -> bool:
@@ -125,10 +131,13 @@ def publish(attempt: Attempt) -> str:
     if attempt.planning:
         raise DomainError("no_plan", "the planner ended without calling task_plan")
     repository = _repository(attempt)
+    if not worktree_of(attempt).exists():
+        raise DomainError("worktree_gone", f"worktree {worktree_of(attempt).name} was deleted")
     branch = current_branch(worktree_of(attempt))
     if branch != attempt.branch:
         where = branch or "a detached head"
         raise DomainError("wrong_branch", f"the run left {attempt.branch} for {where}")
+    unlock_files(repository, worktree_of(attempt), attempt.branch)
     head = commit_all(worktree_of(attempt), attempt.title, author_of(attempt))
     if repository.is_ancestor(head, attempt.base_commit):
         raise DomainError("no_changes", f"the run left nothing that {head[:8]} does not have")
@@ -138,18 +147,36 @@ def publish(attempt: Attempt) -> str:
 
 def salvage(attempt: Attempt) -> bool:
     """Commit and push what an unfinished run left; False when it stays in its worktree only."""
-    if not worktree_of(attempt).exists():
-        return False
     try:
-        publish(attempt)
+        if worktree_of(attempt).exists():
+            publish(attempt)
+        else:
+            _push_commits(attempt)
     except (DomainError, ExternalError):
         return False
     return True
 
 
-def clean_up(attempt: Attempt) -> None:
-    """Remove the worktree; DomainError `unpushed_work` where anything in it is not pushed."""
-    remove_worktree(_repository(attempt), worktree_of(attempt), attempt.branch)
+def named_cause(code: str, error: str) -> tuple[str, str]:
+    """Return code and text of a failure, and say so where the cause is a full disk.
+
+    The node then takes no work for a while: what fills the disk may be about to be removed.
+    """
+    if not tells_full_disk(error):
+        return code, error
+    room.note_full_disk(f"the disk is full: {error.splitlines()[-1]}")
+    return "disk_full", f"the disk is full: {error}"
+
+
+def clean_up(attempt: Attempt) -> list[str]:
+    """Rescue what is not pushed and remove the worktree; returns the rescue refs.
+
+    DomainError `unpushed_work` where it must stay, ExternalError while the remote is away.
+    """
+    repository, worktree = _repository(attempt), worktree_of(attempt)
+    if repository.path.is_dir():
+        tear_down(repository, worktree, attempt.base_commit, run_dir_of(attempt))
+    return remove_worktree(repository, worktree, attempt.branch)
 
 
 def live_sessions() -> set[str]:
@@ -195,6 +222,43 @@ def _agent(attempt: Attempt) -> Agent:
     if attempt.agent is None:
         raise DomainError("agent_gone", f"the agent of attempt {attempt.id} was removed")
     return attempt.agent
+
+
+def _push_commits(attempt: Attempt) -> None:
+    """Push what was committed on the attempt's branch before its worktree was deleted."""
+    repository = _repository(attempt)
+    head = repository.local_head(attempt.branch)
+    if head is None or repository.is_ancestor(head, attempt.base_commit):
+        raise DomainError("no_changes", f"nothing was committed on {attempt.branch}")
+    push_branch(repository, attempt.branch)
+
+
+def _prepare_run(attempt: Attempt, worktree: Path) -> None:
+    shell.prepare_run(
+        run_dir_of(attempt),
+        script=attempt.shell,
+        worktree=worktree,
+        env={
+            "VOIDLUX_TASK_ID": attempt.task_id.hex,
+            "VOIDLUX_TASK_TITLE": attempt.title,
+            "VOIDLUX_ATTEMPT": str(attempt.number),
+            "VOIDLUX_FEEDBACK": attempt.feedback[:FEEDBACK_CHARS_MAX],
+            "VOIDLUX_MCP_FILE": str(_access_file(attempt)),
+            "PYTHONDONTWRITEBYTECODE": "1",
+        },
+    )
+
+
+@contextlib.contextmanager
+def _naming_a_full_disk() -> Iterator[None]:
+    try:
+        yield
+    except (ExternalError, OSError) as failure:
+        if not tells_full_disk(str(failure)) and getattr(failure, "errno", 0) != errno.ENOSPC:
+            raise
+        room.note_full_disk(f"the disk is full: {failure}")
+        message = f"no room for another worktree, the disk is full: {failure}"
+        raise DomainError(room.NO_ROOM, message) from failure
 
 
 def _repository(attempt: Attempt) -> Repository:

@@ -48,6 +48,7 @@ KEPT_GIT_VARIABLES = frozenset(
 DROPPED_PREFIXES = ("GIT_", "VOIDLUX_", "ANTHROPIC_", "DATABASE_URL", "REDIS_URL")
 
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
+_DISK_FULL = re.compile(r"No space left on device|Disk quota exceeded")
 _CONTENTION = re.compile(r"\.lock': File exists|cannot lock ref|Unable to create '.*\.lock'")
 
 
@@ -72,11 +73,13 @@ def run_git(
     timeout_s: float = LOCAL_TIMEOUT_S,
     env_extra: Mapping[str, str] | None = None,
     check: bool = True,
+    stdin: str | None = None,
 ) -> GitResult:
     """Run `git args`; ExternalError on time-out, and on a non-zero exit where `check` is set."""
-    process = _start(args, cwd, env_extra)
+    process = _start(args, cwd, env_extra, reads=stdin is not None)
     try:
-        stdout, stderr = process.communicate(timeout=timeout_s)
+        fed = None if stdin is None else stdin.encode()
+        stdout, stderr = process.communicate(fed, timeout=timeout_s)
     except subprocess.TimeoutExpired:
         end_group(process)
         message = f"{_label(args)} ran longer than {timeout_s:g} s and was ended"
@@ -94,10 +97,15 @@ def git_failure(args: Sequence[str], result: GitResult) -> ExternalError:
     """Return the error of a failed command; retryable for the network and for held locks."""
     detail = "\n".join((result.stderr or result.stdout).strip().splitlines()[-ERROR_LINES_MAX:])
     message = f"{_label(args)} failed with exit code {result.code}: {detail[-ERROR_CHARS_MAX:]}"
-    network = any(word in NETWORK_COMMANDS for word in args[:1])
+    passing = any(word in NETWORK_COMMANDS for word in args[:1]) or result.code < 0  # a signal
     return ExternalError(
-        redact(message), retryable=network or bool(_CONTENTION.search(result.stderr))
+        redact(message), retryable=passing or bool(_CONTENTION.search(result.stderr))
     )
+
+
+def tells_full_disk(text: str) -> bool:
+    """Tell whether what a program printed says that the disk is full."""
+    return bool(_DISK_FULL.search(text))
 
 
 def end_group(process: subprocess.Popen[bytes]) -> None:
@@ -115,14 +123,14 @@ def end_group(process: subprocess.Popen[bytes]) -> None:
 
 
 def _start(
-    args: Sequence[str], cwd: Path | None, env_extra: Mapping[str, str] | None
+    args: Sequence[str], cwd: Path | None, env_extra: Mapping[str, str] | None, *, reads: bool
 ) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(
             ["git", *FIXED_OPTIONS, *args],
             cwd=cwd,
             env=_environment(env_extra),
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if reads else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,  # no terminal to prompt on, and one group to end

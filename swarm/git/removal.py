@@ -1,4 +1,4 @@
-"""Remove a worktree only on proof that the remote holds its work."""
+"""Remove a worktree only on proof that the remote holds its work, on branches or rescue refs."""
 
 from __future__ import annotations
 
@@ -9,10 +9,18 @@ from p2p.protocol.errors import DomainError
 from swarm.git.command import run_git
 from swarm.git.names import validate_branch
 from swarm.git.repository import Repository
-from swarm.git.worktrees import find_worktree, is_intact
+from swarm.git.rescue import keep_local, rescue
+from swarm.git.rescue.rescuing import admin_dir
+from swarm.git.worktrees import (
+    drop_worktree,
+    find_worktree,
+    forget_worktree,
+    is_intact,
+    list_worktrees,
+)
 
 EVIDENCE_MAX = 50
-NAMED_MAX = 5
+ROUNDS_MAX = 3
 
 
 def unpushed(repo: Repository, path: Path) -> list[str]:
@@ -22,30 +30,54 @@ def unpushed(repo: Repository, path: Path) -> list[str]:
     """
     with repo.locked():
         repo.fetch_locked()
-        found = find_worktree(repo, path)
-        branch = found.branch if found is not None else ""
-        return _uncommitted(repo, path) + _unpushed_commits(repo, path, branch)
+        return known_unpushed(repo, path)
 
 
-def remove_worktree(repo: Repository, path: Path, branch: str) -> None:
-    """Remove the worktree; DomainError `unpushed_work` unless the remote holds all its commits.
+def known_unpushed(repo: Repository, path: Path) -> list[str]:
+    """Return what `origin` lacked of the worktree at the last fetch; files, then commits."""
+    found = find_worktree(repo, path)
+    branch = found.branch if found is not None else ""
+    return _uncommitted(repo, path) + _unpushed_commits(repo, path, branch)
 
-    The local branch stays, and commits that only a reflog still knows get a rescue ref.
+
+def remove_worktree(repo: Repository, path: Path, branch: str) -> list[str]:
+    """Rescue the worktree and remove it; returns its rescue refs, which the remote confirmed.
+
+    The local branch stays.  DomainError `unpushed_work` where it can not be saved: what stands
+    there is no worktree, or changes all the while; ExternalError while the remote is away.
     """
     validate_branch(branch)
     with repo.locked():
-        found = find_worktree(repo, path)
-        if found is None and not path.exists():
-            return
-        repo.fetch_locked()
-        evidence = _uncommitted(repo, path) + _unpushed_commits(repo, path, branch)
-        if evidence:
-            listed = "; ".join(evidence[:NAMED_MAX])
-            message = f"worktree {path.name} holds {len(evidence)} unpushed: {listed}"
-            raise DomainError("unpushed_work", message)
-        _rescue(repo, path, branch)
-        # Without --force git itself looks once more for changes that came since.
-        repo.git("worktree", "remove", "--", str(path.resolve()))
+        if find_worktree(repo, path) is None and not path.exists():
+            return []
+        _mend(repo, path)
+    if path.exists() and not is_intact(path, repo.path):
+        raise DomainError("unpushed_work", f"{path.name} is no worktree of this clone any more")
+    for _ in range(ROUNDS_MAX):
+        confirmed = set(rescue(repo, path, branch))
+        with repo.locked():
+            # Looked at again: the push took time, and somebody may have worked meanwhile.
+            if set(keep_local(repo, path, branch)) <= confirmed:
+                _drop(repo, path)
+                return sorted(confirmed)
+    raise DomainError("unpushed_work", f"worktree {path.name} changes while it is rescued")
+
+
+def _mend(repo: Repository, path: Path) -> None:
+    """Write the link to the clone again where only that was deleted."""
+    admin = admin_dir(repo, path)
+    if admin is not None and path.is_dir() and not (path / ".git").exists():
+        (path / ".git").write_text(f"gitdir: {admin}\n")
+
+
+def _drop(repo: Repository, path: Path) -> None:
+    path = path.resolve()
+    for tree in list_worktrees(repo):
+        if tree.path != path and tree.path.is_relative_to(path):
+            drop_worktree(repo, tree.path)
+    found = find_worktree(repo, path)
+    if found is not None:
+        forget_worktree(repo, found)
 
 
 def _uncommitted(repo: Repository, path: Path) -> list[str]:
@@ -64,18 +96,6 @@ def _unpushed_commits(repo: Repository, path: Path, branch: str) -> list[str]:
         return []
     args = ("log", "--format=commit %h %s", f"--max-count={EVIDENCE_MAX}", *dict.fromkeys(tips))
     return repo.git(*args, "--not", "--remotes=origin").stdout.splitlines()
-
-
-def _rescue(repo: Repository, path: Path, branch: str) -> None:
-    """Keep commits that were amended or reset away, which the worktree's reflog alone holds."""
-    if not path.exists():
-        return
-    args = ["log", "--walk-reflogs", "--format=%H", "HEAD"]
-    log = run_git(args, cwd=path, check=False).stdout.split()
-    remote = ("--not", "--remotes=origin", f"refs/heads/{branch}")
-    for commit in dict.fromkeys(log):
-        if repo.git("rev-list", "--max-count=1", commit, *remote).stdout.strip():
-            repo.git("update-ref", f"refs/voidlux/rescue/{branch}/{commit[:12]}", commit)
 
 
 def _head(path: Path) -> str | None:

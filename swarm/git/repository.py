@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from p2p.protocol.errors import DomainError, ExternalError
+from swarm.git.clone_settings import FETCH_REFSPEC, apply_settings
 from swarm.git.command import (
     LOCAL_TIMEOUT_S,
     QUERY_TIMEOUT_S,
@@ -21,8 +22,6 @@ from swarm.git.command import (
 from swarm.git.locking import clear_stale_locks, clone_lock
 from swarm.git.names import validate_branch, validate_commit, validate_url
 
-# Never a mirror: its prune deletes the task branches that nobody has pushed yet.
-FETCH_REFSPEC = "+refs/heads/*:refs/remotes/origin/*"
 PROBE_IDENTITY = {
     "GIT_AUTHOR_NAME": "VoidLux",
     "GIT_AUTHOR_EMAIL": "voidlux@voidlux.invalid",
@@ -41,6 +40,17 @@ class Repository:
         digest = hashlib.sha256(url.encode()).hexdigest()[:12]
         self.path = self.home / "repositories" / f"{digest}.git"
 
+    @staticmethod
+    def url_of(clone: Path) -> str:
+        """Return the remote that a clone of ours was made for; empty where it is none."""
+        args = ["config", "--get", "remote.origin.url"]
+        return run_git(args, cwd=clone, check=False).stdout.strip()
+
+    @property
+    def own_dir(self) -> Path:
+        """The operator's folder of this repository: files to include, and trust in its hooks."""
+        return self.path.with_suffix("")
+
     def locked(self) -> contextlib.AbstractContextManager[None]:
         """Return the lock around changes of refs and worktrees; it is not reentrant."""
         return clone_lock(self.path)
@@ -54,6 +64,7 @@ class Repository:
         with self.locked():
             if self.path.is_dir():
                 clear_stale_locks(self.path)
+                apply_settings(self.path, self.url)
                 self.fetch_locked()
             else:
                 self._clone()
@@ -170,23 +181,10 @@ class Repository:
             shutil.rmtree(leftover, ignore_errors=True)
         folder = Path(tempfile.mkdtemp(prefix=prefix, dir=self.path.parent))
         try:
-            _configure(folder, self.url)
+            run_git(["init", "--quiet", "--bare", "--initial-branch=voidlux-none"], cwd=folder)
+            apply_settings(folder, self.url)
             args = ["fetch", "--quiet", "--", self.url, FETCH_REFSPEC]
             run_git(args, cwd=folder, timeout_s=TRANSFER_TIMEOUT_S)
             folder.rename(self.path)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _configure(folder: Path, url: str) -> None:
-    run_git(["init", "--quiet", "--bare", "--initial-branch=voidlux-none"], cwd=folder)
-    settings = {
-        "remote.origin.url": url,
-        "remote.origin.fetch": FETCH_REFSPEC,
-        "core.logAllRefUpdates": "true",
-        "gc.auto": "0",
-        "maintenance.auto": "false",
-        "push.default": "current",
-    }
-    for name, value in settings.items():
-        run_git(["config", name, value], cwd=folder)

@@ -76,6 +76,17 @@ def is_intact(path: Path, git_dir: Path) -> bool:
     return result.code == 0 and Path(result.stdout.rstrip("\n")).resolve() == git_dir.resolve()
 
 
+def unlock_files(repo: Repository, path: Path, branch: str) -> list[Path]:
+    """Remove lock files that a killed git left of a worktree in which nothing runs any more."""
+    args = ["rev-parse", "--absolute-git-dir"]
+    admin = Path(run_git(args, cwd=path).stdout.rstrip("\n"))
+    found = [*admin.rglob("*.lock"), repo.path / "refs" / "heads" / f"{branch}.lock"]
+    removed = [each for each in found if each.exists()]
+    for each in removed:
+        each.unlink(missing_ok=True)
+    return removed
+
+
 def set_aside(path: Path) -> Path | None:
     """Move what stands at `path` out of the way; never delete it.  Returns its new place."""
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
@@ -86,9 +97,13 @@ def set_aside(path: Path) -> Path | None:
 
 def forget_worktree(repo: Repository, tree: Worktree) -> None:
     """Strike a worktree whose folder is gone off the clone's register; hold the lock."""
-    if tree.lock_reason is not None:
-        repo.git("worktree", "unlock", str(tree.path))
-    repo.git("worktree", "remove", "--force", str(tree.path))
+    drop_worktree(repo, tree.path)
+
+
+def drop_worktree(repo: Repository, path: Path) -> None:
+    """Remove a registered worktree with whatever it holds; hold the lock and rescue it before."""
+    # Twice: a lock that an agent set is no reason to keep what is on a ref.
+    repo.git("worktree", "remove", "--force", "--force", "--", str(path))
 
 
 def _reusable(repo: Repository, path: Path, branch: str) -> bool:

@@ -26,7 +26,9 @@ from swarm.states import TASK_WITH_AGENT, Actor, TaskStatus
 SUMMARY_CHARS_MAX = 4000
 PROGRESS_CHARS_MAX = 500
 # Refusals before any work was done: the dispatch does not count as an attempt.
-NOT_BEGUN = frozenset({"lapsed", "no_idle_agents", "not_allowed", "expired", "unsupported"})
+NOT_BEGUN = frozenset(
+    {"lapsed", "no_idle_agents", "not_allowed", "expired", "unsupported", "no_room"}
+)
 
 
 def lease_end(now: datetime) -> datetime:

@@ -47,6 +47,11 @@ WRONG = [
     ("VOIDLUX_MESH_TLS", "no", TLS),
     ("VOIDLUX_RESERVATION_S", "0", SECONDS),
     ("VOIDLUX_OFFERING_TTL_S", "never", SECONDS),
+    (
+        "VOIDLUX_WORKTREES_MB_MAX",
+        "-1",
+        "a whole number of MB from 0 (no limit) to 10**9 is allowed",
+    ),
     ("VOIDLUX_LEASE_S", "9", "a whole number of seconds from 10 to 86400 is allowed"),
 ]
 
@@ -141,6 +146,7 @@ def test_defaults() -> None:
         "reservation_s": 60,
         "offering_ttl_s": 300,
         "lease_s": 90,
+        "worktrees_mb_max": 0,
         "allowed_hosts": (),
         "database_url": "",
         "redis_url": "",

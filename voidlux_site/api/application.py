@@ -14,6 +14,7 @@ from p2p.clock import now_utc
 from p2p.posts.api import router as posts_router
 from swarm.api import router as swarm_router
 from swarm.budgets.api import router as budgets_router
+from swarm.worktrees.api import router as worktrees_router
 from voidlux_site.api.auth import ApiToken, StaffSession
 from voidlux_site.api.idempotency import idempotent
 from voidlux_site.api.problems import install_problem_handlers
@@ -57,7 +58,14 @@ def build_api() -> VoidLuxAPI:
     api.add_decorator(idempotent, mode="operation")
     api.get(f"{PREFIX}/health", auth=None, tags=["node"], summary="Health")(health)
     api.get(f"{PREFIX}/status", tags=["node"], summary="Status")(status)
-    for router in (p2p_router, posts_router, swarm_router, budgets_router, marketplace_router):
+    for router in (
+        p2p_router,
+        posts_router,
+        swarm_router,
+        budgets_router,
+        worktrees_router,
+        marketplace_router,
+    ):
         api.add_router(PREFIX, router)
     return api
 

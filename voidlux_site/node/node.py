@@ -35,6 +35,7 @@ from p2p.relay import Relay
 from p2p.sync_driver import SyncDriver
 from swarm.agents.loop import AgentLoop
 from swarm.services import jobs
+from swarm.worktrees.care import care_for_worktrees
 from voidlux_site.live import publish_live, publish_screen
 from voidlux_site.node import beacons, chores, start_up
 from voidlux_site.node.inbox_pump import InboxPump
@@ -120,6 +121,7 @@ class Node:
         self._run("sync", self._sync.run())
         self._run("agents", self._agents.run())
         self._run("dispatch", chores.dispatch_when_rung(self._database, self._doorbell.listener()))
+        self._run("worktrees", care_for_worktrees(self._database))
         self._run("sweep", chores.sweep(self._database))
         self._run("latencies", self._note_latencies())
         self._run("members", keep_member_links(self._mesh, self._database))

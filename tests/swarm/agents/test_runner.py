@@ -131,6 +131,35 @@ async def test_a_driver_that_dies_is_followed_by_another(
     assert (await database.run(attempts.get_attempt, attempt.id)).status == "failed"
 
 
+async def test_a_worktree_that_has_to_stay_is_looked_at_again(
+    database: DatabaseThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt = await database.run(an_attempt, AttemptStatus.FAILED)
+    looks: list[object] = []
+
+    async def run(self: runner.Runner) -> bool:
+        looks.append(self)
+        if len(looks) < 3:
+            return False
+        await database.run(attempts.note_worktree_removed, attempt.id, now=NOW)
+        return True
+
+    monkeypatch.setattr(runner.Runner, "run", run)
+    monkeypatch.setattr(agent_loop, "TEND_EVERY_S", 0.02)
+    monkeypatch.setattr(agent_loop, "KEPT_FIRST_S", 0.01)
+    monkeypatch.setattr(steps, "ensure_session", lambda _: None)
+    monkeypatch.setattr(steps, "kill_sessions", lambda _: None)
+    loop = agent_loop.AgentLoop(database, asyncio.Event())
+    looking = asyncio.create_task(loop.run())
+
+    await wait_for(lambda: len(looks) == 3)
+
+    await loop.stop()
+    looking.cancel()
+    kept = await database.run(attempts.get_attempt, attempt.id)
+    assert kept.worktree_removed_at is not None
+
+
 async def test_steps_that_hang_keep_no_other_from_its_thread() -> None:
     go_on = threading.Event()
     hanging = [asyncio.create_task(on_thread(go_on.wait, 20)) for _ in range(60)]

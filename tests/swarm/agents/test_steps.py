@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from p2p.protocol.errors import DomainError
 from swarm.agents import steps
 from swarm.agents.places import worktree_of
 from swarm.git.command import run_git
+from swarm.git.committing import commit_all
 from swarm.models import Attempt
 from tests.support.git_remote import GitRemote
 
@@ -77,8 +79,55 @@ def test_another_assigner_cannot_share_the_worktree_of_the_same_repository(
     assert worktree_of(mine).exists()
 
 
+def test_an_attempt_goes_on_from_what_another_node_pushed(home: Path, tmp_path: Path) -> None:
+    remote, base = a_remote(tmp_path / "git")
+    first = an_attempt(remote, base)
+    (worktree_of(first) / "half.txt").write_text("half")
+    assert steps.salvage(first) is True
+    moved = remote.push("main", {"more.txt": "more"}, start=base)
+
+    node = local_node()
+    with acting_as(LocalNode(tmp_path / "other", node.identity, node.network, node.swarm)):
+        second = Attempt(
+            task_id=TASK_ID,
+            assigner_node_id="a" * 32,
+            title="Part",
+            number=2,
+            generation=2,
+            shell="true",
+            repository=str(remote.path),
+            base_commit=moved,
+            previous_branch=BRANCH,
+            branch=f"{BRANCH}-2",
+            created_at=datetime.now(UTC),
+        )
+        steps.set_up(second)
+        names = {path.name for path in worktree_of(second).iterdir()}
+
+    assert names == {".git", "README", "half.txt", "more.txt"}
+
+
+def test_a_worktree_deleted_by_hand_is_named_and_its_commits_are_pushed(
+    home: Path, tmp_path: Path
+) -> None:
+    remote, base = a_remote(tmp_path / "git")
+    attempt = an_attempt(remote, base)
+    worktree = worktree_of(attempt)
+    (worktree / "half.txt").write_text("half")
+    commit = commit_all(worktree, "half", "a <a@a.invalid>")
+    shutil.rmtree(worktree)
+
+    with pytest.raises(DomainError, match="was deleted") as gone:
+        steps.publish(attempt)
+
+    assert gone.value.code == "worktree_gone"
+    assert steps.salvage(attempt) is True
+    assert remote.refs()[f"refs/heads/{BRANCH}"] == commit
+    assert steps.clean_up(attempt) == []
+
+
 @pytest.mark.parametrize("switch", [["switch", "-qc", "mine"], ["switch", "-q", "--detach"]])
-def test_work_beside_the_branch_is_neither_reported_nor_removed(
+def test_work_beside_the_branch_is_not_reported_but_rescued(
     home: Path, tmp_path: Path, switch: list[str]
 ) -> None:
     remote, base = a_remote(tmp_path / "git")
@@ -89,9 +138,9 @@ def test_work_beside_the_branch_is_neither_reported_nor_removed(
 
     with pytest.raises(DomainError, match=f"the run left {BRANCH} for ") as refused:
         steps.publish(attempt)
-    with pytest.raises(DomainError) as kept:
-        steps.clean_up(attempt)
+    [ref] = steps.clean_up(attempt)
 
-    assert (refused.value.code, kept.value.code) == ("wrong_branch", "unpushed_work")
-    assert set(remote.refs()) == {"refs/heads/main"}
-    assert (worktree / "work.txt").exists()
+    assert refused.value.code == "wrong_branch"
+    assert set(remote.refs()) == {"refs/heads/main", ref}
+    assert run_git(["show", f"{ref}:work.txt"], cwd=remote.path).stdout == "work"
+    assert not worktree.exists()

@@ -20,7 +20,7 @@ def test_clone_fetches_branches_as_remote_tracking_refs(repo: Repository, base: 
     shown = repo.git("for-each-ref", "--format=%(refname) %(objectname)").stdout
 
     assert shown == f"refs/remotes/origin/main {base}\n"
-    assert repo.git("config", "core.logAllRefUpdates").stdout == "true\n"
+    assert repo.git("config", "core.logAllRefUpdates").stdout == "always\n"
 
 
 def test_ensure_twice_fetches_and_keeps_local_branches(

@@ -13,7 +13,7 @@ from swarm.git.merging import identity_environment
 from swarm.git.pushing import push_branch
 from swarm.git.removal import remove_worktree, unpushed
 from swarm.git.repository import Repository
-from swarm.git.worktrees import add_worktree, find_worktree, list_worktrees
+from swarm.git.worktrees import add_worktree, find_worktree, list_worktrees, unlock_files
 from tests.support.git_remote import GitRemote
 
 BRANCH = "task/0a1b2c3d"
@@ -281,6 +281,21 @@ def test_push_refused_by_the_remote_is_retryable(
     assert caught.value.retryable is True
 
 
+def test_locks_that_a_killed_git_left_are_removed(repo: Repository, tree: Path) -> None:
+    admin = Path(run_git(["rev-parse", "--absolute-git-dir"], cwd=tree).stdout.strip())
+    locks = [admin / "index.lock", repo.path / "refs" / "heads" / f"{BRANCH}.lock"]
+    for each in locks:
+        each.touch()
+    (tree / "new.txt").write_text("new")
+    with pytest.raises(ExternalError) as held:
+        commit_all(tree, "work", AUTHOR)
+    assert held.value.retryable is True
+
+    assert unlock_files(repo, tree, BRANCH) == locks
+
+    assert commit_all(tree, "work", AUTHOR) == repo.local_head(BRANCH)
+
+
 def test_unpushed_names_files_and_commits(repo: Repository, tree: Path) -> None:
     assert unpushed(repo, tree) == []
     (tree / "new.txt").write_text("new")
@@ -308,11 +323,12 @@ def test_pushed_clean_worktree_is_removed_and_its_branch_stays(
 
 
 @pytest.mark.parametrize("kind", ["untracked", "modified", "commit", "detached", "broken"])
-def test_worktree_with_unpushed_work_is_not_removed(
-    repo: Repository, tree: Path, kind: str
+def test_worktree_with_unpushed_work_is_rescued_before_it_is_removed(
+    repo: Repository, remote: GitRemote, tree: Path, kind: str
 ) -> None:
     push_branch(repo, BRANCH)
-    (tree / ("shared.txt" if kind == "modified" else "new.txt")).write_text("work")
+    name = "shared.txt" if kind == "modified" else "new.txt"
+    (tree / name).write_text("work")
     if kind == "detached":
         run_git(["checkout", "-q", "--detach"], cwd=tree)
     if kind in {"commit", "detached"}:
@@ -320,11 +336,22 @@ def test_worktree_with_unpushed_work_is_not_removed(
     if kind == "broken":
         (tree / ".git").unlink()
 
+    [ref] = remove_worktree(repo, tree, BRANCH)
+
+    assert not tree.exists()
+    assert run_git(["show", f"{ref}:{name}"], cwd=remote.path).stdout == "work"
+    assert ref == f"refs/voidlux/rescue/{BRANCH}/{remote.refs()[ref][:12]}"
+
+
+def test_what_is_no_worktree_any_more_stays(repo: Repository, tree: Path) -> None:
+    (tree / ".git").unlink()
+    run_git(["init", "-q"], cwd=tree)
+
     with pytest.raises(DomainError) as caught:
         remove_worktree(repo, tree, BRANCH)
 
     assert caught.value.code == "unpushed_work"
-    assert tree.is_dir()
+    assert (tree / "shared.txt").exists()
 
 
 def test_worktree_stays_while_the_remote_cannot_confirm(
@@ -344,14 +371,13 @@ def test_branch_deleted_on_the_remote_counts_as_unpushed(
     repo: Repository, remote: GitRemote, tree: Path
 ) -> None:
     (tree / "new.txt").write_text("new")
-    commit_all(tree, "work", AUTHOR)
+    commit = commit_all(tree, "work", AUTHOR)
     push_branch(repo, BRANCH)
     run_git(["update-ref", "-d", f"refs/heads/{BRANCH}"], cwd=remote.path)
 
-    with pytest.raises(DomainError) as caught:
-        remove_worktree(repo, tree, BRANCH)
+    [ref] = remove_worktree(repo, tree, BRANCH)
 
-    assert caught.value.code == "unpushed_work"
+    assert remote.refs()[ref] == commit
 
 
 def test_amended_commits_get_a_rescue_ref(repo: Repository, tree: Path) -> None:

@@ -1,0 +1,214 @@
+"""What goes wrong with worktrees on a real node: the right state, a clear reason, nothing lost."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from swarm.git.command import run_git
+from tests.processes.conftest import MakeNode
+from tests.support.deals import Deal, gate_file, small_repository, submit
+from tests.support.git_remote import GitRemote
+from tests.support.nodes import RealNode
+from tests.support.waiting import wait_for
+
+IDENTITY = "git config user.name a; git config user.email a@a.invalid"
+COMMIT = "date +%s%N > w.txt; git add .; git commit -qm w; git rev-parse HEAD >> $MADE"
+TMPFS_MB = 4
+
+
+@pytest.fixture
+def remote(tmp_path: Path) -> GitRemote:
+    return small_repository(tmp_path / "git")
+
+
+@pytest.fixture
+def node(make_node: MakeNode) -> RealNode:
+    """A node with one agent, started."""
+    return make_node("node", agents="1").start()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder on a disk of its own with room for a few MB."""
+    folder = tmp_path / "node" / "worktrees"
+    folder.mkdir(parents=True)
+    options = ["-t", "tmpfs", "-o", f"size={TMPFS_MB}m", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(["mount", *options], check=False).returncode != 0:
+        pytest.skip("a small disk of its own needs root")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def worktrees(node: RealNode) -> list[Path]:
+    return list((node.home / "worktrees").glob("task-*"))
+
+
+def shown(remote: GitRemote, name: str) -> str:
+    return run_git(["show", name], cwd=remote.path, check=False).stdout
+
+
+def rescue_refs(remote: GitRemote) -> list[str]:
+    return [name for name in remote.refs() if name.startswith("refs/voidlux/rescue/")]
+
+
+def reachable(*repositories: Path) -> set[str]:
+    args = ["rev-list", "--glob=refs/*"]
+    found = [run_git(args, cwd=path).stdout.split() for path in repositories]
+    return {commit for each in found for commit in each}
+
+
+def events(goal: Deal) -> list[dict[str, Any]]:
+    return goal.buyer.items(f"/tasks/{goal.subtasks()[0]['id']}/events")
+
+
+async def test_a_worktree_deleted_by_hand_costs_an_attempt_and_no_commit(
+    node: RealNode, remote: GitRemote, tmp_path: Path
+) -> None:
+    began, go = tmp_path / "began", tmp_path / "go"
+    block = (
+        f"{IDENTITY}; if [ $VOIDLUX_ATTEMPT = 1 ]; then echo one > one.txt; git add one.txt; "
+        f"git commit -qm one; touch {began}; {gate_file(go)}; fi; test -f one.txt"
+    )
+    goal = await submit(node, remote.path, f"{block}; cd .")
+    await wait_for(began.exists)
+
+    shutil.rmtree(worktrees(node)[0])
+    go.touch()
+
+    assert (await goal.ended())["status"] == "completed"
+    [task] = goal.subtasks()
+    assert task["attempt"] == 2
+    assert shown(remote, f"{task['commit']}:one.txt") == "one\n"
+    assert any(event["evidence"].get("branch") for event in events(goal))
+
+
+async def test_a_remote_that_is_away_at_the_push_keeps_the_work_until_it_is_back(
+    make_node: MakeNode, remote: GitRemote, tmp_path: Path
+) -> None:
+    node = make_node("node", agents="1").start()
+    began, go = tmp_path / "began", tmp_path / "go"
+    goal = await submit(node, remote.path, f"touch {began}; {gate_file(go)}; echo x > x.txt")
+    await wait_for(began.exists)
+    away = remote.path.with_name("away.git")
+
+    remote.path.rename(away)
+    go.touch()
+    await wait_for(lambda: "trying again: git " in node.log())
+    away.rename(remote.path)
+
+    assert (await goal.ended(60.0))["status"] == "completed"
+    await wait_for(lambda: not worktrees(node), 60.0)
+
+
+async def test_a_worktree_that_had_to_stay_is_removed_when_the_remote_is_back(
+    node: RealNode, remote: GitRemote, tmp_path: Path
+) -> None:
+    began = tmp_path / "began"
+    block = f"echo half > half.txt; touch {began}; {gate_file(tmp_path / 'never')}"
+    goal = await submit(node, remote.path, block)
+    await wait_for(began.exists)
+    away = remote.path.with_name("away.git")
+    remote.path.rename(away)
+
+    node.post(f"/tasks/{goal.goal_id}/cancel")
+    await wait_for(lambda: "is kept" in node.log(), 60.0)
+    assert [path.name for path in worktrees(node)] != []
+    away.rename(remote.path)
+
+    await wait_for(lambda: not worktrees(node), 60.0)
+    names = [f"{ref}:half.txt" for ref in remote.refs() if "rescue" in ref or "task" in ref]
+    assert [shown(remote, name) for name in names] == ["half\n"]
+
+
+MISBEHAVIOUR = {
+    "detaches its head": f"git checkout -q --detach; {COMMIT}",
+    "deletes its branch": (
+        f"{COMMIT}; b=$(git branch --show-current); git checkout -q --detach; git branch -qD $b"
+    ),
+    "collects garbage": (
+        f"{COMMIT}; git reset -q --hard HEAD~1; git reflog expire --expire=now --all; "
+        "git gc -q --prune=now; exit 3"
+    ),
+    "stashes": "date +%s%N > calc.py; git stash -q; git rev-parse refs/stash >> $MADE; exit 3",
+    "nests a repository": f"mkdir lib; cd lib; git init -q; {IDENTITY}; {COMMIT}; cd ..",
+}
+
+
+async def test_agents_that_misbehave_with_git_fail_and_lose_nothing(
+    make_node: MakeNode, remote: GitRemote, tmp_path: Path
+) -> None:
+    node = make_node("node", agents=str(len(MISBEHAVIOUR))).start()
+    made = tmp_path / "made"
+    blocks = [f"MADE={made}; {IDENTITY}; {block}" for block in MISBEHAVIOUR.values()]
+
+    goal = await submit(node, remote.path, *blocks)
+
+    assert (await goal.ended(80.0))["status"] == "failed"
+    assert goal.statuses() == ["failed"] * len(MISBEHAVIOUR)
+    await wait_for(lambda: not worktrees(node))
+    clone = next((node.home / "repositories").glob("*.git"))
+    commits = set(made.read_text().split())
+    assert len(commits) == 3 * len(MISBEHAVIOUR)
+    await wait_for(lambda: commits <= reachable(remote.path, clone))
+
+
+async def test_over_its_quota_a_node_takes_no_work_and_says_so(
+    make_node: MakeNode, remote: GitRemote
+) -> None:
+    node = make_node("node", agents="1", worktrees_mb_max="1").start()
+    filler = node.home / "worktrees" / "filler" / "big"
+    filler.parent.mkdir(parents=True)
+    filler.write_bytes(b"x" * 2 * 1024 * 1024)
+
+    goal = await submit(node, remote.path, "true")
+    await wait_for(lambda: node.get("/status")["no_room"] != "")
+    await wait_for(lambda: goal.statuses() == ["pending"])
+    refused = "no room for another worktree: the worktrees take 2 MB, VOIDLUX_WORKTREES_MB_MAX is 1"
+    assert any(refused in event["reason"] for event in events(goal))
+    assert goal.subtasks()[0]["attempt"] == 0
+    filler.unlink()
+
+    assert (await goal.ended())["status"] == "completed"
+    assert goal.subtasks()[0]["attempt"] == 1
+    assert node.get("/status")["no_room"] == ""
+
+
+async def test_a_disk_that_is_full_while_an_agent_works_is_named_as_the_cause(
+    small_disk: Path, make_node: MakeNode, remote: GitRemote
+) -> None:
+    node = make_node("node", agents="1").start()
+    fill = f"echo '*.log' > .gitignore; head -c {2 * TMPFS_MB}M /dev/zero > big.log"
+    block = f"[ $VOIDLUX_ATTEMPT != 1 ] || {{ {fill}; }}"
+
+    goal = await submit(node, remote.path, block)
+
+    await wait_for(lambda: "the disk is full" in node.get("/status")["no_room"])
+    assert (await goal.ended(60.0))["status"] == "completed"
+    [reason] = {e["reason"] for e in events(goal) if "attempt 1 failed" in e["reason"]}
+    assert reason.startswith("attempt 1 failed: the disk is full: ")
+    assert goal.subtasks()[0]["attempt"] == 2
+
+
+async def test_a_disk_that_is_full_before_the_work_costs_no_attempt(
+    small_disk: Path, make_node: MakeNode, remote: GitRemote
+) -> None:
+    node = make_node("node", agents="1").start()
+    filler = small_disk / "filler"
+    with pytest.raises(OSError, match="No space left"):
+        filler.write_bytes(b"x" * (TMPFS_MB + 1) * 1024 * 1024)
+
+    goal = await submit(node, remote.path, "true")
+    await wait_for(lambda: "the disk is full" in node.get("/status")["no_room"])
+    await wait_for(lambda: goal.statuses() == ["pending"])
+    assert goal.subtasks()[0]["attempt"] == 0
+    filler.unlink()
+
+    assert (await goal.ended(60.0))["status"] == "completed"
+    assert goal.subtasks()[0]["attempt"] == 1
