@@ -12,6 +12,7 @@ from p2p.protocol.errors import DomainError
 from swarm.models import (
     Agent,
     Attempt,
+    Delivery,
     Job,
     McpToken,
     MergeRun,
@@ -135,3 +136,14 @@ class UsageAdmin(ReadOnlyAdmin):
     search_fields = ("attempt__branch", "attempt__title")
     list_select_related = ("attempt",)
     ordering = ("-id",)
+
+
+@admin.register(Delivery)
+class DeliveryAdmin(ReadOnlyAdmin):
+    """Texts on their way into the terminals of agents."""
+
+    list_display = ("queued_at", "agent", "kind", "status", "tries", "reason")
+    list_filter = ("kind", "status")
+    search_fields = ("agent__name", "text", "reason")
+    list_select_related = ("agent",)
+    ordering = ("-queued_at",)

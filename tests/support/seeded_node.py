@@ -17,6 +17,7 @@ from p2p.models import (
     TopicSync,
     Watermark,
 )
+from swarm.agents.models import Delivery, DeliveryKind
 from swarm.budgets.usage import record_usage
 from swarm.mcp.tokens import issue_token
 from swarm.models import Job, MergeRun, Task, TaskEvent, TestRun
@@ -63,6 +64,14 @@ def seed_goals(now: datetime) -> None:
         now=ago(1),
         reserved_for="tribute:5e11",
         reserved_until=now + timedelta(seconds=48),
+    )
+    planner = make_agent("home-5", now=ago(4), tool="claude", capabilities=["planner"])
+    Delivery.objects.create(
+        agent=planner,
+        kind=DeliveryKind.SEND,
+        text="Take the smaller of the two interfaces.",
+        reason="the agent is starting",
+        queued_at=ago(1),
     )
     Job.objects.create(
         kind="gate",

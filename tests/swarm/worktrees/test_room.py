@@ -80,16 +80,19 @@ def test_a_full_disk_is_tried_again_only_later(home: Path, monkeypatch: pytest.M
     ],
 )
 def test_a_full_disk_is_recognised_in_what_fails(home: Path, failure: Exception) -> None:
-    refused = steps._without_room(failure)
+    with pytest.raises(DomainError) as refused, steps._naming_a_full_disk():
+        raise failure
 
-    assert isinstance(refused, DomainError) and refused.code == "no_room"
+    assert refused.value.code == "no_room"
     assert room.full_reason().startswith("the disk is full: ")
 
 
 def test_other_failures_stay_what_they_are(home: Path) -> None:
     failure = ExternalError("the remote is away", retryable=True)
 
-    assert steps._without_room(failure) is failure
+    with pytest.raises(ExternalError) as kept, steps._naming_a_full_disk():
+        raise failure
+    assert kept.value is failure
     assert steps.named_cause("external", "away") == ("external", "away")
     assert steps.named_cause("exit_code", "x: No space left on device") == (
         "disk_full",
