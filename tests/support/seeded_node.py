@@ -58,16 +58,15 @@ def seed_goals(now: datetime) -> None:
     _merging_goal(ago(18))
     _working_goal(ago(9))
     make_task("Measure how long a greeting takes", TaskStatus.PLANNING, now=ago(0), base_commit="")
-    make_agent("home-3", now=ago(2), capabilities=["python", "testing"])
+    home_3 = make_agent("home-3", now=ago(2), capabilities=["python", "testing"])
     make_agent(
         "home-4",
         now=ago(1),
         reserved_for="tribute:5e11",
         reserved_until=now + timedelta(seconds=48),
     )
-    planner = make_agent("home-5", now=ago(4), tool="claude", capabilities=["planner"])
     Delivery.objects.create(
-        agent=planner,
+        agent=home_3,
         kind=DeliveryKind.SEND,
         text="Take the smaller of the two interfaces.",
         reason="the agent is starting",
