@@ -14,7 +14,7 @@ from typing import Any
 from p2p.models import OutboxMessage
 from p2p.protocol.codec import Received
 from p2p.protocol.fields import Scope
-from p2p.protocol.messages import Command, Record
+from p2p.protocol.messages import Command, Flooded, Record
 from p2p.protocol.registry import MessageRegistry
 from p2p.sync.judging import Authority, Rank, Rule, no_rank
 from p2p.sync.messages import SyncPair
@@ -56,6 +56,7 @@ class Topic:
 
 registry = MessageRegistry()
 _handlers: dict[type[Command], CommandHandler] = {}
+_flooded_handlers: dict[type[Flooded], CommandHandler] = {}
 _answer_handlers: dict[int, AnswerHandler] = {}
 _topics: dict[str, Topic] = {}
 
@@ -74,6 +75,12 @@ def register_command(
         _answer_handlers[number_of(command)] = on_answer
 
 
+def register_flooded(message: type[Flooded], handler: CommandHandler) -> None:
+    """Register a class of flooded messages and who hears them; a refusal changes nothing."""
+    registry.register(message)
+    _flooded_handlers[message] = handler
+
+
 def register_topic(topic: Topic) -> None:
     """Register a topic, its record classes and the messages of its sync."""
     registry.register(*topic.classes)
@@ -85,6 +92,11 @@ def register_topic(topic: Topic) -> None:
 def handler_of(command: Command) -> CommandHandler | None:
     """Return the handler of a command, or None when no layer wants it."""
     return _handlers.get(type(command))
+
+
+def flooded_handler_of(message: Flooded) -> CommandHandler | None:
+    """Return who hears a flooded message, or None when no layer wants it."""
+    return _flooded_handlers.get(type(message))
 
 
 def answer_handler_of(number: int) -> AnswerHandler | None:

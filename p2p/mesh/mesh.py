@@ -30,7 +30,7 @@ from p2p.protocol.fields import Address
 from p2p.protocol.handshake import PeerIdentity
 from p2p.protocol.identity import Identity
 from p2p.protocol.limits import ACCEPT_QUEUE_MAX
-from p2p.protocol.messages import Hello, NeighbourMessage, Record
+from p2p.protocol.messages import Flooded, Hello, NeighbourMessage, Record
 from p2p.protocol.numbers import PROTOCOL_VERSION
 from p2p.protocol.registry import MessageRegistry
 
@@ -179,6 +179,13 @@ class Mesh:
         if not isinstance(received, Received) or not isinstance(received.message, Record):
             raise ProtocolError("not_a_record", f"cannot publish {payload[:24]!r}")
         return self._gossip.publish(Received(received.message, payload))
+
+    def flood(self, payload: bytes) -> None:
+        """Send a signed message to every peer in its scope, once; ProtocolError for no such one."""
+        received = decode_payload(payload, self._registry)
+        if not isinstance(received, Received) or not isinstance(received.message, Flooded):
+            raise ProtocolError("not_flooded", f"cannot flood {payload[:24]!r}")
+        self._gossip.flood(Received(received.message, payload))
 
     def is_member(self, node_id: str) -> bool:
         """Tell whether a linked node is of our swarm and has proved it."""

@@ -1,4 +1,4 @@
-"""What others show of our own numbering: proof, or a hint, that it once went further than we know."""
+"""What others show of our own numbering: proof or a hint that it once went further."""
 
 from __future__ import annotations
 
