@@ -1,4 +1,4 @@
-"""The swarm over REST: goals and their subtasks, agents, and this node's runs."""
+"""The swarm over REST: agents and this node's runs, with the tasks of `task_api`."""
 
 from __future__ import annotations
 
@@ -11,55 +11,22 @@ from ninja.responses import Status
 from pydantic import ConfigDict
 
 from p2p.clock import now_utc
-from p2p.paging import PageQuery, paginate
+from p2p.paging import PageQuery, paginate, paginate_together
 from swarm.agents.sockets import socket_name
 from swarm.agents.tmux import TmuxServer
-from swarm.descriptions import (
-    describe_attempt,
-    describe_event,
-    describe_merge_run,
-    describe_test_run,
-    explain_agent,
-)
-from swarm.models import Agent, Attempt, Task
-from swarm.queries import describe_agent, describe_task, trouble_of
+from swarm.descriptions import describe_attempt, explain_agent
+from swarm.models import Agent, Attempt, RemoteAgent
+from swarm.queries import describe_agent
+from swarm.replication.agents import describe_remote
+from swarm.replication.pulses import silences_s
 from swarm.services.agents import get_agent, register_agent, remove_agent
-from swarm.services.goals import GoalRequest, cancel_task, create_goal, get_task
-from swarm.states import AttemptStatus, TaskStatus
+from swarm.states import AttemptStatus
+from swarm.task_api import router as task_router
 
 OUTPUT_LINES_MAX = 5_000
 
 router = Router()
-
-
-class TaskQuery(PageQuery):
-    """Which tasks are wanted: of a status, below a goal, or `none` for the goals themselves."""
-
-    status: TaskStatus | None = None
-    parent: Annotated[str, Field(pattern=r"^(none|[0-9a-fA-F-]{32,36})?$")] = ""
-
-
-class GoalIn(Schema):
-    """A goal: an outline, the repository it is about, and how it is proved."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    description: Annotated[
-        str, Field(min_length=1, max_length=100_000, description="The outline, in Markdown.")
-    ]
-    repository: Annotated[str, Field(min_length=1, max_length=512)]
-    title: Annotated[str, Field(max_length=200)] = ""
-    base_branch: Annotated[str, Field(max_length=200)] = ""
-    test_command: Annotated[str, Field(max_length=1000)] | None = None
-    priority: Annotated[int, Field(ge=-100, le=100)] = 0
-
-
-class CancelIn(Schema):
-    """Why a task is cancelled."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    reason: Annotated[str, Field(min_length=1, max_length=500)] = "cancelled by the operator"
+router.add_router("", task_router)
 
 
 class AgentIn(Schema):
@@ -78,78 +45,25 @@ class AttemptQuery(PageQuery):
     status: AttemptStatus | None = None
 
 
-@router.get("/tasks", tags=["tasks"], summary="List tasks")
-def list_tasks(request: HttpRequest, query: Query[TaskQuery]) -> dict[str, Any]:
-    """Goals and subtasks, newest first."""
-    rows = Task.objects.all()
-    if query.status:
-        rows = rows.filter(status=query.status)
-    if query.parent == "none":
-        rows = rows.filter(parent__isnull=True)
-    elif query.parent:
-        rows = rows.filter(parent_id=get_task(_uuid(query.parent)).id)
-    return paginate(rows, query, order="-created_at", describe=describe_task)
-
-
-@router.post("/tasks", tags=["tasks"], summary="Submit a goal", response={201: dict})
-def submit_goal(request: HttpRequest, goal: GoalIn) -> Status[dict[str, Any]]:
-    """Store a goal; it is planned, dispatched, merged and tested from here on."""
-    created = create_goal(GoalRequest(**goal.dict()), now=now_utc())
-    return Status(201, describe_task(created))
-
-
-@router.get("/tasks/{task_id}", tags=["tasks"], summary="Show a task")
-def show_task(request: HttpRequest, task_id: UUID) -> dict[str, Any]:
-    """One task with its prerequisites, how it was asked for and what holds its goal up now."""
-    task = get_task(task_id)
-    return {
-        **describe_task(task),
-        "description": task.description,
-        "instructions": task.instructions,
-        "shell": task.shell,
-        "feedback": task.feedback,
-        "depends_on": [each.id.hex for each in task.depends_on.order_by("number")],
-        "trouble": trouble_of(task),
-    }
-
-
-@router.get("/tasks/{task_id}/subtasks", tags=["tasks"], summary="List a goal's subtasks")
-def list_subtasks(request: HttpRequest, task_id: UUID, page: Query[PageQuery]) -> dict[str, Any]:
-    """The subtasks of a goal in plan order."""
-    subtasks = get_task(task_id).subtasks.all()
-    return paginate(subtasks, page, order="number", describe=describe_task)
-
-
-@router.get("/tasks/{task_id}/events", tags=["tasks"], summary="List a task's transitions")
-def list_events(request: HttpRequest, task_id: UUID, page: Query[PageQuery]) -> dict[str, Any]:
-    """Who moved the task where, why and on what evidence; oldest first."""
-    return paginate(get_task(task_id).events.all(), page, order="id", describe=describe_event)
-
-
-@router.get("/tasks/{task_id}/evidence", tags=["tasks"], summary="Show a goal's evidence")
-def show_evidence(request: HttpRequest, task_id: UUID) -> dict[str, Any]:
-    """The gate's merge runs and test runs of a goal, oldest first."""
-    task = get_task(task_id)
-    goal = task.parent or task
-    return {
-        "goal_id": goal.id.hex,
-        "merge_runs": [describe_merge_run(run) for run in goal.merge_runs.all()],
-        "test_runs": [describe_test_run(run) for run in goal.test_runs.all()],
-    }
-
-
-@router.post("/tasks/{task_id}/cancel", tags=["tasks"], summary="Cancel a task")
-def cancel(request: HttpRequest, task_id: UUID, body: CancelIn | None = None) -> dict[str, Any]:
-    """Cancel a task and its open subtasks; 409 when it has already ended."""
-    reason = (body or CancelIn()).reason
-    return describe_task(cancel_task(task_id, reason=reason, now=now_utc()))
-
-
 @router.get("/agents", tags=["agents"], summary="List agents")
 def list_agents(request: HttpRequest, page: Query[PageQuery]) -> dict[str, Any]:
-    """This node's agents by name."""
-    rows = Agent.objects.select_related("attempt")
-    return paginate(rows, page, order="name", describe=describe_agent)
+    """This node's agents and those of the other members of its swarm, by name.
+
+    `own` tells them apart; `node_silent_s` is how long another node was not heard of.
+    """
+    silences = silences_s(now_utc())
+    own = Agent.objects.select_related("attempt")
+    return paginate_together(
+        [
+            (own, describe_agent),
+            (
+                RemoteAgent.objects.all(),
+                lambda row: describe_remote(row, silent_s=silences.get(row.node_id)),
+            ),
+        ],
+        page,
+        order="name",
+    )
 
 
 @router.post("/agents", tags=["agents"], summary="Register an agent", response={201: dict})
@@ -161,7 +75,10 @@ def add_agent(request: HttpRequest, agent: AgentIn) -> Status[dict[str, Any]]:
 
 @router.get("/agents/{agent_id}", tags=["agents"], summary="Show an agent")
 def show_agent(request: HttpRequest, agent_id: UUID) -> dict[str, Any]:
-    """One agent with the evidence of its state."""
+    """One agent with the evidence of its state, of this node or of another member."""
+    remote = RemoteAgent.objects.filter(id=agent_id).first()
+    if remote is not None:
+        return describe_remote(remote, silent_s=silences_s(now_utc()).get(remote.node_id))
     return describe_agent(get_agent(agent_id))
 
 
@@ -196,10 +113,3 @@ def list_attempts(request: HttpRequest, query: Query[AttemptQuery]) -> dict[str,
     if query.status:
         rows = rows.filter(status=query.status)
     return paginate(rows, query, order="-created_at", describe=describe_attempt)
-
-
-def _uuid(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        return UUID(int=0)  # matches the pattern, but is no id: there is no such task

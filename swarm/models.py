@@ -7,7 +7,20 @@ import uuid
 from django.db import models
 from django.db.models import F, Q
 
-from swarm.states import Actor, AgentStatus, AttemptStatus, JobStatus, TaskStatus
+from swarm.replication.models import KnownTerm as KnownTerm  # found by Django here
+from swarm.replication.models import MemberPulse as MemberPulse
+from swarm.replication.models import RemoteAgent as RemoteAgent
+from swarm.replication.models import SeenDispatch as SeenDispatch
+from swarm.replication.models import TaskCopy as TaskCopy
+from swarm.states import (
+    TASK_TERMINAL,
+    Actor,
+    AgentStatus,
+    AttemptStatus,
+    Complexity,
+    JobStatus,
+    TaskStatus,
+)
 
 ATTEMPTS_MAX_DEFAULT = 3  # design section 7: at most 3 attempts, then failed with its evidence
 
@@ -24,6 +37,13 @@ class Task(models.Model):
     description = models.TextField(blank=True, help_text="The goal as its user wrote it.")
     instructions = models.TextField(blank=True)
     shell = models.TextField(blank=True, help_text="What the shell tool runs.")
+    acceptance_criteria = models.TextField(blank=True, help_text="When it is done.")
+    complexity = models.CharField(
+        max_length=8, choices=Complexity, default=Complexity.MEDIUM, help_text="How much work."
+    )
+    time_limit_s = models.PositiveIntegerField(
+        null=True, blank=True, help_text="How long one run may take (seconds); empty: no limit."
+    )
     status = models.CharField(max_length=16, choices=TaskStatus, default=TaskStatus.PENDING)
     priority = models.SmallIntegerField(default=0)
     required_capabilities = models.JSONField(default=list, blank=True)
@@ -45,11 +65,17 @@ class Task(models.Model):
     created_by = models.CharField(max_length=32, help_text="Node id of the task's emperor.")
     assigned_node = models.CharField(max_length=32, blank=True)
     assigned_agent = models.CharField(max_length=64, blank=True)
+    assigned_agent_id = models.UUIDField(
+        null=True, blank=True, help_text="The agent of this swarm that has it."
+    )
     tribute_id = models.UUIDField(null=True, blank=True, help_text="Paid under this tribute.")
     attempt = models.PositiveSmallIntegerField(default=0, help_text="Runs begun so far.")
     attempts_max = models.PositiveSmallIntegerField(default=ATTEMPTS_MAX_DEFAULT)
     generation = models.PositiveIntegerField(
         default=0, help_text="Rises with each dispatch; an older one is refused."
+    )
+    term = models.PositiveBigIntegerField(
+        default=0, help_text="Counter of the emperor's term that dispatched it last."
     )
     lease_expires_at = models.DateTimeField(null=True, blank=True)
 
@@ -65,11 +91,16 @@ class Task(models.Model):
     updated_at = models.DateTimeField()
     claimed_at = models.DateTimeField(null=True, blank=True)
     completed_at = models.DateTimeField(null=True, blank=True)
+    archived_at = models.DateTimeField(
+        null=True, blank=True, help_text="Hidden from lists since then; only what has ended."
+    )
 
     class Meta:
         ordering = ("created_at", "number")
         indexes = [
-            models.Index(fields=["status", "-priority", "created_at"], name="task_queue"),
+            models.Index(fields=["status", "parent"], name="task_queue"),
+            models.Index(fields=["status", "created_at"], name="task_status_created"),
+            models.Index(fields=["archived_at", "created_at"], name="task_list"),
             models.Index(fields=["parent", "number"], name="task_parent"),
         ]
         constraints = [
@@ -78,6 +109,13 @@ class Task(models.Model):
             ),
             models.CheckConstraint(
                 condition=Q(status__in=TaskStatus.values), name="task_status_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(complexity__in=Complexity.values), name="task_complexity_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(archived_at__isnull=True) | Q(status__in=sorted(TASK_TERMINAL)),
+                name="task_archived_has_ended",
             ),
         ]
 
@@ -151,11 +189,19 @@ class Attempt(models.Model):
     title = models.CharField(max_length=200)
     number = models.PositiveSmallIntegerField(help_text="Attempt number of the task, from 1.")
     generation = models.PositiveIntegerField()
+    term = models.PositiveBigIntegerField(
+        default=0, help_text="Counter of the assigner's term; 0 when it is of another swarm."
+    )
     tribute_id = models.UUIDField(null=True, blank=True)
     agent = models.ForeignKey(Agent, on_delete=models.SET_NULL, null=True, related_name="attempts")
     instructions = models.TextField(blank=True)
     shell = models.TextField(blank=True)
     feedback = models.TextField(blank=True)
+    acceptance_criteria = models.TextField(blank=True)
+    complexity = models.CharField(
+        max_length=8, choices=Complexity, default=Complexity.MEDIUM, help_text="How much work."
+    )
+    time_limit_s = models.PositiveIntegerField(null=True, blank=True, help_text="Of this run.")
     repository = models.CharField(max_length=512)
     base_commit = models.CharField(max_length=64)
     previous_branch = models.CharField(max_length=200, blank=True)
@@ -165,6 +211,10 @@ class Attempt(models.Model):
     exit_code = models.SmallIntegerField(null=True, blank=True)
     error = models.TextField(blank=True)
     output_tail = models.TextField(blank=True)
+    progress = models.CharField(max_length=500, blank=True)
+    progress_at = models.DateTimeField(
+        null=True, blank=True, help_text="Last sign of life, which heartbeats carry on."
+    )
     typed_at = models.DateTimeField(null=True, blank=True)
     acknowledged_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField()

@@ -24,6 +24,7 @@ from swarm.states import (
     TASK_WITH_AGENT,
     Actor,
     AttemptStatus,
+    Complexity,
     TaskStatus,
 )
 
@@ -46,6 +47,10 @@ class Assignment:
     base_commit: str
     previous_branch: str = ""
     tribute_id: UUID | None = None
+    term: int = 0
+    acceptance_criteria: str = ""
+    complexity: str = Complexity.MEDIUM
+    time_limit_s: int | None = None
 
 
 def start_attempt(assignment: Assignment, agents: list[Agent], *, now: datetime) -> Attempt | None:
@@ -58,6 +63,10 @@ def start_attempt(assignment: Assignment, agents: list[Agent], *, now: datetime)
             number=assignment.number,
             generation=assignment.generation,
             tribute_id=assignment.tribute_id,
+            term=assignment.term,
+            acceptance_criteria=assignment.acceptance_criteria,
+            complexity=assignment.complexity,
+            time_limit_s=assignment.time_limit_s,
             instructions=assignment.instructions,
             shell=assignment.shell,
             feedback=assignment.feedback,
@@ -70,7 +79,7 @@ def start_attempt(assignment: Assignment, agents: list[Agent], *, now: datetime)
         for agent in agents:
             if take_agent(agent, attempt, now=now):
                 attempt.agent = agent
-                attempt.save(update_fields=["agent"])
+                Attempt.objects.filter(id=attempt.id).update(agent=agent)
                 ring_on_commit()
                 return attempt
         attempt.delete()
@@ -153,9 +162,21 @@ def cancel(attempt_id: UUID, *, reason: str, now: datetime) -> None:
         free_agent(attempt, now=now)
 
 
-def cancel_open(task_id: UUID, *, assigner_node_id: str, reason: str, now: datetime) -> int:
-    """Cancel the open attempts of a task that is no longer wanted; returns how many."""
+def cancel_open(
+    task_id: UUID,
+    *,
+    assigner_node_id: str,
+    reason: str,
+    now: datetime,
+    through: int | None = None,
+) -> int:
+    """Cancel the open attempts of a task that is no longer wanted; returns how many.
+
+    `through` spares those of a later generation.
+    """
     matching = Attempt.objects.filter(task_id=task_id, assigner_node_id=assigner_node_id)
+    if through is not None:
+        matching = matching.filter(generation__lte=through)
     unwanted = list(matching.exclude(status__in=ATTEMPT_TERMINAL))
     for attempt in unwanted:
         cancel(attempt.id, reason=reason, now=now)

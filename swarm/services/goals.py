@@ -15,7 +15,10 @@ from swarm.errors import NotFound, WrongState
 from swarm.git.repository import validate_url
 from swarm.models import Task
 from swarm.outline import OutlineItem, parse_outline
+from swarm.replication import terms
+from swarm.replication.tasks import publish_task
 from swarm.services import jobs
+from swarm.services.dependencies import check_acyclic
 from swarm.services.transitions import move_task, note_event
 from swarm.states import TASK_TERMINAL, TASK_WITH_AGENT, Actor, TaskStatus
 
@@ -43,6 +46,7 @@ class GoalRequest:
 
 def create_goal(request: GoalRequest, *, now: datetime) -> Task:
     """Store a goal and start to prepare it; DomainError names what is wrong with the request."""
+    terms.require_emperor()
     outline = parse_outline(request.description)
     title = (request.title or outline.title or outline.items[0].title).strip()
     test_command = request.test_command
@@ -93,14 +97,17 @@ def store_plan(goal_id: UUID, *, base_branch: str, base_commit: str, now: dateti
             base_commit=base_commit,
         )
         items = parse_outline(goal.description).items
+        check_acyclic({item.number: item.after for item in items})
         subtasks = {item.number: _create_subtask(goal, item, now) for item in items}
         for item in items:
             subtasks[item.number].depends_on.set([subtasks[number] for number in item.after])
+            publish_task(subtasks[item.number], now)
     return list(subtasks.values())
 
 
 def cancel_task(task_id: UUID, *, reason: str, now: datetime) -> Task:
     """Cancel a task and its open subtasks; WrongState when it has already ended."""
+    terms.require_emperor()
     with transaction.atomic():
         task = move_task(
             task_id, TaskStatus.CANCELLED, by=Actor.OPERATOR, reason=reason, now=now, error=reason
@@ -130,6 +137,18 @@ def fail_goal(goal_id: UUID, *, reason: str, now: datetime) -> None:
             TaskStatus(goal.status), Actor.DEPENDENCY
         )
         move_task(goal_id, TaskStatus.FAILED, by=by, reason=reason, now=now, error=reason)
+
+
+def cancel_left_over(goal: Task, *, now: datetime) -> None:
+    """Cancel subtasks that are still open though their goal has ended."""
+    for subtask in goal.subtasks.exclude(status__in=TASK_TERMINAL):
+        move_task(
+            subtask.id,
+            TaskStatus.CANCELLED,
+            by=Actor.DEPENDENCY,
+            reason=f"its goal is {goal.status}",
+            now=now,
+        )
 
 
 def settle_dependants(goal_id: UUID, *, now: datetime) -> None:
@@ -268,6 +287,7 @@ def requeue_or_fail(
             error=reason,
             assigned_node="",
             assigned_agent="",
+            assigned_agent_id=None,
             lease_expires_at=None,
             progress="",
         )

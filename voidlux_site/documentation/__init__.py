@@ -13,6 +13,7 @@ from p2p.registration import registry
 from p2p.sync.documentation import sync_rules
 from voidlux_site.documentation.mesh_rules import discovery_rules, posts_rules
 from voidlux_site.documentation.states import states_page
+from voidlux_site.documentation.swarm_rules import swarm_rules
 from voidlux_site.documentation.wire_rules import delivery_times, marketplace_rules
 
 
@@ -23,6 +24,7 @@ def pages() -> dict[str, str]:
         sync_rules(),
         discovery_rules(),
         posts_rules(),
+        swarm_rules(),
         marketplace_rules(),
     )
     return {
