@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 
 from p2p.local import local_node
 from p2p.protocol.errors import DomainError
@@ -298,7 +299,9 @@ def requeue_or_fail(
 
 def prolong_leases(until: datetime) -> int:
     """Give every task with an agent until `until`: a node that was down heard no sign of life."""
-    held = Task.objects.filter(status__in=TASK_WITH_AGENT, lease_expires_at__lt=until)
+    held = Task.objects.filter(status__in=TASK_WITH_AGENT, parent__isnull=False).filter(
+        Q(lease_expires_at__isnull=True) | Q(lease_expires_at__lt=until)
+    )
     return held.update(lease_expires_at=until)
 
 
