@@ -14,10 +14,10 @@ from p2p import clock, outbox
 from p2p.models import InboxMessage, OutboxKind, OutboxMessage
 from p2p.protocol.codec import Received
 from p2p.protocol.errors import DomainError, ProtocolError
-from p2p.protocol.messages import Ack, Command, Record
+from p2p.protocol.messages import Ack, Command, Flooded, Record
 from p2p.protocol.news import News
 from p2p.records import apply_records
-from p2p.registration import answer_handler_of, handler_of, number_of
+from p2p.registration import answer_handler_of, flooded_handler_of, handler_of, number_of
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +41,8 @@ def apply_batch(batch: Sequence[Received[Any]], now: datetime) -> None:
                 _apply_answer(received.message, now)
             elif isinstance(received.message, Command):
                 _apply_command(received, now)
+            elif isinstance(received.message, Flooded):
+                _apply_flooded(received, now)
 
 
 def _apply_records(records: Sequence[Received[Record]], now: datetime) -> None:
@@ -50,6 +52,19 @@ def _apply_records(records: Sequence[Received[Record]], now: datetime) -> None:
     except Exception:
         # A bug of ours: records come again, and the commands beside them must not suffer.
         log.exception("%d records of a batch were not applied", len(records))
+
+
+def _apply_flooded(received: Received[Flooded], now: datetime) -> None:
+    handler = flooded_handler_of(received.message)
+    if handler is None:
+        return
+    try:
+        with transaction.atomic():
+            handler(received, now)
+    except DomainError as refusal:
+        log.info("ignored %s: %s", type(received.message).__name__, refusal)
+    except Exception:
+        log.exception("%s was not applied", type(received.message).__name__)
 
 
 def _apply_command(received: Received[Command], now: datetime) -> None:

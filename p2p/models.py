@@ -166,6 +166,7 @@ class OutboxKind(models.TextChoices):
     COMMAND = "command", "command to one node"
     ANSWER = "answer", "answer to a command"
     RECORD = "record", "record to every peer"
+    FLOODED = "flooded", "message to every peer, once"
     EVENT = "event", "event to browsers"
 
 

@@ -13,7 +13,7 @@ from p2p import clock
 from p2p.doorbell import ring_on_commit
 from p2p.local import local_node
 from p2p.models import OutboxKind, OutboxMessage
-from p2p.protocol.messages import Ack, Command, Record
+from p2p.protocol.messages import Ack, Command, Flooded, Record
 from p2p.protocol.signing import seal
 from p2p.record_rows import store_own
 from p2p.registration import number_of
@@ -64,6 +64,14 @@ def publish_record(record: type[Record], *, now: datetime, **fields: Any) -> Out
     frame = seal(message, local_node().identity, local_node().network)
     store_own(message, frame, now)
     return _add(OutboxKind.RECORD, now, number=number_of(record), frame=frame)
+
+
+@_whole
+def flood(message: type[Flooded], *, now: datetime, **fields: Any) -> OutboxMessage:
+    """Sign a message to everybody in its scope: sent once, and never again."""
+    return _add(
+        OutboxKind.FLOODED, now, number=number_of(message), frame=_seal(message, now, **fields)
+    )
 
 
 @_whole

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypeVar
 
 from django.core.exceptions import FieldDoesNotExist, ValidationError
@@ -48,6 +48,31 @@ def paginate(
     return {
         "items": [describe(row) for row in shown],
         "next_cursor": _encode(shown[-1], field) if more else None,
+    }
+
+
+def paginate_together(
+    lists: Sequence[tuple[QuerySet[Any], Callable[[Any], dict[str, Any]]]],
+    page: PageQuery,
+    *,
+    order: str,
+) -> dict[str, Any]:
+    """Return one page of several lists as if they were one; their fields `order` are alike.
+
+    Primary keys must be UUIDs, which break ties. DomainError `bad_cursor` as in `paginate`.
+    """
+    field, descending = order.removeprefix("-"), order.startswith("-")
+    found = []
+    for rows, describe in lists:
+        ordered = rows.order_by(order, "-pk" if descending else "pk")
+        if page.cursor:
+            ordered = ordered.filter(_after(rows.model, page.cursor, field, descending))
+        found += [(row, describe) for row in ordered[: page.limit + 1]]
+    found.sort(key=lambda pair: (getattr(pair[0], field), pair[0].pk.hex), reverse=descending)
+    shown = found[: page.limit]
+    return {
+        "items": [describe(row) for row, describe in shown],
+        "next_cursor": _encode(shown[-1][0], field) if len(found) > page.limit else None,
     }
 
 

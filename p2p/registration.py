@@ -14,10 +14,10 @@ from typing import Any
 from p2p.models import OutboxMessage
 from p2p.protocol.codec import Received
 from p2p.protocol.fields import Scope
-from p2p.protocol.messages import Command, Record
+from p2p.protocol.messages import Command, Flooded, Record
 from p2p.protocol.registry import MessageRegistry
-from p2p.sync.judging import Authority
-from p2p.sync.messages import SyncPair, SyncRequest, SyncResponse
+from p2p.sync.judging import Authority, Rank, Rule, no_rank
+from p2p.sync.messages import SyncPair
 
 CommandHandler = Callable[[Received[Any], datetime], None]
 AnswerHandler = Callable[[OutboxMessage, bool, str, str, datetime], None]
@@ -32,7 +32,8 @@ class Topic:
     of message classes that pulls the topic. `forget` is told the keys of other nodes' records
     that are discarded, because they may be out of date, before they are pulled anew. A topic whose
     rule looks at its own rows gives `authority_in` as well: the rule for one batch, which reads
-    once what all its records need.
+    once what all its records need. `rank` orders the versions of a key before all else, where a
+    topic has an order of its own.
     """
 
     name: str
@@ -43,10 +44,12 @@ class Topic:
     sync: SyncPair | None = None
     forget: Callable[[Sequence[str], datetime], None] | None = None
     authority_in: Callable[[Sequence[Record]], Callable[[Record], Authority]] | None = None
+    rank: Callable[[Record], Rank] = no_rank
 
-    def rule_for(self, batch: Sequence[Record]) -> Callable[[Record], Authority]:
-        """Return the rule that judges the records of a batch."""
-        return self.authority if self.authority_in is None else self.authority_in(batch)
+    def rule_for(self, batch: Sequence[Record]) -> Rule:
+        """Return who may write the keys of a batch, and what orders their versions."""
+        authority = self.authority if self.authority_in is None else self.authority_in(batch)
+        return Rule(authority, self.rank)
 
     @property
     def scope(self) -> Scope:
@@ -56,9 +59,9 @@ class Topic:
 
 registry = MessageRegistry()
 _handlers: dict[type[Command], CommandHandler] = {}
+_flooded_handlers: dict[type[Flooded], CommandHandler] = {}
 _answer_handlers: dict[int, AnswerHandler] = {}
 _topics: dict[str, Topic] = {}
-_synced_by: dict[type[Any], Topic] = {}
 
 
 def register_command(
@@ -75,18 +78,28 @@ def register_command(
         _answer_handlers[number_of(command)] = on_answer
 
 
+def register_flooded(message: type[Flooded], handler: CommandHandler) -> None:
+    """Register a class of flooded messages and who hears them; a refusal changes nothing."""
+    registry.register(message)
+    _flooded_handlers[message] = handler
+
+
 def register_topic(topic: Topic) -> None:
     """Register a topic, its record classes and the messages of its sync."""
     registry.register(*topic.classes)
     _topics[topic.name] = topic
     if topic.sync is not None:
         registry.register(topic.sync.request, topic.sync.response)
-        _synced_by[topic.sync.request] = _synced_by[topic.sync.response] = topic
 
 
 def handler_of(command: Command) -> CommandHandler | None:
     """Return the handler of a command, or None when no layer wants it."""
     return _handlers.get(type(command))
+
+
+def flooded_handler_of(message: Flooded) -> CommandHandler | None:
+    """Return who hears a flooded message, or None when no layer wants it."""
+    return _flooded_handlers.get(type(message))
 
 
 def answer_handler_of(number: int) -> AnswerHandler | None:
@@ -107,11 +120,6 @@ def topic_named(name: str) -> Topic:
 def synced_topics() -> list[Topic]:
     """Return the topics that are pulled, by name."""
     return [topic for _, topic in sorted(_topics.items()) if topic.sync is not None]
-
-
-def topic_synced_by(message: SyncRequest | SyncResponse) -> Topic | None:
-    """Return the topic that a message of sync is about."""
-    return _synced_by.get(type(message))
 
 
 def number_of(message_class: type[Any]) -> int:

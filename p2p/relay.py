@@ -37,6 +37,8 @@ class Sender(Protocol):
 
     def publish(self, payload: bytes) -> int: ...
 
+    def flood(self, payload: bytes) -> None: ...
+
     def dial_node(self, node_id: str, addresses: list[Any]) -> None: ...
 
 
@@ -99,17 +101,20 @@ class Relay:
         return True
 
     def _send(self, row: OutboxMessage) -> bool:
-        if row.kind == OutboxKind.RECORD:
-            self._publish_record(row)
+        if row.kind in (OutboxKind.RECORD, OutboxKind.FLOODED):
+            self._tell_peers(row)
             return True
         return self._sender.send(row.to_node_id, bytes(row.frame))
 
-    def _publish_record(self, row: OutboxMessage) -> None:
+    def _tell_peers(self, row: OutboxMessage) -> None:
         try:
-            self._sender.publish(bytes(row.frame))
+            if row.kind == OutboxKind.RECORD:
+                self._sender.publish(bytes(row.frame))
+            else:
+                self._sender.flood(bytes(row.frame))
         except ProtocolError as refused:
             # Sealed by an older version of this program: it must not hold up what comes after.
-            log.warning("record of outbox row %s is not sent: %s", row.id, refused)
+            log.warning("message of outbox row %s is not sent: %s", row.id, refused)
 
     def _dial(self, node_ids: dict[str, None], addresses: dict[str, list[Any]]) -> None:
         for node_id in node_ids:

@@ -11,15 +11,17 @@ from ninja.responses import Status
 from pydantic import ConfigDict
 
 from p2p.clock import now_utc
-from p2p.paging import PageQuery, paginate
+from p2p.paging import PageQuery, paginate, paginate_together
 from swarm.agent_views import explain_agent, wellness
 from swarm.agents import capacity, dialogs, prompt_run, steps
 from swarm.agents.adapters import all_tools, tool_named
 from swarm.agents.models import Delivery, DeliveryKind
 from swarm.agents.sockets import socket_name
 from swarm.agents.tmux import TmuxServer
-from swarm.models import Agent
+from swarm.models import Agent, RemoteAgent
 from swarm.queries import describe_agent
+from swarm.replication.agents import describe_remote
+from swarm.replication.pulses import silences_s
 from swarm.services import agents, attempts, deliveries
 
 OUTPUT_LINES_MAX = 5_000
@@ -69,9 +71,23 @@ class ChoiceIn(_Body):
 
 @router.get("/agents", summary="List agents")
 def list_agents(request: HttpRequest, page: Query[PageQuery]) -> dict[str, Any]:
-    """This node's agents by name."""
-    rows = Agent.objects.select_related("attempt")
-    return paginate(rows, page, order="name", describe=describe_agent)
+    """This node's agents and those of the other members of its swarm, by name.
+
+    `own` tells them apart; `node_silent_s` is how long another node was not heard of.
+    """
+    silences = silences_s(now_utc())
+    own = Agent.objects.select_related("attempt")
+    return paginate_together(
+        [
+            (own, describe_agent),
+            (
+                RemoteAgent.objects.all(),
+                lambda row: describe_remote(row, silent_s=silences.get(row.node_id)),
+            ),
+        ],
+        page,
+        order="name",
+    )
 
 
 @router.post("/agents", summary="Register an agent", response={201: dict})
@@ -114,7 +130,10 @@ def list_tools(request: HttpRequest) -> dict[str, Any]:
 
 @router.get("/agents/{agent_id}", summary="Show an agent")
 def show_agent(request: HttpRequest, agent_id: UUID) -> dict[str, Any]:
-    """One agent with the evidence of its state."""
+    """One agent with the evidence of its state, of this node or of another member."""
+    remote = RemoteAgent.objects.filter(id=agent_id).first()
+    if remote is not None:
+        return describe_remote(remote, silent_s=silences_s(now_utc()).get(remote.node_id))
     return describe_agent(agents.get_agent(agent_id))
 
 

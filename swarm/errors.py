@@ -13,7 +13,7 @@ class WrongState(DomainError):
 
 
 class StaleGeneration(DomainError):
-    """A report of an older dispatch than the one that counts."""
+    """A word about an older dispatch than the one that counts."""
 
     def __init__(self, task: str, reported: int, current: int) -> None:
         super().__init__(
@@ -27,3 +27,15 @@ class NotFound(DomainError):
 
     def __init__(self, what: str, identity: object) -> None:
         super().__init__("not_found", f"no {what} {identity}", status=404)
+
+
+class NotEmperor(DomainError):
+    """A task write at a member that does not move tasks; says who does, and where."""
+
+    def __init__(self, emperor_node_id: str, address: str) -> None:
+        """Take the emperor's node id and base URL; each is empty when it is not known."""
+        who = f"the emperor is {emperor_node_id}" if emperor_node_id else "no emperor is known"
+        where = f" at {address}" if address else ""
+        super().__init__("not_emperor", f"this node moves no tasks: {who}{where}")
+        self.emperor_node_id = emperor_node_id
+        self.address = address

@@ -5,53 +5,31 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from django.db import transaction
-
 from p2p.models import OutboxMessage
 from p2p.protocol.codec import Received
-from p2p.protocol.errors import DomainError
 from p2p.registration import registry
-from swarm import hooks
-from swarm.git.names import validate_url
 from swarm.messages import (
     TaskAnswer,
     TaskAssign,
     TaskClaim,
     TaskComplete,
     TaskFail,
+    TaskProgress,
     TaskQuestion,
     TaskResume,
-    TaskUpdate,
+    TaskWithdraw,
 )
-from swarm.models import Agent, Attempt, Task
-from swarm.services import answering, asking, reports
-from swarm.services.attempts import Assignment, note_report_refused, start_attempt
+from swarm.models import Task
+from swarm.replication import heartbeats, pulses
+from swarm.replication.messages import AgentHeartbeat, CensusRequest
+from swarm.services import admissions, answering, asking, reports
+from swarm.services.attempts import note_report_refused
 from swarm.states import TASK_WITH_AGENT
 
 
 def on_task_assign(received: Received[TaskAssign], now: datetime) -> None:
-    """Start the work with a reserved agent and claim it, or answer why not."""
-    command = received.message
-    task_id = UUID(command.task.id)
-    same = Attempt.objects.filter(
-        assigner_node_id=command.origin, task_id=task_id, generation=command.generation
-    )
-    if same.exists():
-        return
-    try:
-        with transaction.atomic():
-            reservation = _admit(command, now)
-            attempt = _start(command, task_id, reservation, now)
-            reports.report_claim(attempt, now=now)
-    except DomainError as refusal:
-        reports.refuse_assignment(
-            task_id,
-            generation=command.generation,
-            to_node_id=command.origin,
-            code=refusal.code,
-            error=str(refusal),
-            now=now,
-        )
+    """Start the work with the agent that was named or reserved and claim it, or say why not."""
+    admissions.take_assignment(received.message, now)
 
 
 def on_task_claim(received: Received[TaskClaim], now: datetime) -> None:
@@ -61,13 +39,14 @@ def on_task_claim(received: Received[TaskClaim], now: datetime) -> None:
         UUID(command.task_id),
         generation=command.generation,
         from_node_id=command.origin,
+        agent_id=UUID(command.agent_id),
         agent_name=command.agent_name,
         branch=command.git_branch,
         now=now,
     )
 
 
-def on_task_update(received: Received[TaskUpdate], now: datetime) -> None:
+def on_task_progress(received: Received[TaskProgress], now: datetime) -> None:
     """Take a sign of life."""
     command = received.message
     reports.apply_progress(
@@ -171,7 +150,7 @@ def on_assign_answered(
     task = Task.objects.filter(
         id=UUID(command.task.id), generation=command.generation, status__in=TASK_WITH_AGENT
     ).first()
-    if task is None or (code == "expired" and task.assigned_agent):
+    if task is None or (code == "expired" and task.git_branch):
         return  # a claim is an answer as well, though the ACK was lost
     reports.hand_back(
         task, reason=f"{row.to_node_id[:8]} did not take it: {detail or code}", now=now
@@ -192,35 +171,23 @@ def on_report_answered(
         )
 
 
-def _admit(command: TaskAssign, now: datetime) -> str:
-    validate_url(command.task.repository)
-    admission = hooks.admission()
-    if admission is None:
-        raise DomainError("not_allowed", "this node takes no work from other swarms")
-    return admission(command, now)
-
-
-def _start(command: TaskAssign, task_id: UUID, reservation: str, now: datetime) -> Attempt:
-    spec = command.task
-    reserved = Agent.objects.filter(reserved_for=reservation, attempt__isnull=True)
-    attempt = start_attempt(
-        Assignment(
-            task_id=task_id,
-            assigner_node_id=command.origin,
-            title=spec.title,
-            instructions=spec.instructions,
-            shell=spec.shell,
-            feedback=spec.feedback,
-            repository=spec.repository,
-            number=spec.attempt,
-            generation=command.generation,
-            base_commit=command.base_commit,
-            previous_branch=spec.previous_branch or "",
-            tribute_id=UUID(command.tribute_id),
-        ),
-        list(reserved.order_by("name")),
+def on_task_withdraw(received: Received[TaskWithdraw], now: datetime) -> None:
+    """Stop the runs of a dispatch that its assigner has taken back."""
+    command = received.message
+    admissions.take_withdrawal(
+        UUID(command.task_id),
+        generation=command.generation,
+        from_node_id=command.origin,
+        reason=command.reason,
         now=now,
     )
-    if attempt is None:
-        raise DomainError("no_idle_agents", f"no agent of {reservation} is free now")
-    return attempt
+
+
+def on_agent_heartbeat(received: Received[AgentHeartbeat], now: datetime) -> None:
+    """Take a member's sign of life."""
+    pulses.take_heartbeat(received.message, now)
+
+
+def on_census_request(received: Received[CensusRequest], now: datetime) -> None:
+    """Tell of this node's agents anew."""
+    heartbeats.answer_census(received.message, now)

@@ -23,7 +23,10 @@ class Hire:
 
 @dataclass(frozen=True)
 class TaskMoved:
-    """A transition that just happened, inside its transaction."""
+    """A transition that just happened, inside its transaction.
+
+    `executor_node_id` and `tribute_id` are those of the task before it was moved.
+    """
 
     task: Task
     source: TaskStatus
@@ -32,6 +35,8 @@ class TaskMoved:
     reason: str
     evidence: dict[str, Any]
     now: datetime
+    executor_node_id: str = ""
+    tribute_id: UUID | None = None
 
 
 @dataclass(frozen=True)

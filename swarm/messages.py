@@ -25,6 +25,7 @@ from p2p.protocol.fields import (
 from p2p.protocol.limits import CHOICES_MAX, SMALL_COUNT_MAX
 from p2p.protocol.messages import Command
 from p2p.protocol.numbers import MessageNumber
+from swarm.replication.messages import ComplexityName, Term
 
 
 class TaskSpec(Struct, frozen=True, kw_only=True):
@@ -38,15 +39,24 @@ class TaskSpec(Struct, frozen=True, kw_only=True):
     repository: Annotated[Url, about("git remote that executor and assigner share")]
     attempt: Annotated[SmallCount, about("attempt number, from 1")]
     previous_branch: Annotated[GitRef | None, about("branch of the attempt before, if any")] = None
+    acceptance_criteria: Annotated[Body, about("when it is done")] = ""
+    complexity: Annotated[ComplexityName, about("how much work it is")] = "medium"
+    time_limit_s: Annotated[Count | None, about("how long the run may take, seconds")] = None
 
 
 class TaskAssign(Command, frozen=True, kw_only=True, tag=MessageNumber.TASK_ASSIGN.value):
-    """Give a task to an agent of the receiver, who picks it; answered by CLAIM or FAIL."""
+    """Give a task to an agent of the receiver; answered by CLAIM or FAIL.
+
+    Across swarms it names the tribute that pays and the receiver picks the agent; within a swarm
+    it names the agent and the emperor's term.
+    """
 
     task: Annotated[TaskSpec, about("the whole task")]
     base_commit: Annotated[Sha, about("where the work starts; the remote has it")]
     generation: Annotated[Count, about("the dispatch's number; reports repeat it")]
-    tribute_id: Annotated[Uuid, about("the tribute that pays for it")]
+    tribute_id: Annotated[Uuid | None, about("the tribute that pays for it")] = None
+    agent_id: Annotated[Uuid | None, about("the agent, within a swarm")] = None
+    term: Annotated[Term | None, about("the emperor's term, within a swarm")] = None
 
 
 class Report(Command, frozen=True, kw_only=True):
@@ -65,8 +75,8 @@ class TaskClaim(Report, frozen=True, kw_only=True, tag=MessageNumber.TASK_CLAIM.
     git_branch: Annotated[GitRef, about("branch that the work will be pushed to")]
 
 
-class TaskUpdate(Report, frozen=True, kw_only=True, tag=MessageNumber.TASK_UPDATE.value):
-    """A sign of life: renews the task's lease and shows its progress."""
+class TaskProgress(Report, frozen=True, kw_only=True, tag=MessageNumber.TASK_PROGRESS.value):
+    """A sign of life across swarms: renews the task's lease and shows its progress."""
 
     status: Annotated[Name, about("`in_progress`")]
     progress: Annotated[Detail, about("last line of the agent's output")]
@@ -119,13 +129,22 @@ class TaskResume(Report, frozen=True, kw_only=True, tag=MessageNumber.TASK_RESUM
     number: Annotated[QuestionNumber, about("the question whose answer it has")]
 
 
+class TaskWithdraw(Command, frozen=True, kw_only=True, tag=MessageNumber.TASK_WITHDRAW.value):
+    """The assigner takes a dispatch back: its run stops, and what it did is kept on its branch."""
+
+    task_id: Annotated[Uuid, about("the task")]
+    generation: Annotated[Count, about("dispatches up to this one are over")]
+    reason: Annotated[Detail, about("why, for people")]
+
+
 COMMANDS = (
     TaskAssign,
     TaskClaim,
-    TaskUpdate,
+    TaskProgress,
     TaskComplete,
     TaskFail,
     TaskQuestion,
     TaskAnswer,
     TaskResume,
+    TaskWithdraw,
 )

@@ -9,8 +9,24 @@ from django.db.models import F, Q
 
 from swarm.agents.models import Delivery as Delivery  # found by Django here
 from swarm.budgets.models import Usage as Usage  # found by Django here
+from swarm.gate.models import MergeRun as MergeRun  # found by Django here
+from swarm.gate.models import TestRun as TestRun
 from swarm.mcp.models import McpToken as McpToken  # found by Django here
-from swarm.states import Actor, AgentStatus, AttemptStatus, JobStatus, OnBudget, TaskStatus
+from swarm.replication.models import KnownTerm as KnownTerm  # found by Django here
+from swarm.replication.models import MemberPulse as MemberPulse
+from swarm.replication.models import RemoteAgent as RemoteAgent
+from swarm.replication.models import SeenDispatch as SeenDispatch
+from swarm.replication.models import TaskCopy as TaskCopy
+from swarm.states import (
+    TASK_TERMINAL,
+    Actor,
+    AgentStatus,
+    AttemptStatus,
+    Complexity,
+    JobStatus,
+    OnBudget,
+    TaskStatus,
+)
 
 ATTEMPTS_MAX_DEFAULT = 3  # design section 7: at most 3 attempts, then failed with its evidence
 
@@ -27,6 +43,10 @@ class Task(models.Model):
     description = models.TextField(blank=True, help_text="The goal as its user wrote it.")
     instructions = models.TextField(blank=True)
     shell = models.TextField(blank=True, help_text="What the shell tool runs.")
+    acceptance_criteria = models.TextField(blank=True, help_text="When it is done.")
+    complexity = models.CharField(
+        max_length=8, choices=Complexity, default=Complexity.MEDIUM, help_text="How much work."
+    )
     status = models.CharField(max_length=16, choices=TaskStatus, default=TaskStatus.PENDING)
     priority = models.SmallIntegerField(default=0)
     required_capabilities = models.JSONField(default=list, blank=True)
@@ -48,11 +68,17 @@ class Task(models.Model):
     created_by = models.CharField(max_length=32, help_text="Node id of the task's emperor.")
     assigned_node = models.CharField(max_length=32, blank=True)
     assigned_agent = models.CharField(max_length=64, blank=True)
+    assigned_agent_id = models.UUIDField(
+        null=True, blank=True, help_text="The agent of this swarm that has it."
+    )
     tribute_id = models.UUIDField(null=True, blank=True, help_text="Paid under this tribute.")
     attempt = models.PositiveSmallIntegerField(default=0, help_text="Runs begun so far.")
     attempts_max = models.PositiveSmallIntegerField(default=ATTEMPTS_MAX_DEFAULT)
     generation = models.PositiveIntegerField(
         default=0, help_text="Rises with each dispatch; an older one is refused."
+    )
+    term = models.PositiveBigIntegerField(
+        default=0, help_text="Counter of the emperor's term that dispatched it last."
     )
     lease_expires_at = models.DateTimeField(null=True, blank=True)
 
@@ -65,7 +91,9 @@ class Task(models.Model):
     error = models.TextField(blank=True, help_text="Why the task failed or was sent back.")
 
     # Budget: a subtask without a limit of its own has that of its goal
-    time_limit_s = models.PositiveIntegerField(null=True, blank=True, help_text="Per attempt.")
+    time_limit_s = models.PositiveIntegerField(
+        null=True, blank=True, help_text="How long one run may take (seconds); empty: no limit."
+    )
     token_limit = models.PositiveBigIntegerField(
         null=True, blank=True, help_text="Read and written, over all attempts."
     )
@@ -94,11 +122,16 @@ class Task(models.Model):
     updated_at = models.DateTimeField()
     claimed_at = models.DateTimeField(null=True, blank=True)
     completed_at = models.DateTimeField(null=True, blank=True)
+    archived_at = models.DateTimeField(
+        null=True, blank=True, help_text="Hidden from lists since then; only what has ended."
+    )
 
     class Meta:
         ordering = ("created_at", "number")
         indexes = [
-            models.Index(fields=["status", "-priority", "created_at"], name="task_queue"),
+            models.Index(fields=["status", "parent"], name="task_queue"),
+            models.Index(fields=["status", "created_at"], name="task_status_created"),
+            models.Index(fields=["archived_at", "created_at"], name="task_list"),
             models.Index(fields=["parent", "number"], name="task_parent"),
         ]
         constraints = [
@@ -107,6 +140,13 @@ class Task(models.Model):
             ),
             models.CheckConstraint(
                 condition=Q(status__in=TaskStatus.values), name="task_status_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(complexity__in=Complexity.values), name="task_complexity_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(archived_at__isnull=True) | Q(status__in=sorted(TASK_TERMINAL)),
+                name="task_archived_has_ended",
             ),
         ]
 
@@ -219,11 +259,19 @@ class Attempt(models.Model):
     title = models.CharField(max_length=200)
     number = models.PositiveSmallIntegerField(help_text="Attempt number of the task, from 1.")
     generation = models.PositiveIntegerField()
+    term = models.PositiveBigIntegerField(
+        default=0, help_text="Counter of the assigner's term; 0 when it is of another swarm."
+    )
     tribute_id = models.UUIDField(null=True, blank=True)
     agent = models.ForeignKey(Agent, on_delete=models.SET_NULL, null=True, related_name="attempts")
     instructions = models.TextField(blank=True)
     shell = models.TextField(blank=True)
     feedback = models.TextField(blank=True)
+    acceptance_criteria = models.TextField(blank=True)
+    complexity = models.CharField(
+        max_length=8, choices=Complexity, default=Complexity.MEDIUM, help_text="How much work."
+    )
+    time_limit_s = models.PositiveIntegerField(null=True, blank=True, help_text="Of this run.")
     repository = models.CharField(max_length=512)
     base_commit = models.CharField(max_length=64)
     previous_branch = models.CharField(max_length=200, blank=True)
@@ -233,6 +281,10 @@ class Attempt(models.Model):
     exit_code = models.SmallIntegerField(null=True, blank=True)
     error = models.TextField(blank=True)
     output_tail = models.TextField(blank=True)
+    progress = models.CharField(max_length=500, blank=True)
+    progress_at = models.DateTimeField(
+        null=True, blank=True, help_text="Last sign of life, which heartbeats carry on."
+    )
     typed_at = models.DateTimeField(null=True, blank=True)
     acknowledged_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField()
@@ -317,50 +369,3 @@ class Job(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.key} {self.status}"
-
-
-class TestRun(models.Model):
-    """One run of a test command on one commit, kept as evidence and not repeated."""
-
-    __test__ = False  # not a pytest class
-
-    goal = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="test_runs")
-    commit = models.CharField(max_length=64)
-    command = models.CharField(max_length=1000)
-    passed = models.BooleanField()
-    exit_code = models.SmallIntegerField(null=True, blank=True)
-    timed_out = models.BooleanField(default=False)
-    duration_ms = models.PositiveIntegerField()
-    output_tail = models.TextField(blank=True)
-    log_path = models.CharField(max_length=500, blank=True)
-    at = models.DateTimeField()
-
-    class Meta:
-        ordering = ("id",)
-        constraints = [
-            models.UniqueConstraint(
-                fields=["goal", "commit", "command"], name="test_run_once_per_commit"
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.commit[:8]} {'green' if self.passed else 'red'}"
-
-
-class MergeRun(models.Model):
-    """One batch that the gate merged and judged: what went in and what came of it."""
-
-    goal = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="merge_runs")
-    tasks = models.JSONField(help_text="Ids of the batch's subtasks in merge order.")
-    base_commit = models.CharField(max_length=64)
-    head_commit = models.CharField(max_length=64, blank=True)
-    outcome = models.CharField(max_length=16, help_text="merged, conflict, red or split")
-    detail = models.JSONField(default=dict, blank=True)
-    test_run = models.ForeignKey(TestRun, on_delete=models.SET_NULL, null=True, blank=True)
-    at = models.DateTimeField()
-
-    class Meta:
-        ordering = ("id",)
-
-    def __str__(self) -> str:
-        return f"{self.outcome} {self.head_commit[:8]}"

@@ -64,6 +64,8 @@ class OutlineItem:
     after: list[int]
     test: str
     capabilities: list[str]
+    acceptance_criteria: str = ""
+    complexity: str = "medium"
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,21 +113,19 @@ def _item(number: int, subtask: PlannedSubtask, numbers: dict[str, int]) -> Outl
     return OutlineItem(
         number=number,
         title=title,
-        instructions=_instructions(subtask),
+        instructions=clean_text("instructions", subtask.instructions, BODY_CHARS_MAX),
         shell=subtask.shell.replace("\0", ""),
         after=sorted({numbers[needed] for needed in subtask.depends_on}),
         test=" ".join(clean_text("test", subtask.test, TEST_CHARS_MAX).split("\n")),
         capabilities=list(dict.fromkeys(subtask.capabilities)),
+        acceptance_criteria=_criteria(subtask),
+        complexity=subtask.complexity,
     )
 
 
-def _instructions(subtask: PlannedSubtask) -> str:
-    parts = [clean_text("instructions", subtask.instructions, BODY_CHARS_MAX)]
-    if subtask.acceptance_criteria:
-        criteria = [
-            " ".join(clean_text("criterion", each, CRITERION_CHARS_MAX).split())
-            for each in subtask.acceptance_criteria
-        ]
-        parts.append("Acceptance criteria:\n" + "\n".join(f"- {each}" for each in criteria))
-    parts.append(f"Complexity: {subtask.complexity}")
-    return "\n\n".join(parts)
+def _criteria(subtask: PlannedSubtask) -> str:
+    criteria = [
+        " ".join(clean_text("criterion", each, CRITERION_CHARS_MAX).split())
+        for each in subtask.acceptance_criteria
+    ]
+    return "\n".join(f"- {each}" for each in criteria if each)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db.models import Count, Q, QuerySet
 
+from p2p.local import local_node
+from p2p.protocol.limits import FLOODED_AGE_MAX_MS
 from swarm.agents import capacity
 from swarm.budgets.money import usd_of
-from swarm.models import Agent, Attempt, Job, Task
+from swarm.models import Agent, Attempt, Job, MemberPulse, Task, TaskCopy
 from swarm.states import (
     ATTEMPT_TERMINAL,
     TASK_TERMINAL,
@@ -21,9 +24,10 @@ from swarm.states import (
 )
 from swarm.worktrees import room
 
+MEMBER_SILENT_AFTER = timedelta(milliseconds=FLOODED_AGE_MAX_MS)  # three heartbeats missed
 PHASES = ("planning", "working", "reviewing", "merging", "done")
 
-_PHASE_OF = {
+_PHASE_OF: dict[str, str] = {
     TaskStatus.PLANNING: "planning",
     TaskStatus.PENDING_REVIEW: "reviewing",
     TaskStatus.MERGING: "merging",
@@ -33,17 +37,34 @@ _PHASE_OF = {
 }
 
 
-def describe_task(task: Task) -> dict[str, Any]:
-    """Return a task as JSON-ready data: ids as hex, times as RFC 3339."""
+def describe_tasks(tasks: Sequence[Task]) -> list[dict[str, Any]]:
+    """Return tasks as `describe_task` does, with one query for the phases of all goals at work."""
+    goals = [task.id for task in tasks if _phase_needs_subtasks(task)]
+    statuses: dict[UUID | None, set[str]] = {}
+    if goals:
+        below = Task.objects.filter(parent_id__in=goals).order_by()
+        for goal_id, status in below.values_list("parent_id", "status").distinct():
+            statuses.setdefault(goal_id, set()).add(status)
+    return [describe_task(task, _phase_among(task, statuses.get(task.id, set()))) for task in tasks]
+
+
+def describe_task(task: Task, phase: str | None = None) -> dict[str, Any]:
+    """Return a task as JSON-ready data: ids as hex, times as RFC 3339.
+
+    `phase` spares a query where it is known already.
+    """
     return {
         "id": task.id.hex,
         "parent_id": task.parent_id.hex if task.parent_id else None,
         "number": task.number,
         "title": task.title,
         "status": task.status,
-        "phase": phase_of(task),
+        "phase": phase or phase_of(task),
         "priority": task.priority,
         "required_capabilities": task.required_capabilities,
+        "acceptance_criteria": task.acceptance_criteria,
+        "complexity": task.complexity,
+        "time_limit_s": task.time_limit_s,
         "repository": task.repository,
         "base_branch": task.base_branch,
         "base_commit": task.base_commit,
@@ -51,8 +72,11 @@ def describe_task(task: Task) -> dict[str, Any]:
         "integration_commit": task.integration_commit,
         "test_command": task.test_command,
         "created_by": task.created_by,
+        "emperor_node_id": task.created_by,
+        "term": task.term,
         "assigned_node": task.assigned_node,
         "assigned_agent": task.assigned_agent,
+        "assigned_agent_id": task.assigned_agent_id.hex if task.assigned_agent_id else None,
         "tribute_id": task.tribute_id.hex if task.tribute_id else None,
         "attempt": task.attempt,
         "attempts_max": task.attempts_max,
@@ -70,6 +94,7 @@ def describe_task(task: Task) -> dict[str, Any]:
         "updated_at": _time(task.updated_at),
         "claimed_at": _time(task.claimed_at),
         "completed_at": _time(task.completed_at),
+        "archived_at": _time(task.archived_at),
     }
 
 
@@ -117,6 +142,8 @@ def describe_agent(agent: Agent) -> dict[str, Any]:
     attempt = agent.attempt
     return {
         "id": agent.id.hex,
+        "node_id": local_node().node_id,
+        "own": True,
         "name": agent.name,
         "tool": agent.tool,
         "capabilities": agent.capabilities,
@@ -141,18 +168,34 @@ def describe_agent(agent: Agent) -> dict[str, Any]:
 
 def phase_of(task: Task) -> str:
     """Return which of the five PHASES a task is in."""
-    if task.status == TaskStatus.IN_PROGRESS and task.parent_id is None and task.pk:
-        statuses = set(task.subtasks.values_list("status", flat=True))
-        if statuses and statuses <= {TaskStatus.MERGING, *TASK_TERMINAL}:
+    if not _phase_needs_subtasks(task):
+        return phase_of_status(task.status)
+    return _phase_among(task, set(task.subtasks.values_list("status", flat=True)))
+
+
+def _phase_needs_subtasks(task: Task) -> bool:
+    return bool(task.status == TaskStatus.IN_PROGRESS and task.parent_id is None and task.pk)
+
+
+def _phase_among(task: Task, statuses: set[str]) -> str:
+    """Return the phase of a task whose subtasks are in these statuses."""
+    if statuses and _phase_needs_subtasks(task):
+        if statuses <= {TaskStatus.MERGING, *TASK_TERMINAL}:
             return "merging"
-        if statuses and statuses <= {TaskStatus.PENDING_REVIEW, *TASK_TERMINAL}:
+        if statuses <= {TaskStatus.PENDING_REVIEW, *TASK_TERMINAL}:
             return "reviewing"
-    return _PHASE_OF.get(TaskStatus(task.status), "working")
+    return phase_of_status(task.status)
+
+
+def phase_of_status(status: str) -> str:
+    """Return which of the five PHASES a status belongs to, seen by itself."""
+    return _PHASE_OF.get(status, "working")
 
 
 def list_goals(limit: int = 50) -> list[Task]:
-    """Return goals, newest first, with their subtasks loaded in plan order."""
-    goals = Task.objects.filter(parent__isnull=True).order_by("-created_at")
+    """Return goals that are not archived, newest first, with their subtasks in plan order."""
+    goals = Task.objects.filter(parent__isnull=True, archived_at__isnull=True)
+    goals = goals.order_by("-created_at")
     return list(goals.prefetch_related("subtasks__depends_on")[:limit])
 
 
@@ -176,9 +219,32 @@ def idle_agents(now: datetime) -> QuerySet[Agent]:
     return unpaused.exclude(tool__in=capacity.tools_in_full_use())
 
 
-def own_work_waits() -> bool:
-    """Tell whether tasks of this node's own wait for an agent: own work comes first."""
-    return Task.objects.filter(status=TaskStatus.PENDING, parent__isnull=False).exists()
+def sellable_agents(now: datetime) -> list[Agent]:
+    """Return the idle agents that no waiting task of this swarm could use, by name.
+
+    Own work comes first, at a member also that of its emperor.
+    """
+    waiting = _waiting_needs(now)
+    return [
+        agent
+        for agent in idle_agents(now).order_by("name")
+        if not any(needs <= set(agent.capabilities) for needs in waiting)
+    ]
+
+
+def _waiting_needs(now: datetime) -> list[set[str]]:
+    own = Task.objects.filter(status=TaskStatus.PENDING, parent__isnull=False)
+    heard = MemberPulse.objects.filter(seen_at__gt=now - MEMBER_SILENT_AFTER)
+    members = TaskCopy.objects.filter(
+        status=TaskStatus.PENDING,
+        parent_id__isnull=False,
+        emperor_node_id__in=heard.values("node_id"),
+    )
+    return [
+        set(needs)
+        for rows in (own, members)
+        for needs in rows.order_by().values_list("required_capabilities", flat=True).distinct()
+    ]
 
 
 def busy_goals() -> dict[UUID, int]:

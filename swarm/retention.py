@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from swarm.models import Job
+from swarm.models import Job, SeenDispatch
+from swarm.replication.tasks import forget_archived
 from swarm.states import JobStatus
 
 DONE_JOBS_KEPT = timedelta(days=1)
 FAILED_JOBS_KEPT = timedelta(days=30)  # the operator is shown why
+
+DISPATCHES_KEPT = timedelta(days=7)  # no command travels for longer
 
 
 def forget_old(now: datetime) -> None:
@@ -17,3 +20,5 @@ def forget_old(now: datetime) -> None:
     done.delete()
     failed = Job.objects.filter(status=JobStatus.FAILED, ended_at__lt=now - FAILED_JOBS_KEPT)
     failed.delete()
+    forget_archived(now)
+    SeenDispatch.objects.filter(seen_at__lt=now - DISPATCHES_KEPT).delete()

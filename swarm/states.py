@@ -27,6 +27,15 @@ class TaskStatus(TextChoices):
     CANCELLED = "cancelled"
 
 
+class Complexity(TextChoices):
+    """How much work a task is thought to be."""
+
+    SMALL = "small"
+    MEDIUM = "medium"
+    LARGE = "large"
+    XL = "xl"
+
+
 class Actor(TextChoices):
     """Who moves a row: the `by` of a move and of a task event."""
 
@@ -134,6 +143,7 @@ TASK_MOVES: tuple[Move[TaskStatus], ...] = (
     *_moves(_HELD, _T.FAILED, Actor.BUDGET, "the task has used up its budget"),
     *_moves((_T.CLAIMED, _T.IN_PROGRESS), _T.WAITING_INPUT, Actor.BUDGET, "the operator decides"),
     *_moves((_T.WAITING_INPUT,), _T.PENDING, Actor.BUDGET, "the operator allows more"),
+    *_moves((*_HELD, _T.PENDING_REVIEW), _T.PENDING, Actor.OPERATOR, "taken back by the operator"),
     *_moves((_T.PENDING_REVIEW,), _T.MERGING, Actor.GATE, "the remote shows the commit"),
     *_moves((_T.PENDING_REVIEW, _T.MERGING), _T.PENDING, Actor.GATE, "not accepted; rework"),
     *_moves((_T.PENDING_REVIEW, _T.MERGING), _T.FAILED, Actor.GATE, "not accepted; none left"),

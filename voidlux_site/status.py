@@ -14,8 +14,9 @@ from marketplace.queries import describe_wallet
 from p2p.local import local_node
 from p2p.models import KnownNode, OutboxKind, OutboxMessage
 from swarm.agents.capacity import describe_capacity
-from swarm.models import Agent
+from swarm.models import Agent, RemoteAgent
 from swarm.queries import idle_agents, task_counts, troubled_jobs
+from swarm.replication import terms
 from swarm.worktrees.room import full_reason
 from voidlux_site.version import VERSION
 
@@ -31,10 +32,12 @@ def describe_status(now: datetime) -> dict[str, Any]:
         "swarm": node.swarm,
         "network": node.network,
         "role": settings.ENVIRONMENT.role,
+        "emperor": _describe_emperor(),
         "version": VERSION,
         "uptime_s": round(time.monotonic() - _STARTED_S, 1),
         "tasks": task_counts(),
         "agents": {"total": Agent.objects.count(), "ready": idle_agents(now).count()},
+        "member_agents": RemoteAgent.objects.count(),
         "capacity": describe_capacity(),
         "no_room": full_reason(),
         "peers": KnownNode.objects.filter(connected=True).count(),
@@ -42,6 +45,19 @@ def describe_status(now: datetime) -> dict[str, Any]:
         "selling": bool(policy and policy.selling),
         "troubled_jobs": len(troubled_jobs()),
         "event_seq": last_event_seq(),
+    }
+
+
+def _describe_emperor() -> dict[str, Any] | None:
+    """Return who moves the tasks of the swarm, in which term and where; None when unknown."""
+    row = terms.highest_term()
+    if row is None:
+        return None
+    return {
+        "node_id": row.node_id,
+        "term": row.counter,
+        "address": terms.address_of(row),
+        "is_self": row.node_id == local_node().node_id,
     }
 
 

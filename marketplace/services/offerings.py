@@ -25,7 +25,7 @@ from p2p.protocol.timestamps import from_timestamp, to_timestamp
 from p2p.registration import Authority
 from swarm.errors import NotFound
 from swarm.models import Agent
-from swarm.queries import agents_are_starting, idle_agents, own_work_waits
+from swarm.queries import agents_are_starting, sellable_agents
 
 AGENTS_MAX = 50
 TTL_MAX_S = 86_400  # an offering that claims to live longer is not believed
@@ -43,7 +43,7 @@ def start_selling(*, agents_max: int, price_per_task: int, now: datetime) -> Off
             "bad_price", f"price_per_task is {price_per_task}: 0 to {AMOUNT_MAX} is allowed", 422
         )
     with transaction.atomic():
-        idle = len(_sellable(now))
+        idle = len(sellable_agents(now))
         if agents_max > idle:
             raise DomainError(
                 "no_idle_agents", f"{agents_max} agents wanted for sale, {idle} are idle"
@@ -93,7 +93,7 @@ def refresh_offering(now: datetime) -> None:
     with transaction.atomic():
         policy = SellingPolicy.objects.filter(id=1).first()
         current = own_live_offering(now)
-        agents = _sellable(now)[: policy.agents_max] if policy and policy.selling else []
+        agents = sellable_agents(now)[: policy.agents_max] if policy and policy.selling else []
         if not agents:
             # After a restart the agents are looked at first: what is on offer stays until then.
             if current is not None and not agents_are_starting():
@@ -189,11 +189,6 @@ def apply_records(records: Sequence[Record], now: datetime) -> None:
         ],
         now,
     )
-
-
-def _sellable(now: datetime) -> list[Agent]:
-    # Own work comes first: nothing is for sale while a task of ours waits for an agent.
-    return [] if own_work_waits() else list(idle_agents(now).order_by("name"))
 
 
 def _common_capabilities(agents: Sequence[Agent]) -> list[str]:

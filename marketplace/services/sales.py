@@ -62,6 +62,7 @@ def accept(tribute_id: UUID, *, now: datetime) -> Tribute:
                 reserved_for=reservation_of(tribute.id),
                 until=until,
                 now=now,
+                for_sale=True,
             )
             row = outbox.send_command(
                 TributeAccept,

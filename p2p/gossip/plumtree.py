@@ -23,8 +23,22 @@ from p2p.gossip.tree import Tree
 from p2p.protocol.codec import Received, encode_message
 from p2p.protocol.errors import ProtocolError
 from p2p.protocol.fields import Scope
-from p2p.protocol.limits import CLOCK_AHEAD_MAX_MS, GOSSIP_IDS_MAX
-from p2p.protocol.messages import IHave, IWant, Message, Prune, Record, Signed, Targeted
+from p2p.protocol.limits import (
+    CLOCK_AHEAD_MAX_MS,
+    FLOODED_AGE_MAX_MS,
+    FLOODED_SENDERS_MAX,
+    GOSSIP_IDS_MAX,
+)
+from p2p.protocol.messages import (
+    Flooded,
+    IHave,
+    IWant,
+    Message,
+    Prune,
+    Record,
+    Signed,
+    Targeted,
+)
 from p2p.protocol.signatures import verify_sealed
 
 FAR_AWAY_MS = 1e9  # the distance of a peer whose round trip is not measured yet
@@ -73,6 +87,7 @@ class Plumtree:
         self._seen: Recent[RecordId, str] = Recent(limits.seen_max)  # who gave it first
         self._pushed: Recent[tuple[str, str], tuple[int, int]] = Recent(limits.origins_max)
         self._own_highest: dict[str, tuple[int, int]] = {}
+        self._flooded: Recent[tuple[str, type[Message]], int] = Recent(FLOODED_SENDERS_MAX)
         self._cache = FrameCache(limits.cached_ids_max, limits.cached_bytes_max)
         self._answers = Answers(self._cache, limits)
         self._missing = MissingTable(limits, chance.random)
@@ -114,6 +129,10 @@ class Plumtree:
         self._own_highest[record_id.topic] = max(own_highest, record_id.rank)
         self._trees[record.scope].keep_one_eager(self._distance)
         return self._spread(received, self._node_id, (), now)
+
+    def flood(self, received: Received[Flooded]) -> list[Effect]:
+        """Send a flooded message of our own to every peer in its scope."""
+        return self._send_to_all(received, self._node_id)
 
     def receive(self, from_node_id: str, received: Received, now: float) -> list[Effect]:
         """Decide on a frame that came after the handshake.
@@ -170,6 +189,8 @@ class Plumtree:
             return [Count("too_far_ahead", from_node_id, detail)]
         if isinstance(message, Record):
             return self._on_record(from_node_id, received, message, now)
+        if isinstance(message, Flooded):
+            return self._on_flooded(from_node_id, received, message)
         if not isinstance(message, Targeted):
             return [Count("no_route")]
         if message.to != self._node_id:
@@ -192,6 +213,27 @@ class Plumtree:
             return self._on_own_record(received, record, record_id)
         verify_sealed(record, received.raw, self._network)
         return [Deliver(received, from_node_id)]
+
+    def _on_flooded(self, from_node_id: str, received: Received, message: Flooded) -> list[Effect]:
+        if not self._in_scope(from_node_id, message.scope):
+            return [Count("not_a_member")]
+        sender = (message.origin, type(message))
+        if message.origin == self._node_id or message.lamport_ts <= (
+            self._flooded.get(sender) or 0
+        ):
+            return [Count("seen")]
+        if self._now_ms() - message.lamport_ts > FLOODED_AGE_MAX_MS:
+            return [Count("too_old")]
+        verify_sealed(message, received.raw, self._network)
+        self._flooded.add(sender, message.lamport_ts)
+        return [Deliver(received, from_node_id), *self._send_to_all(received, from_node_id)]
+
+    def _send_to_all(self, received: Received[Flooded], giver: str) -> list[Effect]:
+        return [
+            Send(node_id, received.raw)
+            for node_id in self._peers
+            if node_id != giver and self._in_scope(node_id, received.message.scope)
+        ]
 
     def _on_own_record(
         self, received: Received, record: Record, record_id: RecordId

@@ -12,7 +12,7 @@ from p2p.gossip.effects import Count, Deliver, Effect, Fetch, OwnRecordAhead, Se
 from p2p.gossip.ids import RecordId
 from p2p.gossip.plumtree import Plumtree
 from p2p.protocol.codec import Received
-from p2p.protocol.messages import Record
+from p2p.protocol.messages import Flooded, Record
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +54,10 @@ class Gossip:
         effects = self._machine.publish(received, self._now())
         self._carry_out(effects)
         return sum(isinstance(effect, Send) and effect.is_record for effect in effects)
+
+    def flood(self, received: Received[Flooded]) -> None:
+        """Send a flooded message of our own to every peer in its scope."""
+        self._carry_out(self._machine.flood(received))
 
     def receive(self, from_node_id: str, received: Received) -> None:
         """Take a frame of a peer; ProtocolError when the peer is to blame."""

@@ -29,6 +29,7 @@ TITLE_CHARS_MAX = 200  # a line in a list
 DETAIL_CHARS_MAX = 1_000  # the reason of a refusal, shown to a person
 SUMMARY_CHARS_MAX = 4_000  # what an agent reports, the tail of an output
 BODY_CHARS_MAX = 65_536  # instructions, shell blocks: at most 393,216 bytes when escaped
+DESCRIPTION_CHARS_MAX = 65_536  # a goal as its user wrote it
 URL_CHARS_MAX = 512
 GIT_REF_CHARS_MAX = 200  # as long as a branch may be in the database
 HOST_CHARS_MAX = 253  # DNS
@@ -125,6 +126,10 @@ WANTED_BYTES_PER_S = 4 * FRAME_BYTES_MAX  # answered to one peer, lasting
 WANTED_BYTES_BURST = 4 * FRAME_BYTES_MAX  # at once: half of what its write queue may hold
 CACHED_IDS_MAX = 10_000  # records of late that are answered without the store
 CACHED_BYTES_MAX = 16 * FRAME_BYTES_MAX  # their frames
+
+# Flooded messages
+FLOODED_AGE_MAX_MS = 30_000  # older ones are worth nothing
+FLOODED_SENDERS_MAX = 10_000  # (origin, number) whose newest flooded message is remembered
 
 # Sync
 RECORD_BYTES_MAX = 480_000  # a record must fit into a page of sync, however it is escaped there

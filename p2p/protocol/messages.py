@@ -66,6 +66,12 @@ class Record(Signed, frozen=True, kw_only=True):
         return False
 
 
+class Flooded(Signed, frozen=True, kw_only=True):
+    """Said to everybody in its scope now, and worth nothing later: handed on, never stored."""
+
+    scope: ClassVar[Scope] = "network"  # `swarm`: sent to members only, taken from members only
+
+
 class Targeted(Signed, frozen=True, kw_only=True):
     """A signed message for exactly one node."""
 

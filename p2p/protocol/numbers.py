@@ -37,6 +37,7 @@ class MessageNumber(IntEnum):
     TASK_QUESTION = 0x19
     TASK_ANSWER = 0x1A
     TASK_RESUME = 0x1B
+    TASK_WITHDRAW = 0x1C
     # Agents
     AGENT_REGISTER = 0x20
     AGENT_HEARTBEAT = 0x21

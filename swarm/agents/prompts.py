@@ -23,7 +23,7 @@ PROMPT = """\
 # {title}
 
 {instructions}
-{shell}{feedback}
+{criteria}{shell}{feedback}
 ## How to work and how to finish
 
 {rules}
@@ -57,12 +57,14 @@ class Launch:
 def prompt_of(attempt: Attempt) -> str:
     """Return what is typed to the tool; its last line is unlike that of any other attempt."""
     shell = f"\nThe task names these commands:\n\n{attempt.shell}\n" if attempt.shell else ""
+    criteria = attempt.acceptance_criteria.strip()
     feedback = attempt.feedback[-FEEDBACK_CHARS_MAX:].strip()
     task_id = attempt.task_id.hex
     rules = PLAN_RULES if attempt.planning else WORK_RULES
     return PROMPT.format(
         title=attempt.title,
         instructions=attempt.instructions.strip() or "The title says it all.",
+        criteria=f"\n## It is done when\n\n{criteria}\n" if criteria else "",
         shell=shell,
         feedback=f"\n## What became of the earlier attempt\n\n{feedback}\n" if feedback else "",
         rules=rules.format(branch=attempt.branch, task_id=task_id),

@@ -20,7 +20,8 @@ from swarm.agents.adapters import tool_named
 from swarm.agents.sockets import session_name
 from swarm.errors import NotFound
 from swarm.models import Agent, Attempt
-from swarm.queries import describe_agent, idle_agents
+from swarm.queries import describe_agent, idle_agents, sellable_agents
+from swarm.replication.agents import publish_agent, publish_removal
 from swarm.states import AgentStatus, AttemptStatus
 
 AGENTS_MAX = 50
@@ -112,6 +113,7 @@ def remove_agent(agent_id: UUID, *, now: datetime) -> Agent:
             )
         description = describe_agent(agent)
         free.delete()
+        publish_removal(agent_id, now)
         outbox.publish_event("agent_update", "removed", {"agent": description}, now=now)
         hooks.agents_changed(now)
     return agent
@@ -277,11 +279,16 @@ def reserve_agents(
     reserved_for: str,
     until: datetime,
     now: datetime,
+    for_sale: bool = False,
 ) -> list[Agent]:
-    """Reserve capable idle agents; DomainError `no_idle_agents` and none if too few are."""
+    """Reserve capable idle agents; DomainError `no_idle_agents` and none if too few are.
+
+    `for_sale` leaves those to the swarm that its own waiting tasks could use.
+    """
     with transaction.atomic():
         free = idle_agents(now)
-        chosen = capable(list(free.order_by("name")), capabilities)[:count]
+        candidates = sellable_agents(now) if for_sale else list(free.order_by("name"))
+        chosen = capable(candidates, capabilities)[:count]
         reserved = free.filter(id__in=[agent.id for agent in chosen]).update(
             reserved_for=reserved_for, reserved_until=until
         )
@@ -312,6 +319,7 @@ def prolong_reservation(reserved_for: str, *, until: datetime) -> None:
 
 def _tell(agent: Agent, event: str, now: datetime) -> None:
     outbox.publish_event("agent_update", event, {"agent": describe_agent(agent)}, now=now)
+    publish_agent(agent, now)
     hooks.agents_changed(now)
     ring_on_commit()
 

@@ -25,6 +25,7 @@ from swarm.states import (
     TASK_WITH_AGENT,
     Actor,
     AttemptStatus,
+    Complexity,
     TaskStatus,
 )
 
@@ -48,6 +49,10 @@ class Assignment:
     previous_branch: str = ""
     tribute_id: UUID | None = None
     planning: bool = False
+    term: int = 0
+    acceptance_criteria: str = ""
+    complexity: str = Complexity.MEDIUM
+    time_limit_s: int | None = None
 
 
 def start_attempt(assignment: Assignment, agents: list[Agent], *, now: datetime) -> Attempt | None:
@@ -60,6 +65,10 @@ def start_attempt(assignment: Assignment, agents: list[Agent], *, now: datetime)
             number=assignment.number,
             generation=assignment.generation,
             tribute_id=assignment.tribute_id,
+            term=assignment.term,
+            acceptance_criteria=assignment.acceptance_criteria,
+            complexity=assignment.complexity,
+            time_limit_s=assignment.time_limit_s,
             instructions=assignment.instructions,
             shell=assignment.shell,
             feedback=assignment.feedback,
@@ -73,7 +82,7 @@ def start_attempt(assignment: Assignment, agents: list[Agent], *, now: datetime)
         for agent in agents:
             if take_agent(agent, attempt, now=now):
                 attempt.agent = agent
-                attempt.save(update_fields=["agent"])
+                Attempt.objects.filter(id=attempt.id).update(agent=agent)
                 ring_on_commit()
                 return attempt
         attempt.delete()
@@ -172,9 +181,21 @@ def _withdraw(attempt: Attempt, now: datetime) -> None:
         cancel(attempt.id, reason=f"{reason}; {unwanted}", now=now)
 
 
-def cancel_open(task_id: UUID, *, assigner_node_id: str, reason: str, now: datetime) -> int:
-    """Cancel the open attempts of a task that is no longer wanted; returns how many."""
+def cancel_open(
+    task_id: UUID,
+    *,
+    assigner_node_id: str,
+    reason: str,
+    now: datetime,
+    through: int | None = None,
+) -> int:
+    """Cancel the open attempts of a task that is no longer wanted; returns how many.
+
+    `through` spares those of a later generation.
+    """
     matching = Attempt.objects.filter(task_id=task_id, assigner_node_id=assigner_node_id)
+    if through is not None:
+        matching = matching.filter(generation__lte=through)
     unwanted = list(matching.exclude(status__in=ATTEMPT_TERMINAL))
     for attempt in unwanted:
         cancel(attempt.id, reason=reason, now=now)

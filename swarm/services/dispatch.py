@@ -1,53 +1,52 @@
-"""Dispatch: a free agent and a ready task meet at once, here or on a hired node."""
+"""Dispatch: a free agent and a ready task meet at once, here, at a member or on a hired node."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from django.db import transaction
 
 from p2p import outbox
 from p2p.local import local_node
 from swarm import hooks
+from swarm.budgets.limits import limit_of
 from swarm.git.names import attempt_branch
 from swarm.messages import TaskAssign, TaskSpec
-from swarm.models import Agent, Task
-from swarm.queries import busy_goals, idle_agents
+from swarm.models import RemoteAgent, Task
+from swarm.replication import terms
 from swarm.services import reports
-from swarm.services.agents import capable
 from swarm.services.attempts import Assignment, start_attempt
+from swarm.services.ready_queue import ReadyQueue
+from swarm.services.supply import Supply, best_first, member_agents, own_agents
 from swarm.services.transitions import move_task
 from swarm.states import Actor, TaskStatus
 
 log = logging.getLogger(__name__)
 
-READY_MAX = 1000  # looked at in one round
 ASSIGN_EXPIRY_S = 60.0  # as long as a reservation: a later answer would be `lapsed`
 
 
 def dispatch_ready(now: datetime) -> int:
     """Give ready subtasks to free agents and hired nodes; returns how many were given.
 
-    Order: priority, then fairness between goals, then age and place in the plan.
+    Order: priority, then fairness between goals, then age and place in the plan. Own agents come
+    first, then those of other members, then hired ones.
     """
     given = 0
-    agents, hiring = list(idle_agents(now)), hooks.hiring_goals()
-    if not agents and not hiring:
+    supply = Supply.look(now) if terms.is_emperor() else None
+    if not supply:
         return 0
-    for task in _in_order(_ready_tasks()):
-        # Asked in memory first: this runs at every ring, and most tasks wait for an agent.
-        if _may_be_given(task, agents, hiring) and _try_to_give(task, now):
+    queue = ReadyQueue()
+    while supply and (task := queue.next(supply.fits)) is not None:
+        if _try_to_give(task, now):
             given += 1
-            agents, hiring = list(idle_agents(now)), hooks.hiring_goals()
+            queue.given(task)
+            supply = Supply.look(now)
+        else:
+            queue.skip(task)
     return given
-
-
-def _may_be_given(task: Task, agents: Sequence[Agent], hiring: set[UUID]) -> bool:
-    return task.parent_id in hiring or bool(capable(agents, task.required_capabilities))
 
 
 def _try_to_give(task: Task, now: datetime) -> bool:
@@ -62,31 +61,15 @@ def _try_to_give(task: Task, now: datetime) -> bool:
 
 def _give(task: Task, now: datetime) -> bool:
     # What goes back to work goes back to the node that was hired for it, whose price covers it.
-    if task.tribute_id is not None:
-        return _give_away(task, now) or _give_locally(task, now)
-    return _give_locally(task, now) or _give_away(task, now)
-
-
-def _ready_tasks() -> list[Task]:
-    ready = Task.objects.filter(status=TaskStatus.PENDING, parent__isnull=False)
-    in_turn = ready.order_by("-priority", "created_at", "number")
-    return list(in_turn.select_related("parent")[:READY_MAX])
-
-
-def _in_order(tasks: Iterable[Task]) -> list[Task]:
-    # The n-th task of every goal comes before the (n+1)-th of any: no goal starves another.
-    turns = busy_goals()
-    keyed = []
-    for task in tasks:
-        assert task.parent_id is not None, "only subtasks are dispatched"
-        turn = turns.get(task.parent_id, 0)
-        turns[task.parent_id] = turn + 1
-        keyed.append(((-task.priority, turn, task.created_at, task.number), task))
-    return [task for _, task in sorted(keyed, key=lambda pair: pair[0])]
+    if task.tribute_id is not None and _hire(task, now):
+        return True
+    if _give_locally(task, now) or _give_to_member(task, now):
+        return True
+    return task.tribute_id is None and _hire(task, now)
 
 
 def _give_locally(task: Task, now: datetime) -> bool:
-    agents = capable(list(idle_agents(now).order_by("status_since")), task.required_capabilities)
+    agents = best_first(own_agents(now), task.required_capabilities, task.repository)
     if not agents:
         return False
     claimed = _claim(task, local_node().node_id, "a local agent is free", now)
@@ -98,18 +81,36 @@ def _give_locally(task: Task, now: datetime) -> bool:
     return True
 
 
-def _give_away(task: Task, now: datetime) -> bool:
+def _give_to_member(task: Task, now: datetime) -> bool:
+    agents = best_first(member_agents(now), task.required_capabilities, task.repository)
+    if not agents:
+        return False
+    agent = agents[0]
+    claimed = _claim(
+        task,
+        agent.node_id,
+        f"{agent.name} at {agent.node_id[:8]} is free",
+        now,
+        assigned_agent=agent.name,
+        assigned_agent_id=agent.id,
+    )
+    RemoteAgent.objects.filter(id=agent.id).update(last_repository=task.repository)
+    _assign(claimed, agent.node_id, now, agent_id=agent.id.hex, term=terms.own_term(now))
+    return True
+
+
+def _hire(task: Task, now: datetime) -> bool:
     for source in hooks.hire_sources:
         hire = source.hire(task, now)
         if hire is not None:
-            _assign(task, hire, now)
+            reason = f"hired from {hire.node_id[:8]} under tribute {hire.tribute_id.hex[:8]}"
+            claimed = _claim(task, hire.node_id, reason, now, tribute_id=hire.tribute_id)
+            _assign(claimed, hire.node_id, now, tribute_id=hire.tribute_id.hex)
             return True
     return False
 
 
-def _assign(task: Task, hire: hooks.Hire, now: datetime) -> None:
-    reason = f"hired from {hire.node_id[:8]} under tribute {hire.tribute_id.hex[:8]}"
-    claimed = _claim(task, hire.node_id, reason, now, tribute_id=hire.tribute_id)
+def _assign(claimed: Task, to_node_id: str, now: datetime, **fields: Any) -> None:
     spec = TaskSpec(
         id=claimed.id.hex,
         title=claimed.title,
@@ -119,16 +120,19 @@ def _assign(task: Task, hire: hooks.Hire, now: datetime) -> None:
         repository=claimed.repository,
         attempt=claimed.attempt,
         previous_branch=_previous_branch(claimed) or None,
+        acceptance_criteria=claimed.acceptance_criteria,
+        complexity=claimed.complexity,  # type: ignore[arg-type]
+        time_limit_s=limit_of(claimed, "time_limit_s"),
     )
     outbox.send_command(
         TaskAssign,
-        to_node_id=hire.node_id,
+        to_node_id=to_node_id,
         now=now,
         expires_in_s=ASSIGN_EXPIRY_S,
         task=spec,
         base_commit=_base_commit(claimed),
         generation=claimed.generation,
-        tribute_id=hire.tribute_id.hex,
+        **fields,
     )
 
 
@@ -143,8 +147,10 @@ def _claim(task: Task, node_id: str, reason: str, now: datetime, **columns: Any)
         base_commit=_base_commit(task),
         attempt=task.attempt + 1,
         generation=task.generation + 1,
+        term=terms.own_term(now).counter,
         lease_expires_at=reports.lease_end(now),
         claimed_at=now,
+        git_branch="",  # named by the claim of whoever takes it
         **{"tribute_id": None, **columns},
     )
 
@@ -160,8 +166,12 @@ def _assignment(task: Task) -> Assignment:
         repository=task.repository,
         number=task.attempt,
         generation=task.generation,
+        term=task.term,
         base_commit=_base_commit(task),
         previous_branch=_previous_branch(task),
+        acceptance_criteria=task.acceptance_criteria,
+        complexity=task.complexity,
+        time_limit_s=limit_of(task, "time_limit_s"),
     )
 
 

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 
 from p2p.local import local_node
 from p2p.protocol.errors import DomainError
@@ -17,7 +18,10 @@ from swarm.errors import NotFound, WrongState
 from swarm.git.repository import validate_url
 from swarm.models import Task
 from swarm.outline import OutlineItem, parse_goal, parse_outline
+from swarm.replication import terms
+from swarm.replication.tasks import publish_task
 from swarm.services import jobs
+from swarm.services.dependencies import check_acyclic
 from swarm.services.transitions import move_task, note_event
 from swarm.states import TASK_TERMINAL, TASK_WITH_AGENT, Actor, TaskStatus
 
@@ -48,6 +52,7 @@ class GoalRequest:
 
 def create_goal(request: GoalRequest, *, now: datetime) -> Task:
     """Store a goal and start to prepare it; DomainError names what is wrong with the request."""
+    terms.require_emperor()
     outline = parse_goal(request.description)
     title = (request.title or outline.title or outline.items[0].title).strip()
     test_command = request.test_command
@@ -109,14 +114,17 @@ def store_plan(
             base_commit=base_commit,
         )
         items = parse_outline(goal.description).items if items is None else items
+        check_acyclic({item.number: item.after for item in items})
         subtasks = {item.number: _create_subtask(goal, item, now) for item in items}
         for item in items:
             subtasks[item.number].depends_on.set([subtasks[number] for number in item.after])
+            publish_task(subtasks[item.number], now)
     return list(subtasks.values())
 
 
 def cancel_task(task_id: UUID, *, reason: str, now: datetime) -> Task:
     """Cancel a task and its open subtasks; WrongState when it has already ended."""
+    terms.require_emperor()
     with transaction.atomic():
         task = move_task(
             task_id, TaskStatus.CANCELLED, by=Actor.OPERATOR, reason=reason, now=now, error=reason
@@ -146,6 +154,18 @@ def fail_goal(goal_id: UUID, *, reason: str, now: datetime) -> None:
             TaskStatus(goal.status), Actor.DEPENDENCY
         )
         move_task(goal_id, TaskStatus.FAILED, by=by, reason=reason, now=now, error=reason)
+
+
+def cancel_left_over(goal: Task, *, now: datetime) -> None:
+    """Cancel subtasks that are still open though their goal has ended."""
+    for subtask in goal.subtasks.exclude(status__in=TASK_TERMINAL):
+        move_task(
+            subtask.id,
+            TaskStatus.CANCELLED,
+            by=Actor.DEPENDENCY,
+            reason=f"its goal is {goal.status}",
+            now=now,
+        )
 
 
 def settle_dependants(goal_id: UUID, *, now: datetime) -> None:
@@ -208,6 +228,8 @@ def _create_subtask(goal: Task, item: OutlineItem, now: datetime) -> Task:
         title=item.title,
         instructions=item.instructions,
         shell=item.shell,
+        acceptance_criteria=item.acceptance_criteria,
+        complexity=item.complexity,
         test_command=item.test,
         required_capabilities=list(item.capabilities),
         status=status,
@@ -284,6 +306,7 @@ def requeue_or_fail(
             error=reason,
             assigned_node="",
             assigned_agent="",
+            assigned_agent_id=None,
             lease_expires_at=None,
             progress="",
         )
@@ -294,7 +317,9 @@ def requeue_or_fail(
 
 def prolong_leases(until: datetime) -> int:
     """Give every task with an agent until `until`: a node that was down heard no sign of life."""
-    held = Task.objects.filter(status__in=TASK_WITH_AGENT, lease_expires_at__lt=until)
+    held = Task.objects.filter(status__in=TASK_WITH_AGENT, parent__isnull=False).filter(
+        Q(lease_expires_at__isnull=True) | Q(lease_expires_at__lt=until)
+    )
     return held.update(lease_expires_at=until)
 
 

@@ -16,8 +16,10 @@ from swarm.budgets import spent
 from swarm.budgets.limits import TASK_BUDGET
 from swarm.errors import StaleGeneration
 from swarm.git.names import attempt_branch
-from swarm.messages import TaskClaim, TaskComplete, TaskFail, TaskUpdate
-from swarm.models import Attempt, Task
+from swarm.messages import TaskClaim, TaskComplete, TaskFail, TaskProgress
+from swarm.models import Attempt, RemoteAgent, Task
+from swarm.replication.heartbeats import beat
+from swarm.replication.tasks import publish_task
 from swarm.services import planned_goals
 from swarm.services.goals import enqueue_gate, get_task, requeue_or_fail
 from swarm.services.transitions import move_task
@@ -27,8 +29,21 @@ SUMMARY_CHARS_MAX = 4000
 PROGRESS_CHARS_MAX = 500
 # Refusals before any work was done: the dispatch does not count as an attempt.
 NOT_BEGUN = frozenset(
-    {"lapsed", "no_idle_agents", "not_allowed", "expired", "unsupported", "no_room"}
+    {
+        "agent_busy",
+        "agent_gone",
+        "expired",
+        "lapsed",
+        "no_idle_agents",
+        "no_room",
+        "not_allowed",
+        "stale_generation",
+        "stale_term",
+        "unknown_term",
+        "unsupported",
+    }
 )
+REFUSED_PAUSE = timedelta(seconds=10)  # before an agent of another member is asked again
 
 
 def lease_end(now: datetime) -> datetime:
@@ -45,6 +60,7 @@ def report_claim(attempt: Attempt, *, now: datetime) -> None:
             attempt.task_id,
             generation=attempt.generation,
             from_node_id=local_node().node_id,
+            agent_id=attempt.agent.id,
             agent_name=name,
             branch=attempt.branch,
             now=now,
@@ -72,9 +88,12 @@ def report_progress(attempt: Attempt, progress: str, *, now: datetime) -> None:
             now=now,
         )
         return
+    if attempt.tribute_id is None:
+        _note_for_heartbeat(attempt, line, now)
+        return
     # A sign of life that arrives late is worthless; the next one follows.
     send_report(
-        TaskUpdate,
+        TaskProgress,
         attempt,
         now,
         expires_in_s=settings.ENVIRONMENT.lease_s,
@@ -158,6 +177,7 @@ def apply_claim(
     *,
     generation: int,
     from_node_id: str,
+    agent_id: UUID,
     agent_name: str,
     branch: str,
     now: datetime,
@@ -165,12 +185,17 @@ def apply_claim(
     """Note which agent works on a task of ours and on which branch."""
     task = task_of_report(task_id, generation, from_node_id)
     _require_branch_of(task, branch)
-    Task.objects.filter(id=task.id, generation=generation).update(
+    noted = Task.objects.filter(
+        id=task.id, generation=generation, status__in=TASK_WITH_AGENT
+    ).update(
         assigned_agent=agent_name[:64],
+        assigned_agent_id=agent_id,
         git_branch=branch,
         lease_expires_at=lease_end(now),
         updated_at=now,
     )
+    if noted:
+        publish_task(get_task(task.id), now)
 
 
 def apply_progress(
@@ -243,7 +268,7 @@ def apply_failure(
         return
     if branch:
         _require_branch_of(task, branch)
-        Task.objects.filter(id=task.id).update(git_branch=branch)
+        Task.objects.filter(id=task.id, generation=generation).update(git_branch=branch)
     requeue_or_fail(
         task,
         by=Actor.REPORT,
@@ -265,9 +290,22 @@ def hand_back(task: Task, *, reason: str, now: datetime) -> None:
         attempt=max(0, task.attempt - 1),
         assigned_node="",
         assigned_agent="",
+        assigned_agent_id=None,
         lease_expires_at=None,
         evidence={"not_begun": True},
     )
+    if task.assigned_agent_id is not None:
+        RemoteAgent.objects.filter(id=task.assigned_agent_id).update(
+            refused_until=now + REFUSED_PAUSE
+        )
+
+
+def _note_for_heartbeat(attempt: Attempt, line: str, now: datetime) -> None:
+    """Keep a sign of life for the node's heartbeats; the first one does not wait for the next."""
+    first = Attempt.objects.filter(id=attempt.id, progress_at__isnull=True).exists()
+    Attempt.objects.filter(id=attempt.id).update(progress=line, progress_at=now)
+    if first:
+        beat(now)
 
 
 def task_of_report(task_id: UUID, generation: int, from_node_id: str) -> Task:

@@ -14,6 +14,7 @@ from swarm import hooks
 from swarm.errors import NotFound, WrongState
 from swarm.models import Task, TaskEvent
 from swarm.queries import describe_task
+from swarm.replication.tasks import publish_task
 from swarm.states import TASK_MOVES, TASK_TERMINAL, Actor, TaskStatus, sources_of
 
 REASON_CHARS_MAX = 500
@@ -34,7 +35,7 @@ def move_task(
     The event row, the browsers' news and the listeners' effects are in the same transaction.
     """
     with transaction.atomic():
-        source = _source_for(task_id, target, by)
+        source, executor, tribute_id = _source_for(task_id, target, by)
         if target in TASK_TERMINAL:
             columns.setdefault("completed_at", now)
         moved = Task.objects.filter(id=task_id, status=source).update(
@@ -45,7 +46,11 @@ def move_task(
         task = Task.objects.get(id=task_id)
         note_event(task, source, target, by=by, reason=reason, evidence=evidence, now=now)
         for listener in hooks.task_listeners:
-            listener(hooks.TaskMoved(task, source, target, by, reason, evidence or {}, now))
+            listener(
+                hooks.TaskMoved(
+                    task, source, target, by, reason, evidence or {}, now, executor, tribute_id
+                )
+            )
         ring_on_commit()
     return task
 
@@ -60,7 +65,7 @@ def note_event(
     now: datetime,
     evidence: dict[str, Any] | None = None,
 ) -> None:
-    """Write the history row of a transition and tell the browsers."""
+    """Write the history row of a transition; tell the browsers and the other members."""
     TaskEvent.objects.create(
         task=task,
         source=source,
@@ -76,12 +81,18 @@ def note_event(
         {"task": describe_task(task), "reason": reason[:REASON_CHARS_MAX]},
         now=now,
     )
+    publish_task(task, now)
 
 
-def _source_for(task_id: UUID, target: TaskStatus, by: Actor) -> TaskStatus:
-    status = Task.objects.filter(id=task_id).values_list("status", flat=True).first()
-    if status is None:
+def _source_for(
+    task_id: UUID, target: TaskStatus, by: Actor
+) -> tuple[TaskStatus, str, UUID | None]:
+    """Return the task's status with its executor and tribute, or raise WrongState or NotFound."""
+    row = Task.objects.filter(id=task_id).values_list("status", "assigned_node", "tribute_id")
+    found = row.first()
+    if found is None:
         raise NotFound("task", task_id)
+    status, executor, tribute_id = found
     if status not in sources_of(TASK_MOVES, target, by):
         raise WrongState(f"task {task_id}", status, target)
-    return TaskStatus(status)
+    return TaskStatus(status), executor, tribute_id

@@ -22,7 +22,7 @@ from p2p.protocol.messages import Ack
 from p2p.protocol.signing import open_sealed, seal
 from p2p.protocol.timestamps import to_timestamp
 from p2p.registration import registry
-from swarm.messages import TaskUpdate
+from swarm.messages import TaskProgress
 
 pytestmark = pytest.mark.django_db
 
@@ -37,7 +37,7 @@ def stranger(tmp_path: object) -> Iterator[Identity]:
 
 
 def a_command(stranger: Identity, *, msg_id: str = "1" * 32, lamport_ts: int = 1) -> Received:
-    message = TaskUpdate(
+    message = TaskProgress(
         origin=stranger.node_id,
         public_key=stranger.public_key_text,
         lamport_ts=lamport_ts,

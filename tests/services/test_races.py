@@ -26,7 +26,7 @@ from p2p.protocol.identity import Identity
 from p2p.protocol.signing import open_sealed, seal
 from p2p.registration import registry
 from swarm.errors import WrongState
-from swarm.messages import TaskUpdate
+from swarm.messages import TaskProgress
 from swarm.models import Agent, Job, Task, TaskEvent
 from swarm.services import agents, goals, jobs
 from swarm.services.transitions import move_task
@@ -227,7 +227,7 @@ def test_a_command_that_comes_over_two_connections_acts_once(database: Database)
 
 
 def a_life_sign(sender: Identity, task: Task) -> Received[Any]:
-    message = TaskUpdate(
+    message = TaskProgress(
         origin=sender.node_id,
         public_key=sender.public_key_text,
         lamport_ts=1,
@@ -246,7 +246,7 @@ def a_life_sign(sender: Identity, task: Task) -> Received[Any]:
 def test_a_command_can_be_sent_outside_a_transaction(database: Database) -> None:
     def send() -> OutboxMessage:
         return outbox.send_command(
-            TaskUpdate,
+            TaskProgress,
             to_node_id=SELLER,
             now=NOW,
             task_id="2" * 32,

@@ -19,13 +19,16 @@ from django.conf import settings
 from django.core.management import call_command
 from django.db import connections
 from django.db.backends.sqlite3.base import DatabaseWrapper
+from pydantic import SecretStr
 
 from p2p import inbox, relay
 from p2p.local import LocalNode, acting_as
 from p2p.models import OutboxKind
+from p2p.models import Record as StoredRecord
 from p2p.protocol.identity import Identity
 from p2p.protocol.signing import open_sealed
-from p2p.registration import registry
+from p2p.record_store import TopicStore
+from p2p.registration import registry, topic_named
 
 NETWORK = "testnet"
 START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
@@ -81,15 +84,21 @@ class Cluster:
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
         self.nodes: dict[str, SimNode] = {}
+        self.cut: set[frozenset[str]] = set()
         self._flying: list[tuple[str, bytes]] = []
         registry.freeze()
 
-    def add(self, name: str, **environment: Any) -> SimNode:
-        """Add a node with a fresh database; `environment` overrides single settings."""
+    def add(self, name: str, *, swarm: str = "", **environment: Any) -> SimNode:
+        """Add a node with a fresh database; `environment` overrides single settings.
+
+        Nodes of one `swarm` are members of each other's; without one a node is by itself.
+        """
+        if swarm:
+            environment.setdefault("auth_secret", SecretStr(f"the secret of {swarm}"))
         home = self.folder / name
         home.mkdir()
         seed = self.random.randbytes(32)
-        local = LocalNode(home, Identity.from_seed(seed), NETWORK, f"swarm-{name}")
+        local = LocalNode(home, Identity.from_seed(seed), NETWORK, swarm or f"swarm-{name}")
         database = home / "node.sqlite3"
         shutil.copy(self.template, database)
         own = {**connections["default"].settings_dict, "NAME": str(database)}
@@ -158,12 +167,33 @@ class Cluster:
             node.connection.close()
 
     def _emit(self, node: SimNode, row: Any) -> bool:
-        if row.kind == OutboxKind.RECORD:
-            others = [other for other in self.nodes.values() if other is not node]
+        if row.kind in (OutboxKind.RECORD, OutboxKind.FLOODED):
+            others = [other for other in self.nodes.values() if self._hears(node, other, row)]
             self._flying.extend((other.node_id, bytes(row.frame)) for other in others)
         elif row.kind != OutboxKind.EVENT:
+            to = next((o.name for o in self.nodes.values() if o.node_id == row.to_node_id), "")
+            if frozenset((node.name, to)) in self.cut:
+                return False
             self._flying.append((row.to_node_id, bytes(row.frame)))
         return True
+
+    def _hears(self, node: SimNode, other: SimNode, row: Any) -> bool:
+        if other is node or frozenset((node.name, other.name)) in self.cut:
+            return False
+        scope = registry.decode(bytes(row.frame)).scope  # type: ignore[attr-defined]
+        return scope == "network" or node.local.swarm == other.local.swarm
+
+    def sync(self, to: SimNode, of: SimNode, topic: str) -> None:
+        """Let a node pull all live records of a topic that another one holds, as a sync would."""
+        with self.acting(of):
+            frames = list(
+                StoredRecord.objects.filter(topic=topic)
+                .order_by("id")
+                .values_list("frame", flat=True)
+            )
+        received = [open_sealed(bytes(frame), NETWORK, registry) for frame in frames]
+        with self.acting(to):
+            TopicStore(topic_named(topic), self.now).apply((), received)  # type: ignore[arg-type]
 
     def _arrive(self, to_node_id: str, frame: bytes) -> int:
         for node in self.nodes.values():

@@ -73,9 +73,10 @@ def _trouble(now: datetime) -> Context:
 def _tasks(now: datetime) -> Context:
     goals = list_goals(GOALS_SHOWN)
     prefetch_related_objects(goals, "merge_runs", "test_runs")
+    shown = Task.objects.filter(parent__isnull=True, archived_at__isnull=True)
     return {
         "goals": [_goal_view(goal, place) for place, goal in enumerate(goals)],
-        "hidden": max(0, Task.objects.filter(parent__isnull=True).count() - len(goals)),
+        "hidden": max(0, shown.count() - len(goals)),
     }
 
 

@@ -14,6 +14,7 @@ from p2p.sync.documentation import sync_rules
 from voidlux_site.documentation.mcp import mcp_page
 from voidlux_site.documentation.mesh_rules import discovery_rules, posts_rules
 from voidlux_site.documentation.states import states_page
+from voidlux_site.documentation.swarm_rules import swarm_rules
 from voidlux_site.documentation.wire_rules import delivery_times, marketplace_rules
 
 
@@ -24,6 +25,7 @@ def pages() -> dict[str, str]:
         sync_rules(),
         discovery_rules(),
         posts_rules(),
+        swarm_rules(),
         marketplace_rules(),
     )
     return {

@@ -65,7 +65,7 @@ TRIBUTE_REQUEST                              ->    checks it, tries a push (dry 
 for each execution:
     TASK_ASSIGN                              ->
                                              <-    TASK_CLAIM (or TASK_FAIL: not begun)
-                                             <-    TASK_UPDATE, now and then
+                                             <-    TASK_PROGRESS, now and then
                                                    pushes the branch
                                              <-    TASK_COMPLETE (or TASK_FAIL)
     merges, tests and pushes that commit
@@ -96,7 +96,7 @@ Commands may overtake each other: PROPOSE may come before its VERDICT and stands
   refused with `wrong_branch`. TASK_FAIL says that nothing was begun when its code is one of
   {lost}:
   the attempt does not count, and the seller has lost this execution.
-- TASK_UPDATE renews a lease of {default["lease_s"]} seconds; without it somebody else gets
+- TASK_PROGRESS renews a lease of {default["lease_s"]} seconds; without it somebody else gets
   the task.
 - TASK_COMPLETE counts when the remote shows `commit` as the head of `git_branch`.
 - TRIBUTE_CANCEL: `released_count` counts all executions given back so far, so that repeating it

@@ -18,6 +18,7 @@ from p2p.database_thread import DatabaseThread
 from p2p.pausing import rung_within
 from swarm import retention as swarm_retention
 from swarm.budgets.enforcement import enforce_time_limits
+from swarm.replication.heartbeats import beat, heartbeat_every_s
 from swarm.services import jobs
 from swarm.services.dispatch import dispatch_ready
 from swarm.services.goals import requeue_lapsed
@@ -53,6 +54,13 @@ async def dispatch_when_rung(database: DatabaseThread, rung: asyncio.Event) -> N
         await _run_on(database, dispatch_planning)
         await rung_within(rung, SWEEP_EVERY_S)
         rung.clear()
+
+
+async def give_heartbeats(database: DatabaseThread) -> None:
+    """Tell members that this node lives, several times within a lease, until cancelled."""
+    while True:
+        await _run_on(database, beat)
+        await asyncio.sleep(heartbeat_every_s())
 
 
 async def sweep(database: DatabaseThread) -> None:

@@ -123,6 +123,7 @@ class Node:
         self._run("dispatch", chores.dispatch_when_rung(self._database, self._doorbell.listener()))
         self._run("worktrees", care_for_worktrees(self._database))
         self._run("sweep", chores.sweep(self._database))
+        self._run("heartbeats", chores.give_heartbeats(self._database))
         self._run("latencies", self._note_latencies())
         self._run("members", keep_member_links(self._mesh, self._database))
         if self._worker is not None:
@@ -229,6 +230,8 @@ class Node:
             http_port=peer.http_port,
             now=now_utc(),
         )
+        if peer.member:
+            await self._database.run(start_up.meet_member, now_utc())
 
     async def _note_latencies(self) -> None:
         while True:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.conf import settings
 from django.core.management import call_command
 
@@ -12,10 +14,13 @@ from p2p.local import local_node
 from p2p.nodes import all_down
 from p2p.own_numbering import publish_again
 from swarm.models import Agent
+from swarm.replication import terms
+from swarm.replication.agents import publish_all
+from swarm.replication.heartbeats import ask_census, beat
+from swarm.replication.tasks import publish_missing
 from swarm.services import jobs
 from swarm.services.agents import ensure_agents
-from swarm.services.goals import prolong_leases
-from swarm.services.reports import lease_end
+from swarm.services.reconciliation import reconcile_tasks
 from swarm.states import AgentStatus
 from voidlux_site.access import api_token
 
@@ -32,7 +37,11 @@ def reconcile() -> None:
     publish_again(now)  # a crash may have come between a new incarnation and this
     all_down()
     jobs.recover_all(now)
-    prolong_leases(lease_end(now))
+    if terms.is_emperor():
+        terms.take_office(now)
+        terms.announce_again(now)
+        publish_missing(now)
+    reconcile_tasks(now)
     # Sessions may have gone with the machine: an agent is ready when its session is seen.
     Agent.objects.filter(attempt__isnull=True).update(
         status=AgentStatus.STARTING,
@@ -46,6 +55,14 @@ def reconcile() -> None:
         sell_by_default(environment.price_per_task)
     prefix = f"{environment.swarm}-{local_node().node_id[:6]}"[:60]
     ensure_agents(environment.agents, environment.agent_capabilities, prefix=prefix, now=now)
+    publish_all(now)
+
+
+def meet_member(now: datetime) -> None:
+    """Tell a member that was just linked that this node lives, and ask for its agents."""
+    beat(now)
+    if terms.is_emperor():
+        ask_census(now)
 
 
 def close_shop() -> None:

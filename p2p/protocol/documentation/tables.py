@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from p2p.protocol.messages import Ack, Command, Message, Record, Signed
+from p2p.protocol.messages import Ack, Command, Flooded, Message, Record, Signed
 from p2p.protocol.numbers import MessageNumber
 
 Schema = dict[str, Any]
@@ -127,6 +127,8 @@ def _kind(message_class: type[Message]) -> str:
         return f"Signed record, topic `{message_class.topic}`, scope `{message_class.scope}`."
     if issubclass(message_class, Command):
         return "Signed command, answered by ACK."
+    if issubclass(message_class, Flooded):
+        return f"Signed, flooded, scope `{message_class.scope}`."
     if issubclass(message_class, Ack):
         return "Signed answer."
     return "Signed." if issubclass(message_class, Signed) else "Link message, unsigned."

@@ -36,11 +36,19 @@ class Command(BaseCommand):
             "--no-worker", action="store_true", help="start no Celery worker: another one runs"
         )
 
+        parser.add_argument(
+            "--role",
+            choices=("emperor", "worker"),
+            help="part of the node in its swarm, in place of VOIDLUX_ROLE",
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
         """Run until stopped; exit code 2 with one line where the node cannot start."""
         from voidlux_site.node.node import Node, run_until_stopped
         from voidlux_site.node.web import run_in_daphne_loop
 
+        if options["role"]:
+            _take_role(options["role"])
         lock = HomeLock(settings.ENVIRONMENT.home)
         try:
             lock.acquire()
@@ -89,3 +97,9 @@ def _end_soon() -> None:
     timer = threading.Timer(END_WITHIN_S, os._exit, args=(0,))
     timer.daemon = True
     timer.start()
+
+
+def _take_role(role: str) -> None:
+    """Let this process and the worker that it starts play a part in the swarm."""
+    os.environ["VOIDLUX_ROLE"] = role
+    settings.ENVIRONMENT = settings.ENVIRONMENT.model_copy(update={"role": role})

@@ -1,0 +1,1 @@
+"""What the swarm layer costs: dispatch decisions and lists of the API."""

@@ -1,0 +1,82 @@
+"""How long one dispatch decision takes while 1,000 subtasks wait.
+
+    python benchmarks/swarm/dispatch.py [tasks]
+
+Measured: the choice alone (who is idle, which of all waiting tasks is next), and a whole
+dispatch, with the claim, its history and its run committed. The limit for a choice is 5 ms.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from benchmarks.swarm.scratch import figure, scratch_node, show, times_ms
+
+SUBTASKS_PER_GOAL = 8
+ROUNDS = 50
+LIMIT_MS = 5.0
+
+
+def main(tasks: int) -> int:
+    """Measure and print; return 1 when the choice takes longer than the limit."""
+    from p2p.clock import now_utc
+    from p2p.local import local_node
+    from swarm.models import Agent, Attempt, Task
+    from swarm.services.agents import judge_agent, register_agent
+    from swarm.services.dispatch import dispatch_ready
+    from swarm.services.ready_queue import ReadyQueue
+    from swarm.services.supply import Supply
+    from swarm.states import AgentStatus, TaskStatus
+
+    now = now_utc()
+    common = {"repository": "/srv/r.git", "created_by": local_node().node_id, "created_at": now}
+    goals = Task.objects.bulk_create(
+        Task(title="g", status=TaskStatus.IN_PROGRESS, updated_at=now, **common)
+        for _ in range(-(-tasks // SUBTASKS_PER_GOAL))
+    )
+    Task.objects.bulk_create(
+        Task(
+            parent=goals[n // SUBTASKS_PER_GOAL],
+            number=n % SUBTASKS_PER_GOAL + 1,
+            title=f"t{n}",
+            status=TaskStatus.PENDING,
+            required_capabilities=["python"] if n % 3 else ["python", "rust"],
+            base_commit="b" * 40,
+            updated_at=now,
+            **common,
+        )
+        for n in range(tasks)
+    )
+    agent = register_agent(name="one", tool="shell", capabilities=["python"], now=now)
+    seen = {"source": "s", "rule": "r", "evidence": "e", "now": now}
+    judge_agent(agent.id, AgentStatus.READY, **seen)
+
+    def choose() -> None:
+        supply = Supply.look(now)
+        assert ReadyQueue().next(supply.fits) is not None
+
+    def dispatch_one() -> None:
+        assert dispatch_ready(now) == 1
+
+    def free() -> None:
+        Agent.objects.update(attempt=None, status=AgentStatus.READY)
+        Attempt.objects.all().delete()
+
+    choices = times_ms(choose, ROUNDS)
+    whole = []
+    for _ in range(ROUNDS):
+        whole += times_ms(dispatch_one, 1)
+        free()
+    chosen = figure(f"choice among {tasks}", choices)
+    chosen["ratio"] = round(float(str(chosen["value"])) / LIMIT_MS, 2)
+    chosen["ratio_to"] = f"the limit of {LIMIT_MS:g} ms"
+    show([chosen, figure(f"dispatch with {tasks} waiting, committed", whole)])
+    return int(float(str(chosen["value"])) > LIMIT_MS)
+
+
+if __name__ == "__main__":
+    with scratch_node():
+        sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000))

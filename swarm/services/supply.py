@@ -1,0 +1,71 @@
+"""Who could work now: this node's idle agents, those of other members, and hired places."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypeVar
+from uuid import UUID
+
+from django.db.models import OuterRef, Q, Subquery
+
+from swarm import hooks
+from swarm.models import Agent, Attempt, RemoteAgent, Task
+from swarm.queries import idle_agents
+from swarm.replication import terms
+from swarm.replication.pulses import living_members
+from swarm.states import TASK_WITH_AGENT
+
+W = TypeVar("W", Agent, RemoteAgent)
+
+
+@dataclass
+class Supply:
+    """What was idle when it was looked at."""
+
+    own: list[Agent]
+    members: list[RemoteAgent]
+    hiring: set[UUID]
+    _fitting: dict[tuple[str, ...], bool] = field(default_factory=dict)
+
+    @classmethod
+    def look(cls, now: datetime) -> Supply:
+        """Look at who is idle now."""
+        return cls(own_agents(now), member_agents(now), hooks.hiring_goals())
+
+    def __bool__(self) -> bool:
+        return bool(self.own or self.members or self.hiring)
+
+    def fits(self, goal_id: UUID, needs: tuple[str, ...]) -> bool:
+        """Tell whether somebody may take a task of this goal with these needs."""
+        if needs not in self._fitting:
+            abilities = [each.capabilities for each in self.own]
+            abilities += [each.capabilities for each in self.members]
+            self._fitting[needs] = any(set(needs) <= set(able) for able in abilities)
+        return self._fitting[needs] or goal_id in self.hiring
+
+
+def own_agents(now: datetime) -> list[Agent]:
+    """Return this node's idle agents, longest idle first, each with its `last_repository`."""
+    latest = Attempt.objects.filter(agent=OuterRef("pk")).order_by("-created_at")
+    repository = Subquery(latest.values("repository")[:1])
+    return list(idle_agents(now).annotate(last_repository=repository).order_by("status_since"))
+
+
+def member_agents(now: datetime) -> list[RemoteAgent]:
+    """Return idle agents of living members, longest idle first, that this node has not engaged."""
+    if not terms.has_members():
+        return []
+    engaged = Task.objects.filter(status__in=TASK_WITH_AGENT, assigned_agent_id__isnull=False)
+    idle = RemoteAgent.objects.filter(available=True, node_id__in=living_members(now)).filter(
+        Q(refused_until__isnull=True) | Q(refused_until__lte=now)
+    )
+    unengaged = idle.exclude(id__in=engaged.values("assigned_agent_id"))
+    return list(unengaged.order_by("status_since", "name"))
+
+
+def best_first(agents: Sequence[W], needs: Sequence[str], repository: str) -> list[W]:
+    """Return the capable agents; who worked in the repository last comes first."""
+    able = [each for each in agents if set(needs) <= set(each.capabilities)]
+    return sorted(able, key=lambda each: getattr(each, "last_repository", None) != repository)
