@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID
 
 from django.db.models import Min
@@ -23,8 +22,7 @@ class _Group:
     goal_id: UUID
     priority: int
     needs: Needs
-    oldest_at: datetime
-    first_number: int
+    place: int  # among all groups, by priority, age and place in the plan
 
 
 class ReadyQueue:
@@ -43,10 +41,12 @@ class ReadyQueue:
     def next(self, fits: Callable[[UUID, Needs], bool]) -> Task | None:
         """Return the first task that `fits(goal id, capabilities)` can place; None for none."""
         wanted = [each for each in self._groups if fits(each.goal_id, each.needs)]
-        for group in sorted(wanted, key=self._rank):
+        while wanted:
+            group = min(wanted, key=self._rank)
             task = self._first_of(group)
             if task is not None:
                 return task
+            wanted.remove(group)
             self._groups.remove(group)
         return None
 
@@ -59,27 +59,30 @@ class ReadyQueue:
         """Leave a task out of this round."""
         self._skipped.add(task.id)
 
-    def _rank(self, group: _Group) -> tuple[int, int, datetime, int]:
-        turn = self._turns.get(group.goal_id, 0)
-        return -group.priority, turn, group.oldest_at, group.first_number
+    def _rank(self, group: _Group) -> tuple[int, int, int]:
+        return -group.priority, self._turns.get(group.goal_id, 0), group.place
 
     def _first_of(self, group: _Group) -> Task | None:
         ready = Task.objects.filter(
             parent_id=group.goal_id, status=TaskStatus.PENDING, priority=group.priority
         )
-        for task in ready.order_by("created_at", "number").select_related("parent"):
-            if task.id not in self._skipped and tuple(task.required_capabilities) == group.needs:
-                return task
+        in_turn = ready.order_by("created_at", "number").values_list("id", "required_capabilities")
+        for task_id, needs in in_turn:
+            if task_id not in self._skipped and tuple(needs) == group.needs:
+                return ready.select_related("parent").filter(id=task_id).first()
         return None
 
 
 def _groups() -> list[_Group]:
     ready = Task.objects.filter(status=TaskStatus.PENDING, parent__isnull=False).order_by()
-    rows = ready.values_list("parent_id", "priority", "required_capabilities").annotate(
-        oldest=Min("created_at"), first=Min("number")
+    alike = ready.values("parent_id", "priority", "required_capabilities")
+    aged = alike.annotate(oldest_at=Min("created_at"), first_number=Min("number"))
+    # Their order is the database's work: reading a thousand dates would cost more than the rest.
+    rows = aged.order_by("-priority", "oldest_at", "first_number").values_list(
+        "parent_id", "priority", "required_capabilities"
     )
     return [
-        _Group(goal_id, priority, tuple(needs), oldest, first)
-        for goal_id, priority, needs, oldest, first in rows
+        _Group(goal_id, priority, tuple(needs), place)
+        for place, (goal_id, priority, needs) in enumerate(rows)
         if goal_id is not None
     ]
