@@ -14,11 +14,11 @@ from p2p.local import incarnation, local_node, raise_incarnation_above
 from p2p.models import NodeState
 from p2p.models import Record as StoredRecord
 from p2p.protocol.codec import Received, decode_payload
-from p2p.protocol.limits import INCARNATION_JUMP_MAX
 from p2p.protocol.messages import Record
 from p2p.registration import registry
 from p2p.sync.judging import mark_of
 from p2p.sync.marks import Mark, Span
+from p2p.sync.own_numbers import seen_ahead
 from p2p.watermarks import own_mark
 
 log = logging.getLogger(__name__)
@@ -49,9 +49,8 @@ def notice(
 ) -> bool:
     """Number anew when a page shows that our numbering went further than we know.
 
-    Our own signature is proof. An unsigned statement is only a hint, which costs little to
-    follow: it is believed once an hour, and not when it is far away from our own numbering.
-    Returns whether the numbering is new: `publish_again` is then due, after the page is stored.
+    A hint without proof (`p2p.sync.own_numbers`) is believed once an hour. Returns whether the
+    numbering is new: `publish_again` is then due, after the page is stored.
     """
     own_id = local_node().node_id
     signed = [mark_of(each.message) for each in records if each.message.origin == own_id]
@@ -59,13 +58,11 @@ def notice(
     if not signed and not claimed:
         return False
     own = own_mark(topic)
-    if signed and max(signed) > own:
-        _begin_anew(topic, own, max(signed))
-        return True
-    if claimed and max(claimed) > own and _is_believed(own, max(claimed), now):
-        _begin_anew(topic, own, max(claimed))
-        return True
-    return False
+    seen = seen_ahead(own, signed=signed, claimed=claimed, may_believe=lambda: _may_believe(now))
+    if seen is None:
+        return False
+    _begin_anew(topic, own, seen)
+    return True
 
 
 def publish_again(now: datetime) -> int:
@@ -103,9 +100,8 @@ def _records_in(frames: Iterable[bytes]) -> list[Record]:
     ]
 
 
-def _is_believed(own: Mark, claimed: Mark, now: datetime) -> bool:
-    if claimed.incarnation - own.incarnation > INCARNATION_JUMP_MAX:
-        return False
+def _may_believe(now: datetime) -> bool:
+    """Tell whether no hint was believed within the last hour; from now on one was."""
     row, is_new = NodeState.objects.get_or_create(
         key=_BELIEVED_AT, defaults={"value": now.isoformat()}
     )

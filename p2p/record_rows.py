@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from p2p.models import Record as StoredRecord
+from p2p.protocol.codec import Received, decode_payload
 from p2p.protocol.messages import Record
-from p2p.registration import Topic, topic_of
+from p2p.registration import Topic, registry, topic_of
 from p2p.sync.items import position_of
 
 TOMBSTONES_KEPT = timedelta(days=7)
@@ -20,12 +21,24 @@ def store_own(record: Record, frame: bytes, now: datetime) -> None:
     upsert([row_of(topic, record, frame, now)])
 
 
+def end_of(topic: Topic, record: Record) -> datetime | None:
+    """Return when a record stops to count: by its topic's rule, a tombstone after 7 days."""
+    expires_at = topic.expires_at(record)
+    if expires_at is not None or not record.deletes:
+        return expires_at
+    return datetime.fromtimestamp(record.lamport_ts / 1000, tz=UTC) + TOMBSTONES_KEPT
+
+
+def record_in(frame: bytes) -> Record:
+    """Return the record of a stored frame, whose signature was verified when it came."""
+    received = decode_payload(frame, registry)
+    assert isinstance(received, Received)
+    assert isinstance(received.message, Record)
+    return received.message
+
+
 def row_of(topic: Topic, record: Record, frame: bytes, now: datetime) -> StoredRecord:
     """Return the row of a record, not saved yet."""
-    expires_at = topic.expires_at(record)
-    if record.deletes and expires_at is None:
-        written_at = datetime.fromtimestamp(record.lamport_ts / 1000, tz=UTC)
-        expires_at = written_at + TOMBSTONES_KEPT
     return StoredRecord(
         topic=topic.name,
         key=record.key(),
@@ -36,7 +49,7 @@ def row_of(topic: Topic, record: Record, frame: bytes, now: datetime) -> StoredR
         lamport_ts=record.lamport_ts,
         frame=frame,
         deleted=record.deletes,
-        expires_at=expires_at,
+        expires_at=end_of(topic, record),
         received_at=now,
     )
 

@@ -15,12 +15,13 @@ from p2p.own_numbering import notice, publish_again
 from p2p.protocol.codec import Received
 from p2p.protocol.limits import CLOCK_AHEAD_MAX_MS
 from p2p.protocol.messages import Record
-from p2p.record_rows import row_of, upsert
+from p2p.record_rows import end_of, record_in, row_of, upsert
 from p2p.registration import Topic
 from p2p.sync.items import Item
-from p2p.sync.judging import Judgement, Stamp, advance, judge
+from p2p.sync.judging import Judgement, Stamp, no_rank
 from p2p.sync.marks import Mark, Span
 from p2p.sync.store import Applied
+from p2p.sync.taking import take_batch
 
 # Beyond its life a record still shows what it replaced, so that nothing older comes back.
 EXPIRED_KEPT = timedelta(days=7)
@@ -94,51 +95,41 @@ class TopicStore:
         self, covers: Sequence[tuple[str, Span]], records: Sequence[Received[Record]]
     ) -> Judgement:
         """One SELECT and one upsert for the records, and one of each for the progress."""
-        held = self._held({each.message.key() for each in records})
-        judged = judge(
-            records,
-            held=held,
-            authority=self._topic.authority,
-            clock_end_ms=int(self._now.timestamp() * 1000) + CLOCK_AHEAD_MAX_MS,
-        )
-        rows = {
-            key: row_of(self._topic, each.message, each.raw, self._now)
-            for key, each in judged.winners.items()
-        }
-        # What is over and replaced nothing here is worth no row, and no word to the layer above.
-        for key in [key for key in rows if key not in held and self._is_over(rows[key])]:
-            del rows[key], judged.winners[key]
-        if rows:
-            upsert(rows.values())
-            winners = [each.message for each in judged.winners.values()]
-            self._topic.apply(sorted(winners, key=lambda each: each.lamport_ts), self._now)
-        self._advance(covers, records, judged)
-        return judged
-
-    def _advance(
-        self,
-        covers: Sequence[tuple[str, Span]],
-        records: Sequence[Received[Record]],
-        judged: Judgement,
-    ) -> None:
-        own_id = local_node().node_id
         origins = {each.message.origin for each in records} | {origin for origin, _ in covers}
-        moved = advance(
-            watermarks.load(self._topic.name, origins),
-            batch=[each for each in records if each.message.origin != own_id],
-            covers=[each for each in covers if each[0] != own_id],
-            withheld=judged.withheld,
+        taken = take_batch(
+            records,
+            covers,
+            own_node_id=local_node().node_id,
+            held=self._held({each.message.key() for each in records}),
+            progress=watermarks.load(self._topic.name, origins),
+            rule=self._topic.rule,
+            clock_end_ms=int(self._now.timestamp() * 1000) + CLOCK_AHEAD_MAX_MS,
+            is_over=self._is_over,
         )
-        if moved:
-            watermarks.save(self._topic.name, moved)
+        winners = taken.judged.winners.values()
+        if winners:
+            upsert(row_of(self._topic, each.message, each.raw, self._now) for each in winners)
+            messages = [each.message for each in winners]
+            self._topic.apply(sorted(messages, key=lambda each: each.lamport_ts), self._now)
+        if taken.moved:
+            watermarks.save(self._topic.name, taken.moved)
+        return taken.judged
 
     def _held(self, keys: set[str]) -> dict[str, Stamp]:
         rows = self._rows().filter(key__in=keys)
+        if self._topic.rank is not no_rank:
+            return {row.key: self._ranked(row) for row in rows}
         found = rows.values_list("key", "origin", "incarnation", "seq", "lamport_ts")
         return {key: Stamp(*stamp) for key, *stamp in found}  # type: ignore[arg-type]
 
-    def _is_over(self, row: StoredRecord) -> bool:
-        return row.expires_at is not None and row.expires_at <= self._now
+    def _ranked(self, row: StoredRecord) -> Stamp:
+        """Return the stamp of a stored record whose rank only its frame tells."""
+        record = record_in(bytes(row.frame))
+        return Stamp.of(record, self._topic.rank(record))
+
+    def _is_over(self, record: Record) -> bool:
+        ends_at = end_of(self._topic, record)
+        return ends_at is not None and ends_at <= self._now
 
     def _rows(self) -> QuerySet[StoredRecord]:
         return StoredRecord.objects.filter(topic=self._topic.name)

@@ -16,8 +16,8 @@ from p2p.protocol.codec import Received
 from p2p.protocol.fields import Scope
 from p2p.protocol.messages import Command, Record
 from p2p.protocol.registry import MessageRegistry
-from p2p.sync.judging import Authority
-from p2p.sync.messages import SyncPair, SyncRequest, SyncResponse
+from p2p.sync.judging import Authority, Rank, Rule, no_rank
+from p2p.sync.messages import SyncPair
 
 CommandHandler = Callable[[Received[Any], datetime], None]
 AnswerHandler = Callable[[OutboxMessage, bool, str, str, datetime], None]
@@ -30,7 +30,8 @@ class Topic:
     `apply` gets the records that won their key, oldest first, and runs inside the batch's
     transaction; `expires_at` says when a record stops to count (None: never). `sync` is the pair
     of message classes that pulls the topic. `forget` is told the keys of other nodes' records
-    that are discarded, because they may be out of date, before they are pulled anew.
+    that are discarded, because they may be out of date, before they are pulled anew. `rank` orders
+    the versions of a key before all else, where a topic has an order of its own.
     """
 
     name: str
@@ -40,6 +41,12 @@ class Topic:
     expires_at: Callable[[Record], datetime | None]
     sync: SyncPair | None = None
     forget: Callable[[Sequence[str], datetime], None] | None = None
+    rank: Callable[[Record], Rank] = no_rank
+
+    @property
+    def rule(self) -> Rule:
+        """Who may write a key, and what orders its versions."""
+        return Rule(self.authority, self.rank)
 
     @property
     def scope(self) -> Scope:
@@ -51,7 +58,6 @@ registry = MessageRegistry()
 _handlers: dict[type[Command], CommandHandler] = {}
 _answer_handlers: dict[int, AnswerHandler] = {}
 _topics: dict[str, Topic] = {}
-_synced_by: dict[type[Any], Topic] = {}
 
 
 def register_command(
@@ -74,7 +80,6 @@ def register_topic(topic: Topic) -> None:
     _topics[topic.name] = topic
     if topic.sync is not None:
         registry.register(topic.sync.request, topic.sync.response)
-        _synced_by[topic.sync.request] = _synced_by[topic.sync.response] = topic
 
 
 def handler_of(command: Command) -> CommandHandler | None:
@@ -100,11 +105,6 @@ def topic_named(name: str) -> Topic:
 def synced_topics() -> list[Topic]:
     """Return the topics that are pulled, by name."""
     return [topic for _, topic in sorted(_topics.items()) if topic.sync is not None]
-
-
-def topic_synced_by(message: SyncRequest | SyncResponse) -> Topic | None:
-    """Return the topic that a message of sync is about."""
-    return _synced_by.get(type(message))
 
 
 def number_of(message_class: type[Any]) -> int:

@@ -7,7 +7,7 @@ import logging
 import random
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -27,11 +27,11 @@ from p2p.protocol.limits import (
 from p2p.protocol.messages import NeighbourMessage, Record
 from p2p.protocol.registry import MessageRegistry
 from p2p.protocol.token_bucket import TokenBucket
-from p2p.registration import Topic, synced_topics, topic_synced_by
+from p2p.registration import Topic, synced_topics
 from p2p.sync.messages import SyncRequest, SyncResponse
 from p2p.sync.opening import open_frames
 from p2p.sync.schedule import Schedule
-from p2p.sync.session import Outcome
+from p2p.sync.session import Outcome, Session
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +44,35 @@ class Neighbours(Protocol):
     def send(self, node_id: str, payload: bytes) -> bool: ...
 
     def blame(self, node_id: str, error: ProtocolError) -> None: ...
+
+
+class Answered(Protocol):
+    """A response ready to be sent, and whether the asker knows more than we do."""
+
+    @property
+    def payload(self) -> bytes: ...
+
+    @property
+    def behind(self) -> bool: ...
+
+
+class Steps(Protocol):
+    """The steps of sync on a store, as `p2p.syncing` does them on the database."""
+
+    def begin(
+        self, topic: Topic, now: datetime, *, insist: bool
+    ) -> tuple[Session, SyncRequest]: ...
+
+    def take(
+        self,
+        topic: Topic,
+        session: Session,
+        response: SyncResponse,
+        opened: Sequence[Received[Record]],
+        now: datetime,
+    ) -> SyncRequest | None: ...
+
+    def answer(self, topic: Topic, request: SyncRequest, now: datetime) -> Answered: ...
 
 
 class SyncDriver:
@@ -62,10 +91,11 @@ class SyncDriver:
         now: Callable[[], datetime] = now_utc,
         monotonic: Callable[[], float] = time.monotonic,
         topics: Callable[[], Iterable[Topic]] = synced_topics,
+        steps: Steps = syncing,
     ) -> None:
         """Take the mesh, who counts as a member of our swarm, and where slow work runs.
 
-        `on_database` runs ORM work, `on_thread` verifies signatures.
+        `on_database` runs ORM work, which is the `steps`; `on_thread` verifies signatures.
         """
         self.counters: Counter[str] = Counter()
         self._neighbours = neighbours
@@ -76,6 +106,7 @@ class SyncDriver:
         self._on_thread = on_thread
         self._now = now
         self._topics = topics
+        self._steps = steps
         self._monotonic = monotonic
         self._schedule = Schedule(rng or random.Random(), monotonic())
         self._peers: dict[str, PeerInfo] = {}
@@ -122,13 +153,20 @@ class SyncDriver:
         message = received.message
         if not isinstance(message, SyncRequest | SyncResponse):
             return
-        topic, peer = topic_synced_by(message), self._peers.get(from_node_id)
+        topic, peer = self._topic_of(message), self._peers.get(from_node_id)
         if topic is None or peer is None or not self._shares(topic, peer):
             self.counters["not_shared"] += 1
         elif isinstance(message, SyncRequest):
             self._take_request(topic, message, from_node_id)
         else:
             self._take_response(topic, message, from_node_id)
+
+    def _topic_of(self, message: SyncRequest | SyncResponse) -> Topic | None:
+        for topic in self._topics():
+            pair = topic.sync
+            if pair is not None and isinstance(message, pair.request | pair.response):
+                return topic
+        return None
 
     def _take_request(self, topic: Topic, request: SyncRequest, node_id: str) -> None:
         if self._waiting[node_id] >= SYNC_REQUESTS_WAITING_MAX:
@@ -149,7 +187,7 @@ class SyncDriver:
         try:
             await asyncio.sleep(self._pay(node_id))
             async with self._turn:  # between two answers the inbox has its turn
-                answer = await self._on_database(syncing.answer, topic, request, self._now())
+                answer = await self._on_database(self._steps.answer, topic, request, self._now())
         except ProtocolError as error:
             self._neighbours.blame(node_id, error)
             return
@@ -186,14 +224,14 @@ class SyncDriver:
         """Pull one topic; return how many records were learned, also when it ended early."""
         place = (node_id, topic.name)
         session, request = await self._on_database(
-            syncing.begin, topic, self._now(), insist=place in self._insist
+            self._steps.begin, topic, self._now(), insist=place in self._insist
         )
         try:
             while request is not None:
                 response = await self._ask(topic, node_id, request)
                 opened = await self._open(topic, response)
                 request = await self._on_database(
-                    syncing.take, topic, session, response, opened, self._now()
+                    self._steps.take, topic, session, response, opened, self._now()
                 )
         except TimeoutError:
             self.counters["unanswered"] += 1

@@ -49,14 +49,19 @@ class Discovery:
         network: str,
         now: Callable[[], float] = time.monotonic,
         links_wanted: int = limits.LINKS_WANTED,
+        chance: random.Random | None = None,
     ) -> None:
-        """Take the mesh, who we are, a monotonic clock (seconds) and how many links are enough."""
+        """Take the mesh, who we are, a monotonic clock (seconds) and how many links are enough.
+
+        `chance` chooses whom to tell of and spreads the waits.
+        """
         self.counters: Counter[str] = Counter()
         self._links = links
         self._now = now
         self._links_wanted = links_wanted
-        self._candidates = Candidates(node_id, jitter=random.random)
-        self._proven = ProvenNodes(sample=random.sample)
+        self._chance = chance or random.Random()
+        self._candidates = Candidates(node_id, jitter=self._chance.random)
+        self._proven = ProvenNodes(sample=self._chance.sample)
         self._reader = BeaconReader(network=network, own_node_id=node_id)
         self._hosts: dict[str, str] = {}
         self._paces: dict[str, TokenBucket] = {}
@@ -121,7 +126,7 @@ class Discovery:
         now = self._now()
         peers = self._links.peers()
         if now >= self._exchange_at:
-            self._exchange_at = now + limits.PEX_EVERY_S * random.uniform(0.75, 1.25)
+            self._exchange_at = now + limits.PEX_EVERY_S * self._chance.uniform(0.75, 1.25)
             for peer in peers:
                 self._note(peer, now)
             for peer in peers:

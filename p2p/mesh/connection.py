@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
-import time
 from collections.abc import Callable
 from typing import Protocol, cast
 
@@ -74,8 +72,10 @@ class Connection(asyncio.Protocol):
         registry: MessageRegistry,
         limits: MeshLimits,
         now: Callable[[], float],
+        now_ms: Callable[[], int],
+        secret_bytes: Callable[[int], bytes],
     ) -> None:
-        """Prepare one side; `now` is a monotonic clock in seconds.
+        """Prepare one side; `now` is a monotonic clock in seconds, `now_ms` the wall clock.
 
         `secret` is that of our swarm, empty where it has none; `tls` None means without.
         """
@@ -98,6 +98,8 @@ class Connection(asyncio.Protocol):
         self._registry = registry
         self._limits = limits
         self._now = now
+        self._now_ms = now_ms
+        self._secret_bytes = secret_bytes
         self._decoder = FrameDecoder(HANDSHAKE_FRAME_BYTES_MAX)
         self._frames = TokenBucket(limits.frames_per_s, limits.frames_burst, now())
         self._bytes = TokenBucket(limits.bytes_per_s, limits.bytes_burst, now())
@@ -105,7 +107,7 @@ class Connection(asyncio.Protocol):
         self._heard = False
         self._unsent: list[bytes] = []
         self._unsent_bytes = 0
-        self._signs = VitalSigns(self, limits, now, self._hello.node_id)
+        self._signs = VitalSigns(self, limits, now, now_ms, self._hello.node_id)
 
     @property
     def node_id(self) -> str:
@@ -264,7 +266,7 @@ class Connection(asyncio.Protocol):
             identity=self._identity,
             hello=self._hello,
             network=self._network,
-            nonce=secrets.token_bytes(NONCE_BYTES),
+            nonce=self._secret_bytes(NONCE_BYTES),
             cert_hash=cert_hash,
             cert_key=cert_key,
             secret=self._secret,
@@ -304,7 +306,7 @@ class Connection(asyncio.Protocol):
             self.write(payload)
         if peer is not None:
             self.peer = peer
-            self.connected_at = time.time()
+            self.connected_at = self._now_ms() / 1000
             self._decoder.frame_bytes_max = FRAME_BYTES_MAX
             self._signs.expect_life()
             self._owner.opened(self)

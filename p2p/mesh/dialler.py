@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Callable, Sequence
 
 from p2p.mesh.connection import Connection
@@ -46,15 +45,18 @@ class Dialler:
         linked: Callable[[str], bool],
         may_dial: Callable[[str], bool],
         limits: MeshLimits,
+        jitter: Callable[[], float],
     ) -> None:
         """Take a maker of outbound connections and two questions about the present links.
 
-        `may_dial` gets '' for an address of which the node is not known.
+        `may_dial` gets '' for an address of which the node is not known; `jitter()` returns a
+        number from 0 to 1.
         """
         self._new_connection = new_connection
         self._linked = linked
         self._may_dial = may_dial
         self._limits = limits
+        self._jitter = jitter
         self._tasks = TaskOwner("dialler")
         self._peers_changed = asyncio.Event()
 
@@ -77,7 +79,7 @@ class Dialler:
         await self._tasks.stop()
 
     async def _keep(self, host: str, port: int) -> None:
-        backoff = Backoff(self._limits.backoff_min_s, self._limits.backoff_max_s, random.random)
+        backoff = Backoff(self._limits.backoff_min_s, self._limits.backoff_max_s, self._jitter)
         while True:
             if self._may_dial(""):
                 connection = await self._connect(host, port)

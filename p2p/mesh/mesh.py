@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import random
 import secrets
 import time
 from collections import Counter
@@ -59,6 +60,8 @@ class Mesh:
         on_own_record_ahead: Callable[[Record], None] | None = None,
         now: Callable[[], float] = time.monotonic,
         now_ms: Callable[[], int] = unix_ms,
+        chance: random.Random | None = None,
+        secret_bytes: Callable[[int], bytes] = secrets.token_bytes,
         limits: MeshLimits | None = None,
         tls: Tls | None = None,
     ) -> None:
@@ -71,7 +74,8 @@ class Mesh:
         `on_fetch(node_id, ids)` is to send what the store has of records that a peer wants and
         the gossip no longer holds; `on_own_record_ahead` learns of a record in our own name that
         is numbered higher than those published here.
-        `now` is a monotonic clock in seconds, `now_ms` the wall clock.
+        `now` is a monotonic clock in seconds, `now_ms` the wall clock; `chance` spreads waits,
+        `secret_bytes(count)` makes the nonces of handshakes.
         """
         self.profile = profile
         self.port = 0
@@ -86,8 +90,10 @@ class Mesh:
         self._on_neighbour = on_neighbour
         self._now = now
         self._now_ms = now_ms
+        self._chance = chance or random.Random()
+        self._secret_bytes = secret_bytes
         self._limits = limits or MeshLimits()
-        self._connections: set[Connection] = set()
+        self._connections: dict[Connection, None] = {}  # in order, as they were made
         self._links: LinkTable[Connection] = LinkTable(identity.node_id)
         self._conduct = Conduct(now)
         self._door = Doorkeeper(
@@ -106,6 +112,7 @@ class Mesh:
             linked=lambda node_id: node_id in self._links,
             may_dial=lambda node_id: self._door.may_dial(node_id),
             limits=self._limits,
+            jitter=self._chance.random,
         )
 
     async def start(self, host: str, port: int) -> int:
@@ -128,14 +135,13 @@ class Mesh:
         await self._dialler.stop()
         if self._server is not None:
             self._server.close()
-        closing = set(self._connections)
-        for connection in closing:
+        for connection in list(self._connections):
             connection.close(reason)
         with contextlib.suppress(TimeoutError):
             # Each connection aborts itself after the close timeout; this bound is the second.
             async with asyncio.timeout(self._limits.close_timeout_s + 1.0):
                 await self._until_all_closed()
-        for connection in set(self._connections):
+        for connection in list(self._connections):
             connection.abort(reason)
 
     def dial(self, host: str, port: int) -> None:
@@ -193,7 +199,7 @@ class Mesh:
 
     def hello(self) -> Hello:
         """Return our HELLO with a fresh connection nonce: the time in ms, then 16 random bits."""
-        nonce = f"{self._now_ms() & (2**48 - 1):012x}{secrets.token_hex(2)}"
+        nonce = f"{self._now_ms() & (2**48 - 1):012x}{self._secret_bytes(2).hex()}"
         return Hello(
             version=PROTOCOL_VERSION,
             network=self._network,
@@ -219,7 +225,7 @@ class Mesh:
 
         Raises ProtocolError `banned` for a dialler from a host that is.
         """
-        self._connections.add(connection)
+        self._connections[connection] = None
         self._all_closed.clear()
         if connection.outbound or not connection.host:
             return
@@ -244,7 +250,7 @@ class Mesh:
 
     def closed(self, connection: Connection) -> None:
         """Forget a connection; its node is down when this was its last link."""
-        self._connections.discard(connection)
+        self._connections.pop(connection, None)
         if not self._connections:
             self._all_closed.set()
         if connection.peer is None:
@@ -284,6 +290,7 @@ class Mesh:
             latency_ms=self._latency_ms,
             now_ms=self._now_ms,
             limits=self._limits.gossip,
+            chance=self._chance,
         )
         outlets = Outlets(
             send=self.send,
@@ -320,6 +327,8 @@ class Mesh:
             registry=self._registry,
             limits=self._limits,
             now=self._now,
+            now_ms=self._now_ms,
+            secret_bytes=self._secret_bytes,
         )
 
     def _hear_neighbour(self, received: Received[NeighbourMessage], from_node_id: str) -> None:

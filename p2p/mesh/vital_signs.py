@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -30,13 +29,19 @@ class VitalSigns:
     """Timers on the running loop; `stop` ends them all."""
 
     def __init__(
-        self, watched: Watched, limits: MeshLimits, now: Callable[[], float], node_id: str
+        self,
+        watched: Watched,
+        limits: MeshLimits,
+        now: Callable[[], float],
+        now_ms: Callable[[], int],
+        node_id: str,
     ) -> None:
-        """Take the connection, its limits, a monotonic clock (seconds) and our node id."""
+        """Take the connection, its limits, a monotonic clock (seconds), the wall clock, our id."""
         self.latency_ms: float | None = None
         self._watched = watched
         self._limits = limits
         self._now = now
+        self._now_ms = now_ms
         self._node_id = node_id
         self._heard_at = now()
         self._ping: Ping | None = None
@@ -82,7 +87,7 @@ class VitalSigns:
         self._timers.clear()
 
     def _send_ping(self) -> None:
-        self._ping = Ping(node_id=self._node_id, timestamp=int(time.time() * 1000))
+        self._ping = Ping(node_id=self._node_id, timestamp=self._now_ms())
         self._ping_at = self._now()
         self._set("ping", self._limits.ping_interval_s, self._send_ping)
         self._watched.write(encode_message(self._ping))

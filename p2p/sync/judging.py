@@ -23,6 +23,26 @@ class Authority(Enum):
     NOT_YET = "not_yet"
 
 
+Rank = tuple[int, ...]
+
+
+def no_rank(record: Record) -> Rank:
+    """Return the rank of records whose topic has no order of its own: all are equal."""
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A topic's own rule: who may write a key, and what orders its versions before all else.
+
+    Of two versions the one of higher `rank` wins, whoever wrote it. An origin's ranks must rise
+    with its numbers, or stores could disagree for good.
+    """
+
+    authority: Callable[[Record], Authority]
+    rank: Callable[[Record], Rank] = no_rank
+
+
 @dataclass(frozen=True, slots=True)
 class Stamp:
     """What orders the versions of a key."""
@@ -31,17 +51,21 @@ class Stamp:
     incarnation: int
     seq: int
     lamport_ts: int
+    rank: Rank = ()
 
     @classmethod
-    def of(cls, record: Record) -> Stamp:
-        """Return the stamp of a record."""
-        return cls(record.origin, record.incarnation, record.seq, record.lamport_ts)
+    def of(cls, record: Record, rank: Rank = ()) -> Stamp:
+        """Return the stamp of a record that its topic's order gives this rank."""
+        return cls(record.origin, record.incarnation, record.seq, record.lamport_ts, rank)
 
     def beats(self, other: Stamp) -> bool:
         """Tell whether this version replaces the other one.
 
-        One origin's versions order by (incarnation, seq); between origins the later clock wins.
+        The topic's own order comes first. Then one origin's versions order by (incarnation, seq);
+        between origins the later clock wins.
         """
+        if self.rank != other.rank:
+            return self.rank > other.rank
         if self.origin == other.origin:
             return (self.incarnation, self.seq) > (other.incarnation, other.seq)
         return (self.lamport_ts, self.origin) > (other.lamport_ts, other.origin)
@@ -60,7 +84,7 @@ def judge(
     batch: Sequence[Received[Record]],
     *,
     held: Mapping[str, Stamp],
-    authority: Callable[[Record], Authority],
+    rule: Rule,
     clock_end_ms: int,
 ) -> Judgement:
     """Sort a batch against what is held by key.
@@ -71,14 +95,15 @@ def judge(
     judged = Judgement()
     for received in batch:
         record, key = received.message, received.message.key()
-        stamp = Stamp.of(record)
-        best = Stamp.of(judged.winners[key].message) if key in judged.winners else held.get(key)
+        stamp = Stamp.of(record, rule.rank(record))
+        winner = judged.winners.get(key)
+        best = Stamp.of(winner.message, rule.rank(winner.message)) if winner else held.get(key)
         if record.lamport_ts > clock_end_ms:
             judged.withheld.add((record.origin, mark_of(record)))
         elif best is not None and not stamp.beats(best):
             continue
         else:
-            _admit(judged, received, key, _verdict(record, authority))
+            _admit(judged, received, key, _verdict(record, rule.authority))
     return judged
 
 

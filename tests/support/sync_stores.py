@@ -16,7 +16,7 @@ from p2p.protocol.numbers import MessageNumber
 from p2p.protocol.registry import MessageRegistry
 from p2p.protocol.signing import seal
 from p2p.sync.items import Item, position_of
-from p2p.sync.judging import Authority, Judgement, Stamp, advance, judge, mark_of
+from p2p.sync.judging import Authority, Judgement, Rule, Stamp, advance, judge, mark_of
 from p2p.sync.marks import START, Mark, Progress, Span
 from p2p.sync.messages import SyncResponse, sync_pair
 from p2p.sync.responder import answer, live_hash
@@ -165,7 +165,7 @@ class MemoryStore:
         return Applied(learned=len(judged.winners), parked=len(judged.parked))
 
     def _judge(self, records: Sequence[Received[Record]], held: Mapping[str, Stamp]) -> Judgement:
-        return judge(records, held=held, authority=self.authority, clock_end_ms=FAR_MS)
+        return judge(records, held=held, rule=Rule(self.authority), clock_end_ms=FAR_MS)
 
     def _advance(
         self,

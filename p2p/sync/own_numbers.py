@@ -1,0 +1,30 @@
+"""What others show of our own numbering: proof, or a hint, that it once went further than we know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+from p2p.protocol.limits import INCARNATION_JUMP_MAX
+from p2p.sync.marks import Mark
+
+
+def seen_ahead(
+    own: Mark,
+    *,
+    signed: Collection[Mark],
+    claimed: Collection[Mark],
+    may_believe: Callable[[], bool],
+) -> Mark | None:
+    """Return the highest place of our own numbering beyond `own` that is to be believed, if any.
+
+    Our own signature is proof. An unsigned statement is only a hint, which costs little to
+    follow: it is believed when `may_believe()` says so, which is asked last and at most once,
+    and never when it is far away from our own numbering.
+    """
+    proved = max(signed, default=own)
+    if proved > own:
+        return proved
+    hint = max(claimed, default=own)
+    if hint <= own or hint.incarnation - own.incarnation > INCARNATION_JUMP_MAX:
+        return None
+    return hint if may_believe() else None
