@@ -10,10 +10,10 @@ PYTEST := $(PY) -m pytest
 TOOLS := git tmux
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check lint bench lock docs clean run-env dev-env tools
+.PHONY: help demo run test simulate check lint bench lock docs clean run-env dev-env tools
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: run-env ## the whole story on real processes, in about a minute (KEEP=1 keeps the nodes, ARGS=...)
 	@exec $(PY) manage.py demo $(if $(filter-out 0,$(KEEP)),--keep) $(ARGS)
@@ -30,6 +30,10 @@ test: dev-env ## all tests (ARGS="-k word" picks some)
 	echo "browser tests"; \
 	$(PYTEST) -m browser tests/browser $(ARGS) || failed=$$?; \
 	exit $$failed
+
+simulate: dev-env ## seeded chaos in virtual time (NODES=1000 SEEDS=5 FIRST=1)
+	@exec $(PY) -m tests.simulation $(if $(NODES),--nodes $(NODES)) $(if $(SEEDS),--seeds $(SEEDS)) \
+	  $(if $(FIRST),--first $(FIRST))
 
 lint: dev-env ## format, style, types, layers, migrations and generated pages
 	$(PY) -m ruff format --check .
