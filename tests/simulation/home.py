@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from p2p.protocol.codec import Received
 from p2p.protocol.identity import Identity
 from p2p.protocol.messages import Record
 from p2p.sync.marks import Mark, Progress
+from p2p.sync.own_numbers import incarnation_after
 from tests.simulation.topics import NOTES, TASKS
 
 
@@ -43,19 +44,18 @@ class Database:
     clock: int = 0
     outbox: list[bytes] = field(default_factory=list)
     believed_ms: int | None = None
+    life_began: int = 0  # our clock at the last start
 
     def copy(self) -> Database:
         """Return what a backup holds."""
         other = copy.copy(self)
         other.outbox = list(self.outbox)
         other.tables = {
-            name: Table(
-                dict(table.kept),
-                dict(table.progress),
-                dict(table.parked),
-                table.own,
-                table.synced_ms,
-                table.version,
+            name: replace(
+                table,
+                kept=dict(table.kept),
+                progress=dict(table.progress),
+                parked=dict(table.parked),
             )
             for name, table in self.tables.items()
         }
@@ -83,10 +83,10 @@ class Home:
             self.counted_for = self.database.number
         return self.stored_incarnation
 
-    def raise_incarnation_above(self, seen: int) -> None:
+    def raise_incarnation_above(self, seen: int, now_ms: int) -> None:
         """Make the incarnation higher than one that a peer showed (p2p.local)."""
         if self.incarnation() <= seen:
-            self.stored_incarnation = seen + 1
+            self.stored_incarnation = incarnation_after(seen, now_ms // 1000)
 
     def backup(self) -> Home:
         """Return a copy of everything."""

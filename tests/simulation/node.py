@@ -112,6 +112,7 @@ class SimNode:
         self._inbox: deque[Received[Any]] = deque()
         self._arrived, self._rung = asyncio.Event(), asyncio.Event()
         self._turn = asyncio.Lock()
+        self.home.database.clock = self.home.database.life_began = self._clock().tick()
         self.process = Process(self.address)
         self.process.start(self._run(random.Random(f"{self._seed} {self.number} {self.lives}")))
 
@@ -229,6 +230,7 @@ class SimNode:
                 for each in store.table.kept.values()
                 if each.record.origin == self.id
                 and each.record.incarnation < current
+                and each.record.lamport_ts > self.home.database.life_began
                 and not store.is_over(each.record)
             ]
             for record in own:
@@ -324,8 +326,11 @@ class SimNode:
         ]
 
     async def _note_own(self, record: Record) -> None:
-        seen = Mark(record.incarnation, record.seq)
-        await self.on_database(lambda: self.store(record.topic).notice_pushed(seen))
+        await self.on_database(self._notice_pushed, record)
+
+    def _notice_pushed(self, record: Record) -> None:
+        self.witness(record.lamport_ts)
+        self.store(record.topic).notice_pushed(Mark(record.incarnation, record.seq))
 
 
 async def _at_once(function: Callable[..., R], *args: Any, **kwargs: Any) -> R:

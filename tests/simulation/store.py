@@ -12,7 +12,7 @@ from p2p.protocol.messages import Record
 from p2p.record_rows import end_of
 from p2p.registration import Topic
 from p2p.sync.items import Item, position_of
-from p2p.sync.judging import Judgement, Stamp, mark_of
+from p2p.sync.judging import Judgement, Stamp, mark_of, no_rank
 from p2p.sync.marks import START, Mark, Progress, Span
 from p2p.sync.own_numbers import seen_ahead
 from p2p.sync.store import Applied
@@ -52,7 +52,13 @@ class TableStore:
         self._changed = changed
         self._publish_again = publish_again
         self._cache = cache
+        self.topic_name = topic.name
         self.table: Table = home.database.tables[topic.name]
+
+    @property
+    def is_ranked(self) -> bool:
+        """Whether the topic has an order of its own."""
+        return self._topic.rank is not no_rank
 
     def live_items(self, lo: int, hi: int) -> list[Item]:
         """Return the live records of the positions [lo, hi), ordered by position and key."""
@@ -100,8 +106,10 @@ class TableStore:
         for each in judged.parked[: max(0, PARKED_MAX - len(self.table.parked))]:
             place = (each.message.origin, mark_of(each.message))
             self.table.parked.setdefault(place, (each, self._now_ms))
-        if any(isinstance(each.message, Victory) for each in judged.winners.values()):
-            self.retry_parked()  # as the layer above does when it learns what was missing
+        wins_a_term = any(isinstance(each.message, Victory) for each in judged.winners.values())
+        # The layer above does the latter, when it learns what was missing.
+        if (judged.parked and judged.winners) or wins_a_term:
+            self.retry_parked()
         if is_anew:
             self._publish_again()
         return Applied(learned=len(judged.winners), parked=len(judged.parked))
@@ -121,7 +129,7 @@ class TableStore:
     def notice_pushed(self, seen: Mark) -> None:
         """Number anew when a pushed record of ours is ahead of us."""
         if seen > self.own_mark():
-            self._home.raise_incarnation_above(max(seen, self.own_mark()).incarnation)
+            self._home.raise_incarnation_above(seen.incarnation, self._now_ms)
             self._publish_again()
 
     def store_own(self, record: Record, raw: bytes) -> None:
@@ -189,11 +197,12 @@ class TableStore:
             own,
             signed=[mark_of(each.message) for each in records if each.message.origin == own_id],
             claimed=[span.through for origin, span in covers if origin == own_id],
+            now_s=self._now_ms // 1000,
             may_believe=self._may_believe,
         )
         if seen is None:
             return False
-        self._home.raise_incarnation_above(max(seen.incarnation, own.incarnation))
+        self._home.raise_incarnation_above(max(seen.incarnation, own.incarnation), self._now_ms)
         return True
 
     def _may_believe(self) -> bool:
