@@ -11,7 +11,7 @@ PYTEST := $(PY) -m pytest
 TOOLS := git tmux
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-kills fuzz check lint bench bench-mesh lock docs clean run-env dev-env bench-env tools
+.PHONY: help demo run test test-kills simulate fuzz check lint bench bench-mesh lock docs clean run-env dev-env bench-env tools
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,10 @@ fuzz: dev-env ## any bytes into decoder, handshake, gossip and sync (SECONDS=60 
 	  echo "fuzzing $$each"; \
 	  $(PY) -m tests.fuzz $$each --seconds $(SECONDS) --runs $(RUNS) $(ARGS) || exit 1; \
 	done
+
+simulate: dev-env ## seeded chaos in virtual time (NODES=1000 SEEDS=5 FIRST=1)
+	@exec $(PY) -m tests.simulation $(if $(NODES),--nodes $(NODES)) $(if $(SEEDS),--seeds $(SEEDS)) \
+	  $(if $(FIRST),--first $(FIRST))
 
 lint: dev-env ## format, style, types, layers, migrations and generated pages
 	$(PY) -m ruff format --check .

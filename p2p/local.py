@@ -9,6 +9,7 @@ import os
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from p2p.models import NodeState
 from p2p.protocol.errors import DomainError
 from p2p.protocol.identity import Identity
 from p2p.protocol.limits import INTEGER_MAX
+from p2p.sync.own_numbers import incarnation_after
 
 _DATABASE_ID = "database_id"
 _INCARNATION_FILE = "incarnation.json"
@@ -93,20 +95,22 @@ def incarnation() -> int:
     return stored + 1
 
 
-def raise_incarnation_above(seen: int) -> int:
+def raise_incarnation_above(seen: int, now: datetime) -> int:
     """Make the incarnation higher than one that a peer showed, and return it.
 
     For a node whose home was restored from an old backup: peers hold records of its own that are
     numbered higher than it knows. Nothing changes when the incarnation is higher already;
-    DomainError `incarnation_exhausted` when none is higher.
+    otherwise it is at least the time in unix seconds. DomainError `incarnation_exhausted` when
+    none is higher.
     """
     current = incarnation()
     if current > seen:
         return current
     if seen >= INTEGER_MAX:
         raise DomainError("incarnation_exhausted", f"no incarnation is higher than {seen}")
-    _store_incarnation(seen + 1, _database_id())
-    return seen + 1
+    raised = incarnation_after(seen, int(now.timestamp()))
+    _store_incarnation(raised, _database_id())
+    return raised
 
 
 def _stored_incarnation() -> tuple[int, str]:

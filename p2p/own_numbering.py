@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.db.models import Q
 
-from p2p import outbox
+from p2p import clock, outbox
 from p2p.local import incarnation, local_node, raise_incarnation_above
 from p2p.models import NodeState
 from p2p.models import Record as StoredRecord
@@ -25,18 +25,20 @@ log = logging.getLogger(__name__)
 
 CLAIMS_BELIEVED_EVERY = timedelta(hours=1)
 _BELIEVED_AT = "own_claim_believed_at"
+_LIFE_BEGAN = "life_began"  # our clock at the last start
 _NUMBERS = frozenset(("origin", "public_key", "lamport_ts", "incarnation", "seq"))
 
 
-def notice_pushed(topic: str, seen: tuple[int, int], now: datetime) -> bool:
+def notice_pushed(topic: str, seen: tuple[int, int], lamport_ts: int, now: datetime) -> bool:
     """Number anew when (incarnation, seq) of a pushed record of ours is ahead of us.
 
-    Returns whether it was.
+    Our clock moves past its stamp: what we write from now on is later. Returns whether it was.
     """
     own, mark = own_mark(topic), Mark(*seen)
     if mark <= own:
         return False
-    _begin_anew(topic, own, mark)
+    clock.witness(lamport_ts, now)
+    _begin_anew(topic, own, mark, now)
     publish_again(now)
     return True
 
@@ -58,18 +60,32 @@ def notice(
     if not signed and not claimed:
         return False
     own = own_mark(topic)
-    seen = seen_ahead(own, signed=signed, claimed=claimed, may_believe=lambda: _may_believe(now))
+    seen = seen_ahead(
+        own,
+        signed=signed,
+        claimed=claimed,
+        now_s=int(now.timestamp()),
+        may_believe=lambda: _may_believe(now),
+    )
     if seen is None:
         return False
-    _begin_anew(topic, own, seen)
+    _begin_anew(topic, own, seen, now)
     return True
 
 
-def publish_again(now: datetime) -> int:
-    """Publish this node's records of earlier incarnations anew, as far as they still count.
+def begin_life(now: datetime) -> None:
+    """Note that the node starts: what it writes from now on is not part of any older backup."""
+    with transaction.atomic():
+        value = str(clock.tick(now))
+        NodeState.objects.update_or_create(key=_LIFE_BEGAN, defaults={"value": value})
 
-    Under their old numbers they would lose against what this node wrote before it forgot.
-    Returns how many there were.
+
+def publish_again(now: datetime) -> int:
+    """Publish what this node wrote since it started, under earlier incarnations, anew.
+
+    Those numbers may have been used before, by the life that this home has forgotten. What is
+    older came with the backup and is left alone: peers have it, or what replaced or removed it,
+    against which a new copy would win. Returns how many there were.
     """
     with transaction.atomic():
         current = incarnation()
@@ -77,6 +93,7 @@ def publish_again(now: datetime) -> int:
             Q(expires_at__isnull=True) | Q(expires_at__gt=now),
             origin=local_node().node_id,
             incarnation__lt=current,
+            lamport_ts__gt=_life_began(),
         )
         frames = [bytes(frame) for frame in own.order_by("id").values_list("frame", flat=True)]
         for record in _records_in(frames):
@@ -89,6 +106,11 @@ def publish_again(now: datetime) -> int:
     if frames:
         log.warning("%d own records are published anew, incarnation %d", len(frames), current)
     return len(frames)
+
+
+def _life_began() -> int:
+    row = NodeState.objects.filter(key=_LIFE_BEGAN).first()
+    return 0 if row is None else int(row.value)
 
 
 def _records_in(frames: Iterable[bytes]) -> list[Record]:
@@ -113,8 +135,8 @@ def _may_believe(now: datetime) -> bool:
     return True
 
 
-def _begin_anew(topic: str, own: Mark, seen: Mark) -> None:
-    raised = raise_incarnation_above(max(seen.incarnation, own.incarnation))
+def _begin_anew(topic: str, own: Mark, seen: Mark, now: datetime) -> None:
+    raised = raise_incarnation_above(max(seen.incarnation, own.incarnation), now)
     log.warning(
         "others know our records of %s up to %d.%d, we up to %d.%d: this home is an old copy; "
         "its records are numbered anew, incarnation %d",

@@ -37,6 +37,11 @@ class TopicStore:
         self._topic = topic
         self._now = now
 
+    @property
+    def is_ranked(self) -> bool:
+        """Whether the topic has an order of its own: numbers do not tell then who wins."""
+        return self._topic.rank is not no_rank
+
     def live_items(self, lo: int, hi: int) -> list[Item]:
         """Return the live records of the positions [lo, hi), ordered by position and key."""
         return _items(self._live().filter(position__gte=lo, position__lt=hi))
@@ -85,6 +90,8 @@ class TopicStore:
             is_anew = notice(self._topic.name, covers, records, self._now)
             judged = self._apply(covers, records)
             parking.park(self._topic.name, judged.parked, self._now)
+            if judged.parked and judged.winners:
+                self.retry_parked()  # what it rests on may have come with it
             if is_anew:  # together with what the page taught us of our own records
                 publish_again(self._now)
         return Applied(learned=len(judged.winners), parked=len(judged.parked))
@@ -125,7 +132,7 @@ class TopicStore:
 
     def _held(self, keys: set[str]) -> dict[str, Stamp]:
         rows = self._rows().filter(key__in=keys)
-        if self._topic.rank is not no_rank:
+        if self.is_ranked:
             return {row.key: self._ranked(row) for row in rows}
         found = rows.values_list("key", "origin", "incarnation", "seq", "lamport_ts")
         return {key: Stamp(*stamp) for key, *stamp in found}  # type: ignore[arg-type]

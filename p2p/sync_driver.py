@@ -137,7 +137,8 @@ class SyncDriver:
     def peer_up(self, peer: PeerInfo) -> None:
         """Sync with a new peer at once."""
         self._peers[peer.node_id] = peer
-        self._schedule.peer_up(peer.node_id, self._monotonic())
+        is_member = self._is_member(peer)
+        self._schedule.peer_up(peer.node_id, self._monotonic(), is_member=is_member)
         self._wake.set()
 
     def peer_down(self, node_id: str) -> None:

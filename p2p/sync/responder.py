@@ -180,7 +180,8 @@ def _fill_beyond(page: _Page, wanted: Sequence[Item], store: RecordStore) -> int
 def _missing(store: RecordStore, holding: Holding) -> list[Item]:
     """Return what a range holds beyond the named versions.
 
-    A record that expired lately is worth sending only to who still holds what it replaced.
+    A record that expired lately is worth sending only to who still holds what it replaced. Where
+    numbers do not tell which version wins, everything that differs is sent.
     """
     known: dict[tuple[int, str], Mark] = {}
     for each in holding.versions:
@@ -191,9 +192,13 @@ def _missing(store: RecordStore, holding: Holding) -> list[Item]:
     return [
         item
         for item in store.kept_items(holding.lo, holding.hi)
-        if item.mark > known.get((item.position, item.origin), START)
+        if _is_beyond(item.mark, known.get((item.position, item.origin), START), store)
         and (item in live or item.position in named)
     ]
+
+
+def _is_beyond(held: Mark, known: Mark, store: RecordStore) -> bool:
+    return held != known if store.is_ranked else held > known
 
 
 def _check_ranges(ranges: Sequence[tuple[int, int]]) -> None:

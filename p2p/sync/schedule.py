@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Collection
 
 from p2p.protocol.limits import SYNC_INTERVAL_MAX_S, SYNC_INTERVAL_MIN_S, SYNC_PAUSE_S
 
@@ -44,6 +45,7 @@ class Schedule:
         """Take the source of chance and the time; the first round comes after an interval."""
         self._rng = rng
         self._due: dict[str, float] = {}
+        self._members: set[str] = set()
         self._paces: dict[str, Pace] = {}
         self._news = Pace()
         self._next_round = now + self._interval()
@@ -53,8 +55,10 @@ class Schedule:
         """When `due` should be asked again at the latest."""
         return min([self._next_round, *self._due.values()])
 
-    def peer_up(self, node_id: str, now: float) -> None:
-        """Ask a new peer at once."""
+    def peer_up(self, node_id: str, now: float, *, is_member: bool = False) -> None:
+        """Ask a new peer at once; a member of our swarm shares more topics than others."""
+        if is_member:
+            self._members.add(node_id)
         self._paces[node_id] = Pace(now)
         self._due[node_id] = now
 
@@ -62,6 +66,7 @@ class Schedule:
         """Forget a peer."""
         self._paces.pop(node_id, None)
         self._due.pop(node_id, None)
+        self._members.discard(node_id)
 
     def ask_soon(self, node_id: str, now: float) -> None:
         """Ask a peer that seems to know more."""
@@ -76,15 +81,25 @@ class Schedule:
                 self._at(other, at)
 
     def due(self, now: float) -> list[str]:
-        """Return the peers to ask now; the round's one is chosen by chance."""
+        """Return the peers to ask now; the round's one is chosen by chance.
+
+        When that is a stranger a member is asked too: among many strangers the topics of the
+        swarm would hardly ever have their turn.
+        """
         if now >= self._next_round:
             self._next_round = now + self._interval()
-            if self._paces:
-                self._due[self._rng.choice(sorted(self._paces))] = now
+            chosen = self._one_of(self._paces)
+            if chosen is not None:
+                self._due[chosen] = now
+            if chosen not in self._members and (member := self._one_of(self._members)) is not None:
+                self._due[member] = now
         ready = sorted(node_id for node_id, at in self._due.items() if at <= now)
         for node_id in ready:
             del self._due[node_id]
         return ready
+
+    def _one_of(self, node_ids: Collection[str]) -> str | None:
+        return self._rng.choice(sorted(node_ids)) if node_ids else None
 
     def _at(self, node_id: str, at: float) -> None:
         self._due[node_id] = min(at, self._due.get(node_id, at))

@@ -23,6 +23,10 @@ class Applied:
 class RecordStore(Protocol):
     """The records of one topic at one moment; live is what neither expired nor was superseded."""
 
+    @property
+    def is_ranked(self) -> bool:
+        """Whether the topic has an order of its own: numbers do not tell then who wins."""
+
     def live_items(self, lo: int, hi: int) -> list[Item]:
         """Return the live records of the positions [lo, hi), ordered by position and key."""
 

@@ -14,7 +14,7 @@ from p2p.gossip.ids import id_of
 from p2p.local import LocalNode, acting_as, incarnation, local_node, raise_incarnation_above
 from p2p.models import NodeState, OutboxKind, OutboxMessage
 from p2p.models import Record as StoredRecord
-from p2p.own_numbering import notice_pushed
+from p2p.own_numbering import begin_life, notice_pushed, publish_again
 from p2p.protocol.errors import DomainError
 from p2p.protocol.identity import Identity
 from p2p.protocol.limits import WANTED_BYTES_PER_S
@@ -26,6 +26,7 @@ from p2p.registration import registry
 pytestmark = pytest.mark.django_db
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+NOW_S = int(NOW.timestamp())
 NETWORK = "galaxy"
 
 
@@ -59,8 +60,9 @@ def sent_records() -> list[OfferingAnnounce]:
     [
         ((1, 2), False, (1, 3)),
         ((1, 1), False, (1, 3)),
-        ((1, 3), True, (2, 1)),
-        ((7, 1), True, (8, 1)),
+        ((1, 3), True, (NOW_S, 1)),
+        ((7, 1), True, (NOW_S, 1)),
+        ((NOW_S, 1), True, (NOW_S + 1, 1)),
     ],
 )
 def test_a_higher_own_record_at_a_peer_begins_a_new_incarnation(
@@ -70,8 +72,8 @@ def test_a_higher_own_record_at_a_peer_begins_a_new_incarnation(
     with acting_as(home):
         assert [clock.next_seq("t") for _ in range(2)] == [(1, 1), (1, 2)]
 
-        assert notice_pushed("t", seen, NOW) is is_ahead
-        assert notice_pushed("t", seen, NOW) is False
+        assert notice_pushed("t", seen, 5, NOW) is is_ahead
+        assert notice_pushed("t", seen, 5, NOW) is False
 
         assert clock.next_seq("t") == next_own
 
@@ -79,13 +81,13 @@ def test_a_higher_own_record_at_a_peer_begins_a_new_incarnation(
 def test_the_incarnation_survives_being_raised_and_never_falls(tmp_path: Path) -> None:
     home = LocalNode(tmp_path, Identity.generate(), NETWORK, "test")
     with acting_as(home):
-        assert raise_incarnation_above(4) == 5
-        assert raise_incarnation_above(2) == 5
-        assert incarnation() == 5
+        assert raise_incarnation_above(4, NOW) == NOW_S
+        assert raise_incarnation_above(2, NOW) == NOW_S
+        assert incarnation() == NOW_S
         with pytest.raises(DomainError, match="no incarnation is higher than 9007199254740991"):
-            raise_incarnation_above(2**53 - 1)
+            raise_incarnation_above(2**53 - 1, NOW)
         NodeState.objects.filter(key="database_id").delete()
-        assert incarnation() == 6
+        assert incarnation() == NOW_S + 1
 
 
 def test_what_still_counts_is_published_again_under_numbers_that_win(tmp_path: Path) -> None:
@@ -95,15 +97,41 @@ def test_what_still_counts_is_published_again_under_numbers_that_win(tmp_path: P
             offer(number, NOW + timedelta(seconds=ttl_s))
         before = sent_records()
 
-        assert notice_pushed("marketplace", (1, 9), NOW)
+        assert notice_pushed("marketplace", (1, 9), 5, NOW)
 
         again = sent_records()[3:]
-        assert [(each.incarnation, each.seq) for each in again] == [(2, 1), (2, 2)]
+        assert [(each.incarnation, each.seq) for each in again] == [(NOW_S, 1), (NOW_S, 2)]
         assert [each.offering for each in again] == [before[0].offering, before[2].offering]
         assert again[0].lamport_ts > before[2].lamport_ts
         stored = StoredRecord.objects.get(key=f"{1:032x}")
-        assert (stored.incarnation, stored.seq) == (2, 1)
-        assert clock.next_seq("marketplace") == (2, 3)
+        assert (stored.incarnation, stored.seq) == (NOW_S, 1)
+        assert clock.next_seq("marketplace") == (NOW_S, 3)
+
+
+def test_what_came_with_the_backup_is_not_published_again(tmp_path: Path) -> None:
+    """A removal that this home has forgotten would lose against a new copy of what it removed."""
+    registry.freeze()
+    with acting_as(LocalNode(tmp_path, Identity.generate(), NETWORK, "test")):
+        offer(1, NOW + timedelta(seconds=300))
+        offer(2, NOW + timedelta(seconds=300))
+        begin_life(NOW)
+        offer(3, NOW + timedelta(seconds=300))  # written by a home that may be an old copy
+
+        assert notice_pushed("marketplace", (1, 9), 5, NOW)
+
+        assert [each.offering.id for each in sent_records()[3:]] == [f"{3:032x}"]
+        assert publish_again(NOW) == 0
+
+
+def test_what_an_old_copy_writes_is_later_than_what_it_had_forgotten(tmp_path: Path) -> None:
+    """Its clock may have been ahead of the wall clock by then: between origins the later wins."""
+    ahead = int((NOW + timedelta(minutes=5)).timestamp() * 1000)
+    registry.freeze()
+    with acting_as(LocalNode(tmp_path, Identity.generate(), NETWORK, "test")):
+        assert notice_pushed("marketplace", (1, 9), ahead, NOW)
+        offer(1, NOW + timedelta(seconds=300))
+
+        assert sent_records()[0].lamport_ts == ahead + 1
 
 
 def test_only_wanted_records_that_still_count_are_fetched(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,8 @@ from tests.support.wire import NETWORK, identity_number
 pytestmark = pytest.mark.django_db
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
-NOW_MS = int(NOW.timestamp() * 1000)
+NOW_S = int(NOW.timestamp())
+NOW_MS = NOW_S * 1000
 WRITER = identity_number(1)
 OTHER = identity_number(2)
 
@@ -77,6 +78,7 @@ def layer(local: LocalNode, monkeypatch: pytest.MonkeyPatch) -> Layer:
     above = Layer()
     monkeypatch.setattr("p2p.registration._topics", {TOPIC: above.topic})
     monkeypatch.setattr("p2p.parking.registry", REGISTRY)
+    monkeypatch.setattr("p2p.record_rows.registry", REGISTRY)
     return above
 
 
@@ -280,9 +282,9 @@ def test_own_records_ahead_of_us_begin_a_new_numbering(layer: Layer, local: Loca
 
     apply(layer, entry(45, by=local.identity), covers=[cover(50, after=40, of=local.node_id)])
 
-    assert (incarnation(), clock.next_seq(TOPIC)) == (2, (2, 1))
+    assert (incarnation(), clock.next_seq(TOPIC)) == (NOW_S, (NOW_S, 1))
     assert live(layer) == [f"{45:032x}"]
-    assert mark_of(local.identity) == Mark(2, 1)
+    assert mark_of(local.identity) == Mark(NOW_S, 1)
     assert not Watermark.objects.exists()
 
 
@@ -290,26 +292,53 @@ def test_an_unsigned_claim_about_us_is_believed_once_an_hour(
     layer: Layer, local: LocalNode
 ) -> None:
     claim = cover(50, of=local.node_id)
-    far = (local.node_id, Span(Mark(1, 0), Mark(2 + INCARNATION_JUMP_MAX, 1)))
+    far = (local.node_id, Span(Mark(1, 0), Mark(NOW_S + 1 + INCARNATION_JUMP_MAX, 1)))
     apply(layer, covers=[far])
     assert incarnation() == 1
 
     apply(layer, covers=[claim])
-    assert incarnation() == 2
-    claim = (local.node_id, Span(Mark(1, 0), Mark(2, 50)))
+    assert incarnation() == NOW_S
+    claim = (local.node_id, Span(Mark(1, 0), Mark(NOW_S, 50)))
     apply(layer, covers=[claim], now=NOW + timedelta(minutes=59))
-    assert incarnation() == 2
+    assert incarnation() == NOW_S
     apply(layer, covers=[claim], now=NOW + timedelta(minutes=60))
-    assert incarnation() == 3
+    assert incarnation() == NOW_S + 3_600
 
 
 def test_an_incarnation_is_raised_and_never_lowered(local: LocalNode) -> None:
-    assert raise_incarnation_above(4) == 5
-    assert raise_incarnation_above(3) == 5
-    assert incarnation() == 5
-    assert json.loads((local.home / "incarnation.json").read_text())["incarnation"] == 5
+    assert raise_incarnation_above(4, NOW) == NOW_S
+    assert raise_incarnation_above(3, NOW) == NOW_S
+    assert incarnation() == NOW_S
+    assert json.loads((local.home / "incarnation.json").read_text())["incarnation"] == NOW_S
     NodeState.objects.all().delete()
-    assert incarnation() == 6
+    assert incarnation() == NOW_S + 1
+
+
+def test_a_topics_own_order_comes_before_clock_and_number(layer: Layer) -> None:
+    """As a task of a higher term replaces what an older emperor wrote later."""
+    layer.topic = replace(layer.topic, rank=lambda record: (len(record.text),))  # type: ignore[attr-defined]
+    apply(layer, entry(5, key=1, text="long"))
+
+    assert apply(layer, entry(6, key=1, text="no"), entry(1, by=OTHER, key=1, text="it")) == 0
+    assert apply(layer, entry(2, key=1, text="longer"), entry(9, key=1, text="short")) == 1
+
+    stored = StoredRecord.objects.get()
+    assert (stored.seq, layer.applied[-1].seq) == (2, 2)
+
+
+def test_what_comes_with_its_proof_does_not_wait(layer: Layer) -> None:
+    """In one page the proof may stand behind what rests on it."""
+    stored = StoredRecord.objects.filter(key=f"{2:032x}")
+    authority = lambda record: (  # noqa: E731
+        Authority.NOT_YET if record.seq == 1 and not stored.exists() else Authority.APPLY
+    )
+    layer.topic = replace(layer.topic, authority=authority)
+
+    apply(layer, entry(1), entry(2))
+
+    assert [each.seq for each in layer.applied] == [2, 1]
+    assert mark_of() == Mark(1, 2)
+    assert not ParkedRecord.objects.exists()
 
 
 def test_a_session_brings_another_database_up_to_this_one(layer: Layer) -> None:

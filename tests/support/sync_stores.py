@@ -79,6 +79,8 @@ class Kept:
 class MemoryStore:
     """One node's records of one topic; fulfils p2p.sync.store.RecordStore."""
 
+    is_ranked = False
+
     def __init__(self, number: int, clock: Clock) -> None:
         self.identity: Identity = identity_number(number)
         self.clock = clock

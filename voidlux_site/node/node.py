@@ -210,10 +210,13 @@ class Node:
 
     def _own_record_ahead(self, record: Record) -> None:
         rank = (record.incarnation, record.seq)
-        self._run(f"own record {record.topic} {rank}", self._note_own_record(record.topic, rank))
+        self._run(f"own record {record.topic} {rank}", self._note_own_record(record))
 
-    async def _note_own_record(self, topic: str, rank: tuple[int, int]) -> None:
-        await self._database.run(own_numbering.notice_pushed, topic, rank, now_utc())
+    async def _note_own_record(self, record: Record) -> None:
+        rank = (record.incarnation, record.seq)
+        await self._database.run(
+            own_numbering.notice_pushed, record.topic, rank, record.lamport_ts, now_utc()
+        )
 
     async def _greet(self, peer: PeerInfo) -> None:
         """Remember the peer; its commands become due."""

@@ -12,7 +12,7 @@ from marketplace.services.wallet import grant_initial
 from p2p.clock import now_utc
 from p2p.local import local_node
 from p2p.nodes import all_down
-from p2p.own_numbering import publish_again
+from p2p.own_numbering import begin_life, publish_again
 from swarm.models import Agent
 from swarm.replication import terms
 from swarm.replication.agents import publish_all
@@ -35,6 +35,7 @@ def reconcile() -> None:
     environment, now = settings.ENVIRONMENT, now_utc()
     api_token()  # made at the first start, so that tools find it before the first request
     publish_again(now)  # a crash may have come between a new incarnation and this
+    begin_life(now)
     all_down()
     jobs.recover_all(now)
     if terms.is_emperor():
