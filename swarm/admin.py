@@ -14,9 +14,14 @@ from swarm.models import (
     Attempt,
     Delivery,
     Job,
+    KnownTerm,
     McpToken,
+    MemberPulse,
     MergeRun,
+    RemoteAgent,
+    SeenDispatch,
     Task,
+    TaskCopy,
     TaskEvent,
     TestRun,
     Usage,
@@ -147,3 +152,46 @@ class DeliveryAdmin(ReadOnlyAdmin):
     search_fields = ("agent__name", "text", "reason")
     list_select_related = ("agent",)
     ordering = ("-queued_at",)
+
+
+@admin.register(TaskCopy)
+class TaskCopyAdmin(ReadOnlyAdmin):
+    """Tasks of other members, as their records say."""
+
+    list_display = ("id", "emperor_node_id", "number", "status", "updated_at", "archived_at")
+    list_filter = ("status",)
+    search_fields = ("id", "emperor_node_id", "progress")
+    ordering = ("-updated_at",)
+
+
+@admin.register(RemoteAgent)
+class RemoteAgentAdmin(ReadOnlyAdmin):
+    """Agents of other members, as their records say."""
+
+    list_display = ("name", "node_id", "tool", "status", "available", "status_since")
+    list_filter = ("status", "tool")
+    search_fields = ("name", "node_id")
+
+
+@admin.register(MemberPulse)
+class MemberPulseAdmin(ReadOnlyAdmin):
+    """When members were heard of last."""
+
+    list_display = ("node_id", "seen_at", "lamport_ts")
+    search_fields = ("node_id",)
+
+
+@admin.register(KnownTerm)
+class KnownTermAdmin(ReadOnlyAdmin):
+    """Emperors and their terms."""
+
+    list_display = ("node_id", "counter", "known_at", "http_port")
+    search_fields = ("node_id",)
+
+
+@admin.register(SeenDispatch)
+class SeenDispatchAdmin(ReadOnlyAdmin):
+    """The newest dispatch of each task that was seen here."""
+
+    list_display = ("task_id", "scope", "generation", "seen_at")
+    search_fields = ("task_id", "scope")

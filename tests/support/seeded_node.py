@@ -20,7 +20,18 @@ from p2p.models import (
 from swarm.agents.models import Delivery, DeliveryKind
 from swarm.budgets.usage import record_usage
 from swarm.mcp.tokens import issue_token
-from swarm.models import Job, MergeRun, Task, TaskEvent, TestRun
+from swarm.models import (
+    Job,
+    KnownTerm,
+    MemberPulse,
+    MergeRun,
+    RemoteAgent,
+    SeenDispatch,
+    Task,
+    TaskCopy,
+    TaskEvent,
+    TestRun,
+)
 from swarm.states import Actor, JobStatus, TaskStatus
 from tests.support.factories import (
     BUYER,
@@ -203,6 +214,34 @@ def _subtask(
             "generation": columns["attempt"],
         }
     return make_task(title, status, now=at, **{**defaults, **columns})
+
+
+def seed_members(now: datetime) -> None:
+    """Create what another member of the swarm tells: its task, agent, pulse, term and dispatch."""
+    member = "7" * 32
+    task_id = uuid.UUID(int=0x7A5C)
+    TaskCopy.objects.create(
+        id=task_id,
+        emperor_node_id=member,
+        term=2,
+        status=TaskStatus.IN_PROGRESS,
+        body={},
+        created_at=now,
+        updated_at=now,
+    )
+    RemoteAgent.objects.create(
+        id=uuid.UUID(int=0xA6),
+        node_id=member,
+        name="attic-1",
+        tool="shell",
+        status="ready",
+        available=True,
+        body={},
+        status_since=now,
+    )
+    MemberPulse.objects.create(node_id=member, lamport_ts=1, seen_at=now)
+    KnownTerm.objects.create(node_id=member, counter=2, known_at=now)
+    SeenDispatch.objects.create(scope="swarm", task_id=task_id, generation=1, seen_at=now)
 
 
 def seed_market(now: datetime) -> None:

@@ -25,11 +25,11 @@ from p2p.sync.store import Applied
 from tests.support.wire import NETWORK, identity_number
 
 TOPIC = "entries"
-PAIR = sync_pair(TOPIC, MessageNumber.AGENT_SYNC_REQ, MessageNumber.AGENT_SYNC_RSP)
+PAIR = sync_pair(TOPIC, MessageNumber.DHT_SYNC_REQ, MessageNumber.DHT_SYNC_RSP)
 FAR_MS = 2**50
 
 
-class Entry(Record, frozen=True, kw_only=True, tag=MessageNumber.AGENT_REGISTER.value):
+class Entry(Record, frozen=True, kw_only=True, tag=MessageNumber.DHT_PUT.value):
     """A record that only tests use; it may be a tombstone and it may expire."""
 
     topic: ClassVar[str] = TOPIC

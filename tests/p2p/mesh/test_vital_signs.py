@@ -64,7 +64,7 @@ def time(monkeypatch: pytest.MonkeyPatch) -> Time:
 
 def test_a_losing_link_is_read_until_it_falls_silent(time: Time) -> None:
     watched = Watched()
-    signs = VitalSigns(watched, MeshLimits(), lambda: time.now, "a" * 32)
+    signs = VitalSigns(watched, MeshLimits(), lambda: time.now, lambda: 0, "a" * 32)
 
     signs.drain()
     for _ in range(10):
@@ -78,7 +78,7 @@ def test_a_losing_link_is_read_until_it_falls_silent(time: Time) -> None:
 
 def test_a_losing_link_that_never_falls_silent_is_closed_in_the_end(time: Time) -> None:
     watched = Watched()
-    signs = VitalSigns(watched, MeshLimits(), lambda: time.now, "a" * 32)
+    signs = VitalSigns(watched, MeshLimits(), lambda: time.now, lambda: 0, "a" * 32)
 
     signs.drain()
     while not watched.closed:
