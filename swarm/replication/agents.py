@@ -114,6 +114,12 @@ def forget(keys: Sequence[str], now: datetime) -> None:
     RemoteAgent.objects.filter(id__in=[UUID(key.rpartition("-")[2]) for key in keys]).delete()
 
 
+# What a record does not carry; the node of the agent knows it.
+_KEPT_AT_ITS_NODE = dict.fromkeys(
+    ("model", "dialog", "crashes", "restart_at", "paused_until", "paused_reason", "budget")
+)
+
+
 def describe_remote(agent: RemoteAgent, *, silent_s: float | None) -> dict[str, Any]:
     """Return an agent of another member as JSON-ready data, shaped like an own one.
 
@@ -136,6 +142,7 @@ def describe_remote(agent: RemoteAgent, *, silent_s: float | None) -> dict[str, 
         "task_title": body["task_title"] or None,
         "reserved_for": "reserved at its node" if body["reserved"] else "",
         "reserved_until": None,
+        **_KEPT_AT_ITS_NODE,
         "node_silent_s": None if silent_s is None else round(silent_s, 1),
     }
 

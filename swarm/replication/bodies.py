@@ -114,6 +114,8 @@ def describe_copy(copy: TaskCopy) -> dict[str, Any]:
         "phase": phase_of_status(copy.status),
         "progress": copy.progress,
         "lease_expires_at": None,
+        "question": None,  # asked of its emperor's operator only
+        "budget": None,
     }
 
 

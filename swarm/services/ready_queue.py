@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from uuid import UUID
 
-from django.db.models import Min
+from django.db.models import Min, TextField
+from django.db.models.functions import Cast
 
 from swarm.models import Task
 from swarm.queries import busy_goals
@@ -66,10 +69,9 @@ class ReadyQueue:
         ready = Task.objects.filter(
             parent_id=group.goal_id, status=TaskStatus.PENDING, priority=group.priority
         )
-        in_turn = ready.order_by("created_at", "number").values_list("id", "required_capabilities")
-        for task_id, needs in in_turn:
-            if task_id not in self._skipped and tuple(needs) == group.needs:
-                return ready.select_related("parent").filter(id=task_id).first()
+        for task in ready.order_by("created_at", "number"):
+            if task.id not in self._skipped and tuple(task.required_capabilities) == group.needs:
+                return task
         return None
 
 
@@ -79,10 +81,15 @@ def _groups() -> list[_Group]:
     aged = alike.annotate(oldest_at=Min("created_at"), first_number=Min("number"))
     # Their order is the database's work: reading a thousand dates would cost more than the rest.
     rows = aged.order_by("-priority", "oldest_at", "first_number").values_list(
-        "parent_id", "priority", "required_capabilities"
+        "parent_id", "priority", Cast("required_capabilities", TextField())
     )
     return [
-        _Group(goal_id, priority, tuple(needs), place)
-        for place, (goal_id, priority, needs) in enumerate(rows)
+        _Group(goal_id, priority, _needs_in(text), place)
+        for place, (goal_id, priority, text) in enumerate(rows)
         if goal_id is not None
     ]
+
+
+@lru_cache(maxsize=1_000)
+def _needs_in(text: str) -> Needs:
+    return tuple(json.loads(text))

@@ -22,27 +22,26 @@ W = TypeVar("W", Agent, RemoteAgent)
 
 @dataclass
 class Supply:
-    """What was idle when it was looked at."""
+    """What was idle when it was looked at: what agents can do, and who hires."""
 
-    own: list[Agent]
-    members: list[RemoteAgent]
+    abilities: list[frozenset[str]]
     hiring: set[UUID]
     _fitting: dict[tuple[str, ...], bool] = field(default_factory=dict)
 
     @classmethod
     def look(cls, now: datetime) -> Supply:
         """Look at who is idle now."""
-        return cls(own_agents(now), member_agents(now), hooks.hiring_goals())
+        own = idle_agents(now).order_by().values_list("capabilities", flat=True)
+        members = [agent.capabilities for agent in member_agents(now)]
+        return cls([frozenset(each) for each in (*own, *members)], hooks.hiring_goals())
 
     def __bool__(self) -> bool:
-        return bool(self.own or self.members or self.hiring)
+        return bool(self.abilities or self.hiring)
 
     def fits(self, goal_id: UUID, needs: tuple[str, ...]) -> bool:
         """Tell whether somebody may take a task of this goal with these needs."""
         if needs not in self._fitting:
-            abilities = [each.capabilities for each in self.own]
-            abilities += [each.capabilities for each in self.members]
-            self._fitting[needs] = any(set(needs) <= set(able) for able in abilities)
+            self._fitting[needs] = any(able.issuperset(needs) for able in self.abilities)
         return self._fitting[needs] or goal_id in self.hiring
 
 

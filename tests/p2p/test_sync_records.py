@@ -271,7 +271,7 @@ def test_a_stale_node_discards_before_it_answers(layer: Layer) -> None:
         NOW + timedelta(days=8),
     )
 
-    assert answered.payload == b'{"type":82,"re":1}'
+    assert answered.payload == b'{"type":149,"re":1}'
     assert live(layer) == []
 
 

@@ -88,9 +88,9 @@ class NodeProcess:
         process = self._process
         return process.pid if process is not None and process.poll() is None else None
 
-    def start(self, *, seeds: str, allow_nodes: str) -> None:
+    def start(self, *, seeds: str, allow_nodes: str, secret: str) -> None:
         """Start `manage.py runnode` in a session and an environment of its own."""
-        self._environment = self._settings(seeds, allow_nodes)
+        self._environment = self._settings(seeds, allow_nodes, secret)
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
                 # Bound to the demo: a demo that is killed leaves no node behind.
@@ -178,7 +178,7 @@ class NodeProcess:
                 check=False,
             )
 
-    def _settings(self, seeds: str, allow_nodes: str) -> dict[str, str]:
+    def _settings(self, seeds: str, allow_nodes: str, secret: str) -> dict[str, str]:
         plan = self.plan
         settings = {
             "VOIDLUX_HOME": str(self.home),
@@ -186,6 +186,7 @@ class NodeProcess:
             "VOIDLUX_P2P_PORT": str(self.p2p_port),
             "VOIDLUX_HTTP_PORT": str(self.http_port),
             "VOIDLUX_SWARM": plan.swarm,
+            "VOIDLUX_AUTH_SECRET": secret,
             "VOIDLUX_NETWORK": "demo",
             "VOIDLUX_ROLE": plan.role,
             "VOIDLUX_AGENTS": str(plan.agents),
@@ -214,9 +215,14 @@ class Nodes:
     def start(self) -> None:
         """Start all processes; the sellers find the buyer by its address and know its id."""
         seeds = f"{HOST}:{self.buyer.p2p_port}"
-        self.buyer.start(seeds="", allow_nodes="")
+        secrets_of = {node.plan.swarm: secrets.token_urlsafe(TOKEN_BYTES) for node in self.all}
+        self.buyer.start(seeds="", allow_nodes="", secret=secrets_of[self.buyer.plan.swarm])
         for seller in self.sellers:
-            seller.start(seeds=seeds, allow_nodes=self.buyer.node_id)
+            seller.start(
+                seeds=seeds,
+                allow_nodes=self.buyer.node_id,
+                secret=secrets_of[seller.plan.swarm],
+            )
 
     def require_alive(self) -> None:
         """Raise NodeDied when one of them has ended by itself."""

@@ -72,7 +72,7 @@ def test_equal_stores_cost_at_most_500_bytes(
     exchange = pull(holding_all(full), holding_all(full))
 
     assert exchange.outcome.equal
-    assert (exchange.messages, exchange.wire_bytes) == (2, 131)
+    assert (exchange.messages, exchange.wire_bytes) == (2, 133)
 
 
 def test_one_missing_record_of_10_000_costs_at_most_8_kb(
