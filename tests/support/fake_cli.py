@@ -2,7 +2,7 @@
 
 `python fake_cli.py BEHAVIOUR.json`, its MCP server in FAKE_MCP_URL and FAKE_MCP_TOKEN: raw mode,
 a boot banner, a prompt box that takes bracketed pastes, a spinner while it works, dialogs.
-The behaviour is read anew for every prompt: `boot_s`, `blank`, `dialog_at_start`,
+The behaviour is read anew for every prompt: `boot_s`, `banner`, `blank`, `dialog_at_start`,
 `dialog_on_paste` (opens as soon as a paste begins, and swallows it),
 `swallow_pastes` (a number), `paste_s` (slow to show a paste), `work_s`,
 `ask_permission`, `commands` (run by sh in the folder), `claim` (calls `task_complete`), `crash`
@@ -56,6 +56,8 @@ class FakeCli:
                 self._read(60)
         if self._says("dialog_at_start"):
             self._dialog("Do you trust this folder?")
+        if self._says("banner"):
+            self._transcript.append(self._says("banner"))
         self._draw()
         while True:
             self._take_input()
