@@ -73,7 +73,7 @@ def test_a_dialog_and_a_question_are_answered_and_the_goal_gets_done(
     )
     goal = _submit(page, tmp_path, "Hear the pulsar")
 
-    asked = page.locator("#inbox .ask", has_text="Is this folder trusted?")
+    asked = page.locator("#attention .ask", has_text="Is this folder trusted?")
     expect(asked.locator(".screen")).to_contain_text("Do you trust this folder?", timeout=SOON_MS)
     expect(page.locator(".waiting b")).to_have_text("1")
     asked.get_by_role("button", name=re.compile("Look at")).click()
@@ -89,7 +89,7 @@ def test_a_dialog_and_a_question_are_answered_and_the_goal_gets_done(
     page.keyboard.press("Escape")
 
     expect(_subtask_badge(goal)).to_have_text("waiting for input")
-    asked = page.locator("#inbox .ask", has_text="Which band is it?")
+    asked = page.locator("#attention .ask", has_text="Which band is it?")
     expect(asked.get_by_role("button", name="X band")).to_be_visible()
     asked.get_by_label("Your answer").fill("Neither: the S band")
     asked.get_by_role("button", name="Answer").click()

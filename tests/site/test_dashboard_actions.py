@@ -92,7 +92,7 @@ def test_a_goal_is_cancelled(db: None) -> None:
 
     message, parts = _saved(response)
     assert message == "goal is cancelled"
-    assert {"tasks", "tributes", "inbox"} <= set(parts)
+    assert {"tasks", "tributes", "attention"} <= set(parts)
     assert Task.objects.get().error == "cancelled on the dashboard"
 
 

@@ -15,7 +15,8 @@ from swarm.agents.models import Delivery, DeliveryKind
 from swarm.models import Agent, Task, TaskCopy
 from swarm.states import TaskStatus
 from tests.support.factories import make_agent, make_attempt, make_task
-from tests.support.seeded_node import MEMBER, seed_node
+from tests.support.seeded_agents import MEMBER
+from tests.support.seeded_node import seed_node
 from tests.support.web_clients import operator_client
 
 NOBODY = "12345678-9abc-4def-8123-456789abcdef"
@@ -84,12 +85,12 @@ def test_a_button_for_what_is_gone_is_a_notice(client: Client, path: str) -> Non
     assert response.headers["HX-Retarget"] == "#notice"
 
 
-def test_the_inbox_shows_all_that_waits_for_a_person(client: Client) -> None:
+def test_the_list_shows_all_that_waits_for_a_person(client: Client) -> None:
     seed_node(now_utc())
     agent = Agent.objects.get(name="home-3")
     agent.deliveries.update(stalled_at=now_utc(), tries=5)
 
-    text = _text(client.get("/parts/inbox"))
+    text = _text(client.get("/parts/attention"))
 
     for piece in (
         *("Needs you 5", "Which one do the greetings use?", "1420 MHz, the hydrogen line"),
@@ -103,10 +104,10 @@ def test_the_inbox_shows_all_that_waits_for_a_person(client: Client) -> None:
     assert _text(client.get("/parts/waiting")).strip() == "5 need you"
 
 
-def test_without_anything_to_do_there_is_no_inbox(client: Client) -> None:
+def test_without_anything_to_do_there_is_no_list(client: Client) -> None:
     make_agent("a-1")
 
-    assert _text(client.get("/parts/inbox")).strip() == ""
+    assert _text(client.get("/parts/attention")).strip() == ""
     assert _text(client.get("/parts/waiting")).strip() == ""
 
 
@@ -119,10 +120,10 @@ def test_a_question_is_answered_with_a_choice_or_a_text_once(client: Client) -> 
 
     task.refresh_from_db()
     assert (task.answer, saved["stay"]) == ("left", True)
-    assert {"inbox", "waiting", "task-facts"} <= set(saved["parts"])
+    assert {"attention", "waiting", "task-facts"} <= set(saved["parts"])
     assert (empty.status_code, late.status_code) == (422, 409)
     assert b"already_answered" in late.content
-    assert _text(client.get("/parts/inbox")).strip() == ""
+    assert _text(client.get("/parts/attention")).strip() == ""
 
 
 def test_a_task_shows_history_attempts_usage_and_question(client: Client) -> None:
@@ -197,7 +198,7 @@ def test_what_an_agent_or_a_task_says_is_escaped(client: Client) -> None:
     make_attempt(task, agent, output_tail=EVIL, summary=EVIL, progress=EVIL, error=EVIL)
     Agent.objects.update(status="blocked", paused_reason=EVIL)
 
-    for path in (f"/tasks/{task.id}", f"/agents/{agent.id}", "/parts/inbox", "/parts/agents"):
+    for path in (f"/tasks/{task.id}", f"/agents/{agent.id}", "/parts/attention", "/parts/agents"):
         html = client.get(path).content.decode()
         assert "<script>" not in html
         assert "&lt;script&gt;" in html

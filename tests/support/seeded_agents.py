@@ -50,7 +50,9 @@ def seed_waiting(now: datetime) -> None:
         over_budget="204,000 tokens of 200,000 are used",
         asked_at=ago(2),
     )
-    held = make_subtask(*(goal, 3, "Write the transmitter", TaskStatus.IN_PROGRESS, ago(15)), attempt=1)
+    held = make_subtask(
+        *(goal, 3, "Write the transmitter", TaskStatus.IN_PROGRESS, ago(15)), attempt=1
+    )
     budget.depends_on.set([choosing])
     make_attempt(
         choosing,

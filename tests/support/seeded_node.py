@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime, timedelta
-from typing import Any
 
 from marketplace.models import SellingPolicy, Wallet
 from p2p.local import local_node
@@ -23,7 +22,6 @@ from swarm.mcp.tokens import issue_token
 from swarm.models import (
     Job,
     MergeRun,
-    Task,
     TaskEvent,
     TestRun,
 )
@@ -163,7 +161,9 @@ def _failed_goal(at: datetime) -> None:
 
 def _merging_goal(at: datetime) -> None:
     goal = make_task("Speak plural forms", TaskStatus.IN_PROGRESS, now=at)
-    make_subtask(goal, 1, "Teach one and many", TaskStatus.COMPLETED, at, attempt=1, commit="ab12" * 10)
+    make_subtask(
+        goal, 1, "Teach one and many", TaskStatus.COMPLETED, at, attempt=1, commit="ab12" * 10
+    )
     make_subtask(goal, 2, "Teach few", TaskStatus.MERGING, at, attempt=2, commit="ab34" * 10)
 
 

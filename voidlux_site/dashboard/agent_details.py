@@ -28,7 +28,7 @@ from voidlux_site.dashboard.parts import node_context
 
 TERMINAL_LINES = 200
 DELIVERIES_SHOWN = 8
-_AGENT_PARTS = ("agents", "inbox", "waiting", "agent-facts")
+_AGENT_PARTS = ("agents", "attention", "waiting", "agent-facts")
 
 Context = dict[str, Any]
 
@@ -122,7 +122,7 @@ def resume(request: HttpRequest, agent_id: UUID) -> HttpResponse:
 def remove(request: HttpRequest, agent_id: UUID) -> HttpResponse:
     """Deregister an agent; with `force` also one with work, which goes back to the queue."""
     agent = deregister(agent_id, force=bool(request.POST.get("force")), now=now_utc())
-    return saved(f"{agent.name} is removed", "agents", "offerings", "inbox", "waiting", "tasks")
+    return saved(f"{agent.name} is removed", "agents", "offerings", "attention", "waiting", "tasks")
 
 
 @require_POST

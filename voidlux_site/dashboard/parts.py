@@ -21,7 +21,7 @@ from swarm.queries import list_goals, troubled_jobs
 from swarm.replication.agents import describe_remote
 from swarm.replication.pulses import silences_s
 from swarm.states import TASK_TERMINAL, TaskStatus
-from voidlux_site.dashboard.inbox import count_waiting, read_inbox
+from voidlux_site.dashboard.attention import count_waiting, read_attention
 from voidlux_site.dashboard.phases import PhaseStep, pipeline
 
 GOALS_SHOWN = 20
@@ -130,8 +130,8 @@ def _agents(now: datetime) -> Context:
     return {"agents": list(Agent.objects.select_related("attempt")), "remote": remote}
 
 
-def _inbox(now: datetime) -> Context:
-    return {"inbox": read_inbox()}
+def _attention(now: datetime) -> Context:
+    return {"attention": read_attention()}
 
 
 def _waiting(now: datetime) -> Context:
@@ -191,7 +191,7 @@ PARTS = {
     for part in (
         Part("wallet", _wallet, "wallet_update"),
         Part("waiting", _waiting, "task_update agent_update delivery_update"),
-        Part("inbox", _inbox, "task_update agent_update delivery_update"),
+        Part("attention", _attention, "task_update agent_update delivery_update"),
         Part("trouble", _trouble, "task_update tribute_update"),
         Part("tasks", _tasks, "task_update"),
         Part("agents", _agents, "agent_update"),

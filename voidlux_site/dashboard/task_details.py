@@ -21,14 +21,14 @@ from swarm.services.goals import cancel_task, get_task
 from swarm.services.lifecycle import archive_task, requeue_task
 from swarm.states import TASK_MOVES, TASK_TERMINAL, Actor, TaskStatus, sources_of
 from voidlux_site.dashboard.answers import refusals_shown, saved, staff_only
-from voidlux_site.dashboard.inbox import is_asking
+from voidlux_site.dashboard.attention import is_asking
 from voidlux_site.dashboard.parts import node_context
 
 ATTEMPTS_SHOWN = 10
 EVENTS_SHOWN = 200
 CANCEL_REASON = "cancelled on the dashboard"
 REQUEUE_REASON = "queued anew on the dashboard"
-_TASK_PARTS = ("tasks", "inbox", "waiting", "task-facts")
+_TASK_PARTS = ("tasks", "attention", "waiting", "task-facts")
 
 Context = dict[str, Any]
 

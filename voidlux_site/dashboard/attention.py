@@ -25,7 +25,7 @@ class OpenDialog:
 
 
 @dataclass(frozen=True)
-class Inbox:
+class Attention:
     """All that waits for a person, each kind oldest first."""
 
     questions: list[Task]
@@ -44,10 +44,10 @@ def count_waiting() -> int:
     return sum(rows.count() for rows in (_questions(), _blocked(), _stalled(), _ended()))
 
 
-def read_inbox() -> Inbox:
+def read_attention() -> Attention:
     """Return what waits for a person now, at most SHOWN_MAX of each kind."""
     blocked = list(_blocked()[:SHOWN_MAX])
-    return Inbox(
+    return Attention(
         questions=list(_questions()[:SHOWN_MAX]),
         dialogs=[_open_dialog(agent, place) for place, agent in enumerate(blocked)],
         stalled=list(_stalled()[:SHOWN_MAX]),
