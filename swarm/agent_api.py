@@ -13,8 +13,9 @@ from pydantic import ConfigDict
 from p2p.clock import now_utc
 from p2p.paging import PageQuery, paginate, paginate_together
 from swarm.agent_views import explain_agent, wellness
-from swarm.agents import capacity, dialogs, prompt_run, steps
-from swarm.agents.adapters import all_tools, tool_named
+from swarm.agents import capacity, dialogs, prompt_run
+from swarm.agents.adapters import all_tools
+from swarm.agents.deregistering import deregister
 from swarm.agents.models import Delivery, DeliveryKind
 from swarm.agents.sockets import socket_name
 from swarm.agents.tmux import TmuxServer
@@ -22,7 +23,7 @@ from swarm.models import Agent, RemoteAgent
 from swarm.queries import describe_agent
 from swarm.replication.agents import describe_remote
 from swarm.replication.pulses import silences_s
-from swarm.services import agents, attempts, deliveries
+from swarm.services import agents, deliveries
 
 OUTPUT_LINES_MAX = 5_000
 
@@ -199,6 +200,14 @@ def watch(request: HttpRequest, agent_id: UUID) -> dict[str, Any]:
     return {"agent_id": agent_id.hex, "watched_s": agents.WATCH_S}
 
 
+@router.post("/agents/{agent_id}/interrupt", summary="Interrupt an agent's tool")
+def interrupt(request: HttpRequest, agent_id: UUID) -> dict[str, Any]:
+    """Press the keys that interrupt its tool; 409 where no program runs. Its run goes on."""
+    agent = agents.get_agent(agent_id)
+    prompt_run.interrupt(agent)
+    return describe_agent(agent)
+
+
 @router.post("/agents/{agent_id}/restart", summary="Restart an agent that has exited")
 def restart(request: HttpRequest, agent_id: UUID) -> dict[str, Any]:
     """Forget its crashes and start it anew; 409 while it has work."""
@@ -211,11 +220,5 @@ def delete_agent(request: HttpRequest, agent_id: UUID, force: bool = False) -> d
 
     Forced, its run ends first: the task goes back with the reason, its commits are kept.
     """
-    agent = agents.get_agent(agent_id)
-    if force:
-        if agent.attempt is not None and tool_named(agent.tool).deliver == "block":
-            steps.stop(agent.attempt)
-        attempts.withdraw_agent(agent.id, now=now_utc())
-    agents.remove_agent(agent.id, now=now_utc())
-    prompt_run.end_session(agent)
+    deregister(agent_id, force=force, now=now_utc())
     return {"id": agent_id.hex, "removed": True}

@@ -23,14 +23,6 @@ UNKNOWN_AFTER = timedelta(seconds=60)
 
 def explain_agent(agent: Agent, now: datetime) -> dict[str, Any]:
     """Return all evidence of an agent's state with ages (seconds), and what would change it."""
-    judgement = Judgement(
-        state=AgentStatus(agent.status),
-        source=agent.source,
-        rule=agent.rule,
-        evidence=agent.evidence,
-        since=agent.status_since,
-        considered=(),
-    )
     latest = agent.deliveries.order_by("-queued_at")[:DELIVERIES_SHOWN]
     return {
         **describe_agent(agent),
@@ -38,10 +30,24 @@ def explain_agent(agent: Agent, now: datetime) -> dict[str, Any]:
         "session": agent.session,
         "attempt": describe_attempt(agent.attempt) if agent.attempt else None,
         "considered": [_aged(each, now) for each in agent.considered],
-        "would_change": would_change(judgement),
+        "would_change": what_would_change(agent),
         "screen": last_lines(agent),
         "deliveries": [describe_delivery(each) for each in latest],
     }
+
+
+def what_would_change(agent: Agent) -> str:
+    """Tell in one sentence what evidence would change an agent's state."""
+    return would_change(
+        Judgement(
+            state=AgentStatus(agent.status),
+            source=agent.source,
+            rule=agent.rule,
+            evidence=agent.evidence,
+            since=agent.status_since,
+            considered=(),
+        )
+    )
 
 
 def last_lines(agent: Agent, lines: int = SCREEN_LINES) -> list[str]:

@@ -5,8 +5,9 @@ const RETRY_MAX_MS = 15000;
 const CLOSE_UNAUTHENTICATED = 4401;
 
 export class LiveEvents {
-  constructor({ onEvent, onState, onResync }) {
-    Object.assign(this, { onEvent, onState, onResync });
+  constructor({ onEvent, onState, onResync, onScreen }) {
+    Object.assign(this, { onEvent, onState, onResync, onScreen });
+    this.socket = null;
     this.seq = null;
     this.retries = 0;
   }
@@ -18,6 +19,11 @@ export class LiveEvents {
     const socket = new WebSocket(`${scheme}//${location.host}/ws${since}`);
     socket.addEventListener("message", (message) => this.receive(JSON.parse(message.data)));
     socket.addEventListener("close", (close) => this.closed(close));
+    this.socket = socket;
+  }
+
+  send(message) {
+    if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(message));
   }
 
   receive(event) {
@@ -26,6 +32,7 @@ export class LiveEvents {
       this.seq = event.seq;
       return this.onResync();
     }
+    if (event.type === "agent_output") return this.onScreen(event); // not kept: it has no seq
     // An event may come twice, or after a later one: drawing a part anew twice does no harm.
     this.seq = Math.max(this.seq ?? 0, event.seq);
     this.onEvent(event);

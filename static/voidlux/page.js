@@ -2,6 +2,7 @@
 
 import { LiveEvents } from "./live.js";
 import { keepDetails, refreshAll, refreshFor, refreshNamed } from "./parts.js";
+import { Terminal } from "./terminal.js";
 import { keepTimes } from "./times.js";
 
 const STATES = { connecting: "Connecting", live: "Live", offline: "Offline, retrying" };
@@ -24,7 +25,7 @@ function announce(text) {
 }
 
 function newsOf(event) {
-  const subject = event.task?.title ?? event.agent?.name ?? event.post?.author ?? event.type.replace("_update", "");
+  const subject = event.task?.title ?? event.agent?.name ?? event.post?.author ?? event.delivery?.kind ?? event.type.replace("_update", "");
   return `${subject}: ${event.event.replaceAll("_", " ")}`;
 }
 
@@ -63,19 +64,34 @@ async function copy(button) {
 document.addEventListener("click", onClick);
 document.addEventListener("input", showCost);
 dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
-dialog.addEventListener("close", () => { byId("dialog-body").replaceChildren(); });
+dialog.addEventListener("close", () => {
+  byId("dialog-body").replaceChildren();
+  byId("dialog-notice").replaceChildren();
+  terminal.look(dialog);
+});
+
+// What the page says while a dialog is open must be said in the dialog, which covers the page.
+document.body.addEventListener("htmx:beforeSwap", ({ detail }) => {
+  if (detail.target.id === "notice" && dialog.open) detail.target = byId("dialog-notice");
+});
 
 document.body.addEventListener("htmx:afterSwap", ({ detail }) => {
   if (detail.target.id !== "dialog-body") return;
   if (!dialog.open) dialog.showModal();
+  byId("dialog-notice").replaceChildren();
   const wrong = dialog.querySelector(".wrong :is(input, select, textarea)");
-  (wrong ?? dialog.querySelector("input:not([type=hidden]), textarea, select"))?.focus();
+  (wrong ?? dialog.querySelector(".field :is(input:not([type=hidden]), textarea, select)"))?.focus();
+  if (!dialog.contains(document.activeElement)) dialog.querySelector("[data-close]").focus();
+  dialog.scrollTop = 0;
+  terminal.look(dialog);
   showCost();
 });
 
-document.body.addEventListener("voidlux:saved", ({ detail }) => {
-  dialog.close();
-  byId("notice").replaceChildren();
+document.body.addEventListener("voidlux:saved", ({ detail, target }) => {
+  if (!detail.stay) dialog.close();
+  for (const id of ["notice", "dialog-notice"]) byId(id).replaceChildren();
+  // An answer that has been given is no longer being written.
+  if (target.matches("form.answer")) { target.reset(); document.activeElement?.blur(); }
   refreshNamed(detail.parts);
   announce(detail.message);
 });
@@ -84,8 +100,11 @@ document.body.addEventListener("htmx:sendError", () => showState("offline"));
 
 keepDetails();
 keepTimes();
-new LiveEvents({
-  onState: showState,
+const events = new LiveEvents({
+  onState: (state) => { showState(state); if (state === "live") terminal.say("watch"); },
   onResync: refreshAll,
-  onEvent: (event) => { refreshFor(event.type); announce(newsOf(event)); },
-}).start();
+  onScreen: (event) => terminal.show(event),
+  onEvent: (event) => { refreshFor(event); announce(newsOf(event)); },
+});
+const terminal = new Terminal((message) => events.send(message));
+events.start();

@@ -17,8 +17,14 @@ function schedule(part, delay = THROTTLE_MS) {
   if (!timers.has(part)) timers.set(part, setTimeout(() => refresh(part), delay));
 }
 
-export function refreshFor(type) {
-  for (const part of document.querySelectorAll(`[data-events~="${CSS.escape(type)}"]`)) schedule(part);
+// A part about one agent or task is drawn anew only for events about that one.
+const subjectsOf = ({ task, agent, delivery }) => [task?.id, task?.parent_id, agent?.id, delivery?.agent_id];
+
+export function refreshFor(event) {
+  const subjects = subjectsOf(event);
+  for (const part of document.querySelectorAll(`[data-events~="${CSS.escape(event.type)}"]`)) {
+    if (!part.dataset.subject || subjects.includes(part.dataset.subject)) schedule(part);
+  }
 }
 
 export function refreshNamed(names) {
@@ -32,20 +38,26 @@ export function refreshAll() {
   document.querySelectorAll("[data-part]").forEach((part) => schedule(part));
 }
 
-// What a user opened, closed or had the focus on stays so when the part is drawn anew.
+// What a user opened, closed, typed or had the focus on stays so when the part is drawn anew.
 export function keepDetails() {
   let memory = null;
   document.body.addEventListener("htmx:beforeSwap", ({ detail }) => {
     if (!detail.target.matches("[data-part]")) return;
     const open = new Map();
     detail.target.querySelectorAll("details[id]").forEach((each) => open.set(each.id, each.open));
-    memory = { open, focus: focusPath(detail.target) };
+    const typed = new Map();
+    detail.target.querySelectorAll(":is(textarea, input)[id]").forEach((each) => typed.set(each.id, each.value));
+    memory = { open, typed, focus: focusPath(detail.target) };
   });
   document.body.addEventListener("htmx:afterSwap", ({ detail }) => {
     if (!memory || !detail.target.matches("[data-part]")) return;
     memory.open.forEach((isOpen, id) => {
       const details = document.getElementById(id);
       if (details) details.open = isOpen;
+    });
+    memory.typed.forEach((value, id) => {
+      const field = document.getElementById(id);
+      if (field && value) field.value = value;
     });
     memory.focus?.()?.focus({ preventScroll: true });
     memory = null;

@@ -23,6 +23,7 @@ from swarm.agents.looking import Memory, Pane, judged
 from swarm.agents.signals import last_signal
 from swarm.agents.sockets import socket_name
 from swarm.agents.streams import Streams
+from swarm.agents.texts import without_escapes
 from swarm.agents.tmux import PANE_FORMAT, TmuxServer, parse_pane
 from swarm.agents.views import AgentView, load_views
 from swarm.services.agents import judge_agent
@@ -154,7 +155,7 @@ class Monitor:
         screen = await self._capture(view.session) if pane is not None else None
         if screen is not None:
             await self._streams.follow(self._tmux, view.session)
-            await self._show(view, screen, now)
+            await self._show(view, now)
         if tool is None or view.run_dir is None:
             return
         if screen is not None:
@@ -165,9 +166,10 @@ class Monitor:
         if view.delivery is not None and not view.delivery.stalled:
             self._look_soon(view.session)
 
-    async def _capture(self, session: str) -> str | None:
+    async def _capture(self, session: str, flags: str = "-p") -> str | None:
+        pane = f"={session}:0.0"
         try:
-            return "\n".join(await self._control.ask("capture-pane", "-p", "-t", f"={session}:0.0"))
+            return "\n".join(await self._control.ask("capture-pane", flags, "-t", pane))
         except ExternalError as failure:
             log.debug("no screen: %s", failure)
             return None
@@ -194,13 +196,17 @@ class Monitor:
             dialog=_described(dialog) if dialog else None,
         )
 
-    async def _show(self, view: AgentView, screen: str, now: datetime) -> None:
+    async def _show(self, view: AgentView, now: datetime) -> None:
         if self._publish is None or not view.is_watched(now):
             self._shown.pop(view.session, None)
-        elif self._shown.get(view.session) != screen:
-            self._shown[view.session] = screen
-            shown = {"type": "agent_output", "event": "screen", "agent_id": view.id.hex}
-            await self._publish(view.id, {**shown, "screen": screen.rstrip()})
+            return
+        coloured = await self._capture(view.session, "-ep")
+        if coloured is None or self._shown.get(view.session) == coloured:
+            return
+        self._shown[view.session] = coloured
+        plain = without_escapes(coloured).rstrip()
+        shown = {"type": "agent_output", "event": "screen", "agent_id": view.id.hex}
+        await self._publish(view.id, {**shown, "screen": plain, "coloured": coloured.rstrip()})
 
     def _put_out(self, session: str) -> None:
         """Plan a look at a session that has put something out."""

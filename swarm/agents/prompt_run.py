@@ -59,6 +59,17 @@ def stop(attempt: Attempt) -> None:
     tmux.kill_session(agent.session)
 
 
+def interrupt(agent: Agent) -> None:
+    """Press the keys that interrupt the agent's tool; DomainError `no_session` without a session.
+
+    What the agent does with it is its own affair: its run goes on, and is judged as ever.
+    """
+    tmux = tmux_server()
+    if not tmux.has_session(agent.session) or tmux.pane_dead(agent.session) is not None:
+        raise DomainError("no_session", f"agent {agent.name} has no program that runs")
+    tmux.send_keys(agent.session, tool_named(agent.tool).interrupt)
+
+
 def end_session(agent: Agent) -> None:
     """End an agent's session as its tool wants it: interrupt, exit command, then the session."""
     tmux = tmux_server()

@@ -19,7 +19,7 @@ def cleaned(text: str) -> tuple[str, int]:
     left, where it is no Unicode, or where it is larger than what is pasted at once.
     """
     unified = text.replace("\r\n", "\n").replace("\r", "\n")
-    plain = _CONTROL.sub("", _SEQUENCE.sub("", unified))
+    plain = without_escapes(unified)
     if not plain.strip():
         raise DomainError("bad_text", "the text is empty", status=422)
     try:
@@ -30,6 +30,11 @@ def cleaned(text: str) -> tuple[str, int]:
         message = f"text of {size} bytes exceeds {PASTE_BYTES_MAX}"
         raise DomainError("bad_text", message, status=422)
     return plain, len(unified) - len(plain)
+
+
+def without_escapes(text: str) -> str:
+    """Return a text without escape sequences and control characters."""
+    return _CONTROL.sub("", _SEQUENCE.sub("", text))
 
 
 def shows(screen: str, text: str, shown_as: str | None, *, tail_chars: int = 40) -> bool:

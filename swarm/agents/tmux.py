@@ -137,10 +137,14 @@ class TmuxServer:
         """Send Ctrl-C to the session's program."""
         self._send_key(name, "C-c")
 
-    def capture(self, name: str, lines: int = 50) -> str:
-        """Return the last `lines` lines (at most 5,000) of screen and history, as plain text."""
+    def capture(self, name: str, lines: int = 50, *, coloured: bool = False) -> str:
+        """Return the last `lines` lines (at most 5,000) of screen and history.
+
+        Plain text, or `coloured` with the escape sequences of its colours.
+        """
         wanted = max(1, min(lines, HISTORY_LINES_MAX))
-        text = self._run("capture-pane", "-p", "-t", _pane(name), "-S", f"-{wanted}")
+        flags = "-ep" if coloured else "-p"
+        text = self._run("capture-pane", flags, "-t", _pane(name), "-S", f"-{wanted}")
         return "\n".join(text.rstrip().splitlines()[-wanted:])
 
     def capture_screen(self, name: str) -> str:

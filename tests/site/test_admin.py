@@ -12,7 +12,7 @@ from p2p.local import local_node
 from swarm.models import Task
 from swarm.states import TaskStatus
 from tests.support.factories import BUYER, make_offering, make_task, make_tribute
-from tests.support.seeded_node import seed_members, seed_node
+from tests.support.seeded_node import seed_node
 from tests.support.web_clients import operator_client, post_json
 from voidlux_site.models import StoredAnswer
 
@@ -39,7 +39,6 @@ def test_every_model_is_registered() -> None:
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model._meta.label)
 def test_list_search_and_detail_answer_and_nothing_can_be_written(db: None, model: Any) -> None:
     seed_node(now_utc())
-    seed_members(now_utc())
     StoredAnswer.objects.create(
         key="k", operation="POST /x", body_sha256="0", status=201, body={}, created_at=now_utc()
     )

@@ -47,8 +47,8 @@ def test_status_sums_the_node_up(db: None) -> None:
     assert status["node_id"] == local_node().node_id
     assert (status["swarm"], status["network"], status["role"]) == ("home", "galaxy", "emperor")
     assert status["version"] == VERSION
-    assert status["tasks"]["in_progress"] == 5
-    assert status["agents"] == {"total": 4, "ready": 1}
+    assert status["tasks"]["in_progress"] == 7
+    assert status["agents"] == {"total": 8, "ready": 1}
     assert status["peers"] == 2
     assert status["wallet"] == {"balance": 998, "held": 2, "available": 996, "currency": "VOID"}
     assert (status["selling"], status["troubled_jobs"]) == (True, 1)

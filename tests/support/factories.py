@@ -46,6 +46,21 @@ def make_task(title: str, status: TaskStatus, *, now: datetime = NOW, **columns:
     return task
 
 
+def make_subtask(
+    goal: Task, number: int, title: str, status: TaskStatus, at: datetime, **columns: Any
+) -> Task:
+    """Create a subtask of a goal; with `attempt` it was dispatched to an agent of this node."""
+    defaults: dict[str, Any] = {"parent": goal, "number": number}
+    if columns.get("attempt"):
+        defaults |= {
+            "assigned_node": local_node().node_id,
+            "assigned_agent": f"home-{number}",
+            "git_branch": f"task/{uuid.uuid4().hex[:8]}",
+            "generation": columns["attempt"],
+        }
+    return make_task(title, status, now=at, **{**defaults, **columns})
+
+
 def make_post(content: str, author: str, node_id: str, *, now: datetime = NOW) -> WallPost:
     """Create a post that counts for 30 days from `now`."""
     post_id = uuid.uuid4()

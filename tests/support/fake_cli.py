@@ -2,9 +2,10 @@
 
 `python fake_cli.py BEHAVIOUR.json`, its MCP server in FAKE_MCP_URL and FAKE_MCP_TOKEN: raw mode,
 a boot banner, a prompt box that takes bracketed pastes, a spinner while it works, dialogs.
-The behaviour is read anew for every prompt: `boot_s`, `blank`, `dialog_at_start`,
+The behaviour is read anew for every prompt: `boot_s`, `banner`, `blank`, `dialog_at_start`,
 `dialog_on_paste` (opens as soon as a paste begins, and swallows it),
 `swallow_pastes` (a number), `paste_s` (slow to show a paste), `work_s`,
+`asks` (a question and its choices, by `task_needs_input`; goes on at the next prompt),
 `ask_permission`, `commands` (run by sh in the folder), `claim` (calls `task_complete`), `crash`
 (`at_start`, `on_paste` or `at_work`), `ignore_submits` (a number). What was submitted is appended
 to `prompts.jsonl` beside the behaviour, every key that came outside a paste to `keys`.
@@ -42,6 +43,7 @@ class FakeCli:
         self._buffer = b""
         self._transcript: list[str] = ["Fake CLI 1.0"]
         self._swallowed = self._ignored = 0
+        self._task_id = ""
         self._shown = self._last_frame = ""
 
     def run(self) -> int:
@@ -56,6 +58,8 @@ class FakeCli:
                 self._read(60)
         if self._says("dialog_at_start"):
             self._dialog("Do you trust this folder?")
+        if self._says("banner"):
+            self._transcript.append(self._says("banner"))
         self._draw()
         while True:
             self._take_input()
@@ -134,16 +138,22 @@ class FakeCli:
                 self._transcript.append("Interrupted")
                 return
             turn += 1
+        found = re.search(r"VoidLux task ([0-9a-f]{32}), attempt", text)
+        self._task_id = found[1] if found else self._task_id
+        if found and self._says("asks"):
+            self._call("task_needs_input", {"task_id": self._task_id, **self._says("asks")})
+            self._transcript.append("Asked.")
+            return
         if self._says("ask_permission"):
             self._dialog("Do you want to run this command?")
         for command in self._says("commands") or []:
             subprocess.run(["sh", "-c", command], check=True, capture_output=True)
-        found = re.search(r"VoidLux task ([0-9a-f]{32}), attempt", text)
-        if self._says("claim") and found and self._mcp:
-            self._call("task_complete", {"task_id": found[1], "summary": "did it", "commit": ""})
+        if self._says("claim") and self._task_id and self._mcp:
+            done = {"task_id": self._task_id, "summary": "did it", "commit": ""}
+            self._call("task_complete", done)
         self._transcript.append("Done.")
 
-    def _call(self, tool: str, arguments: dict[str, str]) -> None:
+    def _call(self, tool: str, arguments: dict[str, Any]) -> None:
         assert self._mcp is not None
         url, token = self._mcp
         params = {"name": tool, "arguments": arguments}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime, timedelta
-from typing import Any
 
 from marketplace.models import SellingPolicy, Wallet
 from p2p.local import local_node
@@ -22,13 +21,7 @@ from swarm.budgets.usage import record_usage
 from swarm.mcp.tokens import issue_token
 from swarm.models import (
     Job,
-    KnownTerm,
-    MemberPulse,
     MergeRun,
-    RemoteAgent,
-    SeenDispatch,
-    Task,
-    TaskCopy,
     TaskEvent,
     TestRun,
 )
@@ -47,14 +40,18 @@ from tests.support.factories import (
     make_offering,
     make_payment,
     make_post,
+    make_subtask,
     make_task,
     make_tribute,
 )
+from tests.support.seeded_agents import seed_members, seed_waiting
 
 
 def seed_node(now: datetime = NOW) -> None:
     """Create rows of every table, with goals in each phase, as a busy node would have them."""
     seed_goals(now)
+    seed_waiting(now)
+    seed_members(now)
     seed_market(now)
     seed_mesh(now)
     seed_wall(now)
@@ -106,7 +103,7 @@ def _finished_goal(at: datetime) -> None:
         completed_at=at,
     )
     for number, title in enumerate(("Write the English greeting", "Write the Latin greeting"), 1):
-        _subtask(goal, number, title, TaskStatus.COMPLETED, at, attempt=1, commit="d0d0" * 10)
+        make_subtask(goal, number, title, TaskStatus.COMPLETED, at, attempt=1, commit="d0d0" * 10)
     run = TestRun.objects.create(
         goal=goal,
         commit="c0ffee" * 6 + "abcd",
@@ -144,12 +141,12 @@ def _failed_goal(at: datetime) -> None:
         reason="1 subtasks did not complete",
         at=at,
     )
-    _subtask(
+    make_subtask(
         *(goal, 1, "Translate chapter one", TaskStatus.FAILED, at),
         attempt=3,
         error="make manual ended with exit status 2; attempt 3 was the last",
     )
-    _subtask(goal, 2, "Translate chapter two", TaskStatus.CANCELLED, at)
+    make_subtask(goal, 2, "Translate chapter two", TaskStatus.CANCELLED, at)
     TestRun.objects.create(
         goal=goal,
         commit="dead" * 10,
@@ -164,21 +161,23 @@ def _failed_goal(at: datetime) -> None:
 
 def _merging_goal(at: datetime) -> None:
     goal = make_task("Speak plural forms", TaskStatus.IN_PROGRESS, now=at)
-    _subtask(goal, 1, "Teach one and many", TaskStatus.COMPLETED, at, attempt=1, commit="ab12" * 10)
-    _subtask(goal, 2, "Teach few", TaskStatus.MERGING, at, attempt=2, commit="ab34" * 10)
+    make_subtask(
+        goal, 1, "Teach one and many", TaskStatus.COMPLETED, at, attempt=1, commit="ab12" * 10
+    )
+    make_subtask(goal, 2, "Teach few", TaskStatus.MERGING, at, attempt=2, commit="ab34" * 10)
 
 
 def _working_goal(at: datetime) -> None:
     goal = make_task(
         "Answer greetings from other planets", TaskStatus.IN_PROGRESS, now=at, test_command="make"
     )
-    first = _subtask(
+    first = make_subtask(
         *(goal, 1, "Read the greeting and find its language", TaskStatus.IN_PROGRESS, at),
         attempt=1,
         assigned_agent="home-1",
         progress="running step 2 of 3",
     )
-    _subtask(
+    make_subtask(
         *(goal, 2, "Look the answer up in the phrase book", TaskStatus.IN_PROGRESS, at),
         attempt=2,
         assigned_node=SELLER,
@@ -186,62 +185,20 @@ def _working_goal(at: datetime) -> None:
         tribute_id=uuid.uuid4(),
         error="",
     )
-    review = _subtask(
+    review = make_subtask(
         *(goal, 3, "Count the planets", TaskStatus.PENDING_REVIEW, at), attempt=1, commit="fe" * 20
     )
-    _subtask(
+    make_subtask(
         *(goal, 4, "Write the tests", TaskStatus.PENDING, at),
         required_capabilities=["python", "testing"],
     )
-    blocked = _subtask(goal, 5, "Send the answer", TaskStatus.BLOCKED, at)
+    blocked = make_subtask(goal, 5, "Send the answer", TaskStatus.BLOCKED, at)
     blocked.depends_on.set([first, review])
     run = make_attempt(first, make_agent("home-1", now=at, capabilities=["python"]), now=at)
     issue_token(run, now=at)
     record_usage(run, tokens_in=1200, tokens_out=300, cost_usd=0.05, source="seed", now=at)
     sold = make_task("Polish the telescope", TaskStatus.IN_PROGRESS, now=at, parent=goal, number=6)
     make_attempt(sold, make_agent("home-2", now=at), now=at, assigner_node_id=BUYER)
-
-
-def _subtask(
-    goal: Task, number: int, title: str, status: TaskStatus, at: datetime, **columns: Any
-) -> Task:
-    defaults: dict[str, Any] = {"parent": goal, "number": number}
-    if columns.get("attempt"):
-        defaults |= {
-            "assigned_node": local_node().node_id,
-            "assigned_agent": f"home-{number}",
-            "git_branch": f"task/{uuid.uuid4().hex[:8]}",
-            "generation": columns["attempt"],
-        }
-    return make_task(title, status, now=at, **{**defaults, **columns})
-
-
-def seed_members(now: datetime) -> None:
-    """Create what another member of the swarm tells: its task, agent, pulse, term and dispatch."""
-    member = "7" * 32
-    task_id = uuid.UUID(int=0x7A5C)
-    TaskCopy.objects.create(
-        id=task_id,
-        emperor_node_id=member,
-        term=2,
-        status=TaskStatus.IN_PROGRESS,
-        body={},
-        created_at=now,
-        updated_at=now,
-    )
-    RemoteAgent.objects.create(
-        id=uuid.UUID(int=0xA6),
-        node_id=member,
-        name="attic-1",
-        tool="shell",
-        status="ready",
-        available=True,
-        body={},
-        status_since=now,
-    )
-    MemberPulse.objects.create(node_id=member, lamport_ts=1, seen_at=now)
-    KnownTerm.objects.create(node_id=member, counter=2, known_at=now)
-    SeenDispatch.objects.create(scope="swarm", task_id=task_id, generation=1, seen_at=now)
 
 
 def seed_market(now: datetime) -> None:

@@ -34,11 +34,14 @@ def staff_only(view: View) -> View:
     return wrapper
 
 
-def saved(message: str, *parts: str) -> HttpResponse:
-    """Tell the page that an action is done, and which parts of it are out of date."""
+def saved(message: str, *parts: str, stay: bool = False) -> HttpResponse:
+    """Tell the page that an action is done, and which parts of it are out of date.
+
+    An open dialog is closed by that, unless it is to `stay`.
+    """
     response = HttpResponse(status=204)
     response.headers["HX-Trigger"] = json.dumps(
-        {"voidlux:saved": {"message": message, "parts": list(parts)}}
+        {"voidlux:saved": {"message": message, "parts": list(parts), "stay": stay}}
     )
     return response
 

@@ -25,7 +25,7 @@ from p2p.protocol.errors import DomainError
 from swarm.errors import NotFound
 from swarm.models import Task
 from swarm.queries import list_goals
-from swarm.services.agents import register_agent
+from swarm.services.agents import register_agent, register_agents
 from swarm.services.goals import GoalRequest, create_goal
 from swarm.states import TASK_TERMINAL
 from voidlux_site.dashboard.answers import refusals_shown, saved, staff_only
@@ -63,12 +63,16 @@ def goal(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @staff_only
 def agent(request: HttpRequest) -> HttpResponse:
-    """Register an agent."""
+    """Register an agent, or several at once."""
     form = AgentForm(request.POST or None)
 
     def submit(fields: dict[str, Any]) -> HttpResponse:
-        created = register_agent(**fields, now=now_utc())
-        return saved(f"{created.name} is registered", "agents")
+        name, count = fields.pop("name"), fields.pop("count")
+        if count == 1:
+            register_agent(name=name, **fields, now=now_utc())
+            return saved(f"{name} is registered", "agents")
+        register_agents(prefix=name, count=count, **fields, now=now_utc())
+        return saved(f"{count} agents are registered", "agents")
 
     return _answer(request, "agent", form, submit, {})
 

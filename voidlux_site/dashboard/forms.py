@@ -8,7 +8,9 @@ from django import forms
 
 from marketplace.services.tributes import TASK_COUNT_MAX
 from p2p.protocol.limits import AMOUNT_MAX, NAME_CHARS_MAX, POST_CHARS_MAX
+from swarm.agents.adapters import all_tools
 from swarm.models import Task
+from swarm.services.agents import AGENTS_MAX
 
 OUTLINE_EXAMPLE = """# Greet in two languages
 Keep every greeting in a file of its own.
@@ -73,13 +75,35 @@ class GoalForm(forms.Form):
 
 
 class AgentForm(forms.Form):
-    """A new agent of this node."""
+    """One new agent of this node, or several alike."""
 
     name = forms.CharField(max_length=64, help_text="Letters, digits, “.”, “_” or “-”.")
-    tool = forms.CharField(max_length=32, initial="shell")
+    count = forms.IntegerField(
+        label="How many",
+        required=False,
+        min_value=1,
+        max_value=AGENTS_MAX,
+        initial=1,
+        help_text="Several are named by the name and a number: “home-1”, “home-2”.",
+    )
+    tool = forms.ChoiceField(initial="shell")
+    model = forms.CharField(
+        required=False, max_length=100, help_text="For tools that take one; empty: the tool’s own."
+    )
     capabilities = forms.CharField(
         required=False, max_length=500, help_text="Separated by commas, such as python, testing."
     )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Offer the tools of this node."""
+        super().__init__(*args, **kwargs)
+        tools = sorted(all_tools().values(), key=lambda tool: tool.name)
+        choices = [(tool.name, tool.title or tool.name) for tool in tools]
+        self.fields["tool"].choices = choices  # type: ignore[attr-defined]
+
+    def clean_count(self) -> int:
+        """Return how many are wanted, 1 unless told otherwise."""
+        return self.cleaned_data["count"] or 1
 
     def clean_capabilities(self) -> list[str]:
         """Return the trimmed, non-empty parts."""

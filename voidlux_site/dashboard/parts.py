@@ -16,12 +16,17 @@ from marketplace.states import TributeStatus
 from p2p.local import local_node
 from p2p.nodes import list_nodes
 from p2p.posts.queries import live_posts
-from swarm.models import Agent, Task
+from swarm.models import Agent, RemoteAgent, Task, TaskCopy
 from swarm.queries import list_goals, troubled_jobs
+from swarm.replication.agents import describe_remote
+from swarm.replication.pulses import silences_s
 from swarm.states import TASK_TERMINAL, TaskStatus
+from voidlux_site.dashboard.attention import count_waiting, read_attention
 from voidlux_site.dashboard.phases import PhaseStep, pipeline
 
 GOALS_SHOWN = 20
+COPIES_SHOWN = 10
+REMOTE_SHOWN = 50
 TRIBUTES_SHOWN = 20
 ENTRIES_SHOWN = 25
 PEERS_SHOWN = 50
@@ -77,7 +82,26 @@ def _tasks(now: datetime) -> Context:
     return {
         "goals": [_goal_view(goal, place) for place, goal in enumerate(goals)],
         "hidden": max(0, shown.count() - len(goals)),
+        "copies": _copies(),
     }
+
+
+def _copies() -> list[Context]:
+    """Return the newest goals of other emperors, each with its subtasks in plan order."""
+    shown = TaskCopy.objects.filter(archived_at__isnull=True)
+    goals = list(shown.filter(parent_id__isnull=True).order_by("-created_at")[:COPIES_SHOWN])
+    below: dict[Any, list[Context]] = {goal.id: [] for goal in goals}
+    for copy in shown.filter(parent_id__in=below).order_by("number"):
+        below[copy.parent_id].append({"row": copy, "body": copy.body})
+    return [
+        {
+            "row": goal,
+            "body": goal.body,
+            "subtasks": below[goal.id],
+            "done": sum(each["row"].status == TaskStatus.COMPLETED for each in below[goal.id]),
+        }
+        for goal in goals
+    ]
 
 
 def _goal_view(goal: Task, place: int) -> GoalView:
@@ -94,7 +118,24 @@ def _goal_view(goal: Task, place: int) -> GoalView:
 
 
 def _agents(now: datetime) -> Context:
-    return {"agents": list(Agent.objects.select_related("attempt"))}
+    silences = silences_s(now)
+    remote = [
+        {
+            **describe_remote(row, silent_s=silences.get(row.node_id)),
+            "since": row.status_since,
+            "silent_s": silences.get(row.node_id),
+        }
+        for row in RemoteAgent.objects.all()[:REMOTE_SHOWN]
+    ]
+    return {"agents": list(Agent.objects.select_related("attempt")), "remote": remote}
+
+
+def _attention(now: datetime) -> Context:
+    return {"attention": read_attention()}
+
+
+def _waiting(now: datetime) -> Context:
+    return {"waiting": count_waiting()}
 
 
 def _offerings(now: datetime) -> Context:
@@ -149,6 +190,8 @@ PARTS = {
     part.name: part
     for part in (
         Part("wallet", _wallet, "wallet_update"),
+        Part("waiting", _waiting, "task_update agent_update delivery_update"),
+        Part("attention", _attention, "task_update agent_update delivery_update"),
         Part("trouble", _trouble, "task_update tribute_update"),
         Part("tasks", _tasks, "task_update"),
         Part("agents", _agents, "agent_update"),

@@ -16,12 +16,22 @@ _PHASE_BEFORE = {
 }
 
 _TONES = {
-    "good": ("completed", "ready", "accepted-execution", "committed", "merged", "green", "live"),
+    "good": (
+        "completed",
+        "ready",
+        "succeeded",
+        "acknowledged",
+        "accepted-execution",
+        "committed",
+        "merged",
+        "green",
+        "live",
+    ),
     "active": (
         *("planning", "claimed", "in_progress", "pending_review", "merging", "working"),
         *("accepted", "open", "running", "preparing", "pushing", "proposed", "voted"),
     ),
-    "wait": ("pending", "waiting_input", "unknown", "split", "queued", "starting"),
+    "wait": ("pending", "waiting_input", "unknown", "split", "queued", "starting", "typed"),
     "bad": ("failed", "rejected", "exited", "refused", "conflict", "red", "aborted"),
 }
 _TONE_OF = {status: tone for tone, statuses in _TONES.items() for status in statuses}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from voidlux_site.dashboard import dialogs, login, views
+from voidlux_site.dashboard import agent_details, dialogs, login, task_details, views
 
 urlpatterns = [
     path("", views.page, name="dashboard"),
@@ -13,10 +13,22 @@ urlpatterns = [
     path("login/<str:token>", login.enter, name="login-link"),
     path("logout", login.leave, name="logout"),
     path("goals/new", dialogs.goal, name="new-goal"),
-    path("tasks/<uuid:task_id>/cancel", views.cancel, name="cancel-task"),
+    path("tasks/<uuid:task_id>", task_details.show, name="task"),
+    path("tasks/<uuid:task_id>/facts", task_details.facts, name="task-facts"),
+    path("tasks/<uuid:task_id>/cancel", task_details.cancel, name="cancel-task"),
+    path("tasks/<uuid:task_id>/requeue", task_details.requeue, name="requeue-task"),
+    path("tasks/<uuid:task_id>/archive", task_details.archive, name="archive-task"),
+    path("tasks/<uuid:task_id>/answer", task_details.answer, name="answer-task"),
     path("agents/new", dialogs.agent, name="new-agent"),
-    path("agents/<uuid:agent_id>/remove", views.remove, name="remove-agent"),
-    path("agents/<uuid:agent_id>/terminal", views.terminal, name="terminal"),
+    path("agents/<uuid:agent_id>", agent_details.show, name="agent"),
+    path("agents/<uuid:agent_id>/facts", agent_details.facts, name="agent-facts"),
+    path("agents/<uuid:agent_id>/send", agent_details.send, name="send-text"),
+    path("agents/<uuid:agent_id>/choose", agent_details.choose, name="choose"),
+    path("agents/<uuid:agent_id>/interrupt", agent_details.interrupt, name="interrupt"),
+    path("agents/<uuid:agent_id>/restart", agent_details.restart, name="restart-agent"),
+    path("agents/<uuid:agent_id>/resume", agent_details.resume, name="resume-agent"),
+    path("agents/<uuid:agent_id>/remove", agent_details.remove, name="remove-agent"),
+    path("deliveries/<uuid:delivery_id>/retry", agent_details.retry, name="retry-delivery"),
     path("posts/new", dialogs.post, name="new-post"),
     path("posts/<uuid:post_id>/remove", views.remove_from_wall, name="remove-post"),
     path("offerings/new", dialogs.sell, name="sell"),

@@ -14,14 +14,9 @@ from marketplace.services.sales import accept_by_operator
 from marketplace.services.tributes import cancel_tribute
 from p2p.clock import now_utc
 from p2p.posts.services import remove_post
-from swarm.agents.sockets import socket_name
-from swarm.agents.tmux import TmuxServer
-from swarm.services.agents import get_agent, remove_agent
-from swarm.services.goals import cancel_task
 from voidlux_site.dashboard.answers import refusals_shown, saved, staff_only
 from voidlux_site.dashboard.parts import PARTS, page_context, part_context
 
-TERMINAL_LINES = 200
 CANCEL_REASON = "cancelled on the dashboard"
 
 
@@ -40,37 +35,6 @@ def part(request: HttpRequest, name: str) -> HttpResponse:
     if name not in PARTS:
         raise Http404(f"no part {name}")
     return render(request, PARTS[name].template, part_context(name, now_utc()))
-
-
-@require_GET
-@staff_only
-@refusals_shown
-def terminal(request: HttpRequest, agent_id: UUID) -> HttpResponse:
-    """Show the screen of an agent's terminal."""
-    agent = get_agent(agent_id)
-    output = TmuxServer(socket_name()).capture(agent.session, TERMINAL_LINES)
-    template = "dashboard/dialogs/terminal.html"
-    if request.GET.get("screen"):
-        template = "dashboard/dialogs/screen.html"
-    return render(request, template, {"agent": agent, "output": output})
-
-
-@require_POST
-@staff_only
-@refusals_shown
-def cancel(request: HttpRequest, task_id: UUID) -> HttpResponse:
-    """Cancel a goal or a subtask."""
-    task = cancel_task(task_id, reason=CANCEL_REASON, now=now_utc())
-    return saved(f"{task.title} is cancelled", "tasks", "tributes")
-
-
-@require_POST
-@staff_only
-@refusals_shown
-def remove(request: HttpRequest, agent_id: UUID) -> HttpResponse:
-    """Deregister an idle agent."""
-    agent = remove_agent(agent_id, now=now_utc())
-    return saved(f"{agent.name} is removed", "agents", "offerings")
 
 
 @require_POST

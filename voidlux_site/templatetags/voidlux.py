@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -10,6 +11,7 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from swarm.budgets.money import shown_usd
 from voidlux_site.dashboard.phases import tone_of
 
 register = template.Library()
@@ -32,6 +34,12 @@ def amount(value: int | None) -> str:
 
 
 @register.filter
+def usd(micros: int | None) -> str:
+    """Return millionths of a US dollar as an amount of money."""
+    return shown_usd(micros or 0)
+
+
+@register.filter
 def words(status: str) -> str:
     """Return a status in words."""
     return _WORDS.get(status, status.replace("_", " "))
@@ -43,12 +51,31 @@ def tone(status: str) -> str:
     return tone_of(status)
 
 
+@register.filter
+def compact(value: Any) -> str:
+    """Return a piece of evidence in one line: lists joined, the rest as JSON."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return ", ".join(value)
+    return json.dumps(value, ensure_ascii=False)
+
+
 @register.simple_tag
 def badge(status: str, tone_as: str = "") -> SafeString:
     """Return a status as a coloured badge; `tone_as` is a status whose tone is used instead."""
     return format_html(
         '<span class="badge" data-tone="{}">{}</span>', tone_of(tone_as or status), words(status)
     )
+
+
+@register.simple_tag
+def agent_badge(status: str) -> SafeString:
+    """Return an agent's status as a badge: a blocked agent, unlike a blocked task, needs a person.
+
+    The words are those of every other status.
+    """
+    return badge(status, "waiting_input" if status == "blocked" else "")
 
 
 @register.simple_tag

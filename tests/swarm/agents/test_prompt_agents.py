@@ -13,6 +13,7 @@ import pytest
 from p2p.clock import now_utc
 from p2p.database_thread import DatabaseThread
 from p2p.local import LocalNode, acting_as, local_node
+from p2p.protocol.errors import DomainError
 from swarm.agents import delivery as typing
 from swarm.agents import looking, prompt_run, prompt_runner, steps, typing_rules
 from swarm.agents.tmux import TmuxServer
@@ -331,6 +332,41 @@ async def test_a_screen_is_shown_only_to_who_watches_it(bench: Bench) -> None:
 
     await wait_for(lambda: any("Done." in each["screen"] for each in bench.screens))
     assert {each["agent_id"] for each in bench.screens} == {bench.agent_id.hex}
+
+
+async def test_a_watched_screen_comes_with_its_colours_and_plain(bench: Bench) -> None:
+    bench.fake.behave(banner="\x1b[1;32mgreen\x1b[0m and \x1b[38;2;250;100;0morange\x1b[0m")
+    await bench.assign()
+    await bench.db(watch_agent, bench.agent_id, now=now_utc())
+    bench.ring()
+
+    await wait_for(lambda: any("Done." in each["screen"] for each in bench.screens))
+
+    last = bench.screens[-1]
+    assert "green and orange" in last["screen"] and "\x1b" not in last["screen"]
+    assert "\x1b[38;2;250;100;0morange" in last["coloured"]
+
+
+async def test_an_interrupt_presses_the_keys_of_the_tool(bench: Bench) -> None:
+    bench.fake.behave(work_s=60)
+    await bench.assign()
+    await bench.until_delivery("acknowledged")
+
+    prompt_run.interrupt(await bench.agent())
+
+    await bench.until_agent("waiting_input", "prompt_box")
+    assert b"\x03" in bench.fake.pressed()
+    assert (await bench.attempt()).status == "working"
+
+
+async def test_what_has_no_program_cannot_be_interrupted(bench: Bench) -> None:
+    await bench.register()
+    agent = await bench.until_agent("ready")
+
+    with pytest.raises(DomainError) as refused:
+        prompt_run.interrupt(agent)
+
+    assert refused.value.code == "no_session"
 
 
 async def test_the_tool_gets_its_access_and_calls_with_its_token(

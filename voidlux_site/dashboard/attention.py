@@ -1,0 +1,87 @@
+"""What waits for a person: questions, open dialogs, texts that do not arrive, ended agents."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.db.models import Q, QuerySet
+
+from swarm.agent_views import last_lines
+from swarm.models import Agent, Delivery, Task
+from swarm.services.deliveries import OPEN
+from swarm.states import AgentStatus, TaskStatus
+
+SHOWN_MAX = 20
+SCREENS_MAX = 5  # each costs a call of tmux
+SCREEN_LINES = 8
+
+
+@dataclass(frozen=True)
+class OpenDialog:
+    """An agent that is blocked, with the last lines of its screen: what it is asked."""
+
+    agent: Agent
+    screen: str
+
+
+@dataclass(frozen=True)
+class Attention:
+    """All that waits for a person, each kind oldest first."""
+
+    questions: list[Task]
+    dialogs: list[OpenDialog]
+    stalled: list[Delivery]
+    ended: list[Agent]
+
+    @property
+    def count(self) -> int:
+        """How many things wait."""
+        return len(self.questions) + len(self.dialogs) + len(self.stalled) + len(self.ended)
+
+
+def count_waiting() -> int:
+    """Return how many things wait for a person, without looking at any screen."""
+    return sum(rows.count() for rows in (_questions(), _blocked(), _stalled(), _ended()))
+
+
+def read_attention() -> Attention:
+    """Return what waits for a person now, at most SHOWN_MAX of each kind."""
+    blocked = list(_blocked()[:SHOWN_MAX])
+    return Attention(
+        questions=list(_questions()[:SHOWN_MAX]),
+        dialogs=[_open_dialog(agent, place) for place, agent in enumerate(blocked)],
+        stalled=list(_stalled()[:SHOWN_MAX]),
+        ended=list(_ended()[:SHOWN_MAX]),
+    )
+
+
+def is_asking(task: Task) -> bool:
+    """Tell whether a task waits for an answer of a person."""
+    return task.status == TaskStatus.WAITING_INPUT and (
+        task.answered_at is None or bool(task.over_budget)
+    )
+
+
+def _open_dialog(agent: Agent, place: int) -> OpenDialog:
+    lines = last_lines(agent, SCREEN_LINES) if place < SCREENS_MAX else []
+    return OpenDialog(agent, "\n".join(lines))
+
+
+def _questions() -> QuerySet[Task]:
+    unanswered = Q(answered_at__isnull=True) | ~Q(over_budget="")
+    waiting = Task.objects.filter(unanswered, status=TaskStatus.WAITING_INPUT)
+    return waiting.select_related("parent").order_by("asked_at", "updated_at")
+
+
+def _blocked() -> QuerySet[Agent]:
+    return Agent.objects.filter(status=AgentStatus.BLOCKED).order_by("status_since")
+
+
+def _stalled() -> QuerySet[Delivery]:
+    rows = Delivery.objects.filter(status__in=OPEN, stalled_at__isnull=False)
+    return rows.select_related("agent").order_by("stalled_at")
+
+
+def _ended() -> QuerySet[Agent]:
+    gone = Agent.objects.filter(status=AgentStatus.EXITED, attempt__isnull=True)
+    return gone.filter(restart_at__isnull=True).order_by("status_since")
