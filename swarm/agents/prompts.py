@@ -12,7 +12,7 @@ from p2p.protocol.errors import DomainError
 from swarm.agents.adapters import ToolAdapter
 from swarm.agents.places import run_dir_of, worktree_of
 from swarm.agents.signals import SIGNALS
-from swarm.clean_env import clean_environment
+from swarm.agents.tool_environment import environment_of
 from swarm.git.command import run_git
 from swarm.mcp.access import McpAccess
 from swarm.models import Attempt
@@ -76,7 +76,7 @@ def prompt_of(attempt: Attempt) -> str:
 
 def require_tool(tool: ToolAdapter) -> str:
     """Return the path of the tool's program, or raise DomainError `tool_missing`."""
-    found = shutil.which(tool.start[0], path=clean_environment()["PATH"])
+    found = shutil.which(tool.start[0], path=environment_of(tool)["PATH"])
     if found is None:
         message = f"{tool.start[0]} is not in PATH: install {tool.title or tool.name} on this node"
         raise DomainError("tool_missing", message, status=503)
@@ -116,14 +116,13 @@ def prepare_launch(tool: ToolAdapter, attempt: Attempt, access: McpAccess) -> La
 
 
 def _environment(tool: ToolAdapter, attempt: Attempt) -> dict[str, str]:
-    passed = {name: os.environ[name] for name in tool.pass_variables if name in os.environ}
     own = {
         "VOIDLUX_TASK_ID": attempt.task_id.hex,
         "VOIDLUX_ATTEMPT": str(attempt.number),
         "VOIDLUX_GENERATION": str(attempt.generation),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    return clean_environment({**passed, **tool.environment, **own})
+    return {**environment_of(tool), **own}
 
 
 def _written(name: str | None, content: str, values: Mapping[str, str]) -> str:
