@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Mapping
@@ -98,10 +99,12 @@ def prepare_launch(tool: ToolAdapter, attempt: Attempt, access: McpAccess) -> La
         "signals": str(run_dir / SIGNALS),
         "url": access.url,
         "token": access.token,
+        "git_writable": json.dumps(_written_by_commits(worktree_of(attempt))),
     }
     _check_paths(values)
     model = attempt.agent.model if attempt.agent is not None else ""
-    command, env = tool.command(model), _environment(tool, attempt)
+    command = [_filled(part, values) for part in tool.command(model)]
+    env = _environment(tool, attempt)
     if tool.mcp is not None and access.url:
         at = _written(tool.mcp.file, tool.mcp.content, values)
         if tool.mcp.exclude:
@@ -138,6 +141,14 @@ def _written(name: str | None, content: str, values: Mapping[str, str]) -> str:
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
     return str(path)
+
+
+def _written_by_commits(worktree: Path) -> list[str]:
+    """Return the folders outside a worktree that `git commit` writes to; no hooks, no settings."""
+    asked = ["rev-parse", "--path-format=absolute", "--git-dir", "--git-common-dir"]
+    own, common = map(Path, run_git(asked, cwd=worktree).stdout.splitlines())
+    shared = [common / name for name in ("objects", "refs", "logs")]
+    return [str(folder) for folder in (own, *shared) if folder.is_dir()]
 
 
 def _filled(text: str, values: Mapping[str, str]) -> str:
