@@ -11,7 +11,7 @@ PYTEST := $(PY) -m pytest
 TOOLS := git tmux
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-kills simulate fuzz check lint bench bench-mesh lock docs clean run-env dev-env bench-env tools
+.PHONY: help demo run test test-kills test-agents simulate fuzz check lint bench bench-mesh lock docs clean run-env dev-env bench-env tools
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,10 +27,14 @@ run: run-env ## one node, set up by VOIDLUX_* variables (ARGS=...)
 test: dev-env ## all tests (ARGS="-k word" picks some)
 	@failed=0; \
 	echo "tests"; \
-	$(PYTEST) -n 2 --dist loadfile -m "not browser" $(ARGS) || failed=$$?; \
+	$(PYTEST) -n 2 --dist loadfile -m "not browser and not agent_clis" $(ARGS) || failed=$$?; \
 	echo "browser tests"; \
 	$(PYTEST) -m browser tests/browser $(ARGS) || failed=$$?; \
 	exit $$failed
+
+# The programs are installed by npm, in exact versions, into a cache that VOIDLUX_AGENT_CLIS names.
+test-agents: dev-env ## whole tasks by the real Claude Code, Codex and OpenCode, on a played model
+	$(PYTEST) -m agent_clis tests/agent_clis $(ARGS)
 
 test-kills: dev-env ## 200 random kills while 30 tasks run: no commit is lost (ARGS=...)
 	KILLS=200 TASKS=30 $(PYTEST) -s tests/processes/test_nothing_is_lost.py $(ARGS)

@@ -181,10 +181,18 @@ def retry(request: HttpRequest, delivery_id: UUID) -> dict[str, Any]:
 
 @router.post("/agents/{agent_id}/dialog", summary="Answer an agent's open dialog")
 def answer_dialog(request: HttpRequest, agent_id: UUID, body: ChoiceIn) -> dict[str, Any]:
-    """Press the keys of a choice, if that very dialog is still on the screen; 409 otherwise."""
+    """Press the keys of a choice, if that very dialog is still on the screen; 409 otherwise.
+
+    `closed` tells whether it was gone within 3 seconds.
+    """
     agent = agents.get_agent(agent_id)
-    dialogs.answer(agent, dialog_name=body.dialog, choice_name=body.choice)
-    return {"agent_id": agent.id.hex, "dialog": body.dialog, "choice": body.choice}
+    closed = dialogs.answer(agent, dialog_name=body.dialog, choice_name=body.choice)
+    return {
+        "agent_id": agent.id.hex,
+        "dialog": body.dialog,
+        "choice": body.choice,
+        "closed": closed,
+    }
 
 
 @router.post("/agents/{agent_id}/done", summary="Claim an agent's task as done")

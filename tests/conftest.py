@@ -16,7 +16,7 @@ import hypothesis
 from django.conf import settings
 
 # Read by the tests themselves: with `required` a test that lacks its service fails.
-KEPT_VARIABLES = frozenset({"VOIDLUX_TEST_SERVICES"})
+KEPT_VARIABLES = frozenset({"VOIDLUX_TEST_SERVICES", "VOIDLUX_AGENT_CLIS"})
 SESSION_HOME = Path(tempfile.mkdtemp(prefix="voidlux-test-"))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from p2p.protocol.errors import DomainError
 from swarm.agents.adapters import ToolAdapter
 from swarm.agents.places import run_dir_of, worktree_of
 from swarm.agents.signals import SIGNALS
-from swarm.clean_env import clean_environment
+from swarm.agents.tool_environment import environment_of
 from swarm.git.command import run_git
 from swarm.mcp.access import McpAccess
 from swarm.models import Attempt
@@ -76,7 +77,7 @@ def prompt_of(attempt: Attempt) -> str:
 
 def require_tool(tool: ToolAdapter) -> str:
     """Return the path of the tool's program, or raise DomainError `tool_missing`."""
-    found = shutil.which(tool.start[0], path=clean_environment()["PATH"])
+    found = shutil.which(tool.start[0], path=environment_of(tool)["PATH"])
     if found is None:
         message = f"{tool.start[0]} is not in PATH: install {tool.title or tool.name} on this node"
         raise DomainError("tool_missing", message, status=503)
@@ -98,10 +99,12 @@ def prepare_launch(tool: ToolAdapter, attempt: Attempt, access: McpAccess) -> La
         "signals": str(run_dir / SIGNALS),
         "url": access.url,
         "token": access.token,
+        "git_writable": json.dumps(_written_by_commits(worktree_of(attempt))),
     }
     _check_paths(values)
     model = attempt.agent.model if attempt.agent is not None else ""
-    command, env = tool.command(model), _environment(tool, attempt)
+    command = [_filled(part, values) for part in tool.command(model)]
+    env = _environment(tool, attempt)
     if tool.mcp is not None and access.url:
         at = _written(tool.mcp.file, tool.mcp.content, values)
         if tool.mcp.exclude:
@@ -116,14 +119,13 @@ def prepare_launch(tool: ToolAdapter, attempt: Attempt, access: McpAccess) -> La
 
 
 def _environment(tool: ToolAdapter, attempt: Attempt) -> dict[str, str]:
-    passed = {name: os.environ[name] for name in tool.pass_variables if name in os.environ}
     own = {
         "VOIDLUX_TASK_ID": attempt.task_id.hex,
         "VOIDLUX_ATTEMPT": str(attempt.number),
         "VOIDLUX_GENERATION": str(attempt.generation),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    return clean_environment({**passed, **tool.environment, **own})
+    return {**environment_of(tool), **own}
 
 
 def _written(name: str | None, content: str, values: Mapping[str, str]) -> str:
@@ -139,6 +141,14 @@ def _written(name: str | None, content: str, values: Mapping[str, str]) -> str:
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
     return str(path)
+
+
+def _written_by_commits(worktree: Path) -> list[str]:
+    """Return the folders outside a worktree that `git commit` writes to; no hooks, no settings."""
+    asked = ["rev-parse", "--path-format=absolute", "--git-dir", "--git-common-dir"]
+    own, common = map(Path, run_git(asked, cwd=worktree).stdout.splitlines())
+    shared = [common / name for name in ("objects", "refs", "logs")]
+    return [str(folder) for folder in (own, *shared) if folder.is_dir()]
 
 
 def _filled(text: str, values: Mapping[str, str]) -> str:

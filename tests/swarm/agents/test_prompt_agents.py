@@ -15,7 +15,7 @@ from p2p.database_thread import DatabaseThread
 from p2p.local import LocalNode, acting_as, local_node
 from p2p.protocol.errors import DomainError
 from swarm.agents import delivery as typing
-from swarm.agents import looking, prompt_run, prompt_runner, steps, typing_rules
+from swarm.agents import dialogs, looking, prompt_run, prompt_runner, steps, typing_rules
 from swarm.agents.tmux import TmuxServer
 from swarm.git.command import run_git
 from swarm.mcp.access import McpAccess
@@ -107,6 +107,25 @@ async def test_a_dialog_at_the_start_blocks_the_delivery_until_it_is_answered(
 
     await bench.until_delivery("acknowledged")
     assert len(bench.fake.prompts()) == 1
+
+
+async def test_of_two_answers_at_once_to_a_dialog_one_is_given(bench: Bench) -> None:
+    bench.fake.behave(dialog_at_start=True)
+    await bench.assign()
+    agent = await bench.until_agent("blocked", "trust")
+
+    def say_yes() -> bool | str:
+        try:
+            return dialogs.answer(agent, dialog_name="trust", choice_name="yes")
+        except DomainError as refusal:
+            return refusal.code
+
+    answers = await asyncio.gather(asyncio.to_thread(say_yes), asyncio.to_thread(say_yes))
+
+    assert answers.count(True) == 1
+    assert set(answers) <= {True, "being_answered", "no_dialog"}
+    await bench.until_delivery("acknowledged")
+    assert b"1" not in bench.fake.pressed()  # keys that a dialog takes are not kept
 
 
 async def test_a_dialog_that_swallows_the_paste_gets_no_submit_key(bench: Bench) -> None:
