@@ -155,10 +155,24 @@ class Chronicle:
         own = record.origin == node.id
         if not own and record.lamport_ts > node.now_ms() + CLOCK_AHEAD_MAX_MS:
             self.report(f"a record from the future was accepted ({record.lamport_ts})", node, key)
-        if before is not None and _is_gone(before.record) and not _is_gone(record):
-            written = self.frames.get(after.raw)
-            if written is None or written.by not in self._restored or written.again:
-                self.report("a tombstoned key came back", node, key)
+        if before is not None and self._came_back(before.record, record):
+            self.report("a tombstoned key came back", node, key)
+
+    def _came_back(self, before: Record, after: Record) -> bool:
+        """Tell whether a removed note is there again.
+
+        Its owner may write it anew when a restored home has forgotten the removal.
+        """
+        if not isinstance(after, Note) or not _is_gone(before) or after.gone:
+            return False
+        return not any(
+            each.by in self._restored
+            and not each.again
+            and isinstance(each.record, Note)
+            and each.record.text == after.text
+            and each.record.lamport_ts > before.lamport_ts
+            for each in self._of_key[NOTES, after.key()]
+        )
 
     def _check_mark(self, node: SimNode, topic: str, origin: str, old: Mark, new: Mark) -> None:
         if origin in self.liars:
@@ -178,7 +192,7 @@ class Chronicle:
             return True
         if written.may_be_lost or written.number_used_twice:
             return True  # its writer forgot it and says so; those who have it find it by its key
-        if not self._is_rightful(None, written.record):
+        if not (self._is_rightful(None, written.record) and self._concerns(node, written)):
             return True
         return any(
             self._is_over_somewhere(node, each)
@@ -221,6 +235,8 @@ class Chronicle:
             return record.owner == record.origin
         assert isinstance(record, Victory | TaskState)
         if record.emperor != record.origin:
+            return False
+        if node is not None and record.swarm != node.settings.swarm:
             return False
         if node is None or isinstance(record, Victory):
             return True

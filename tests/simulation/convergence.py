@@ -21,6 +21,7 @@ ROUNDS_MAX = 3
 LINKED_WITHIN_S = 400.0  # idle links are noticed, bans end, the longest back-off passes
 ROUND_WITHIN_S = 300.0
 STEP_S = 0.25
+LINKED_STEP_S = 2.0
 
 
 async def until_linked(world: World) -> None:
@@ -29,7 +30,7 @@ async def until_linked(world: World) -> None:
     while not _is_whole(world):
         if world.loop.time() > end_s:
             raise Broken(f"the network is not whole {LINKED_WITHIN_S:.0f} s after it healed")
-        await asyncio.sleep(STEP_S)
+        await asyncio.sleep(LINKED_STEP_S)
         world.stop_if_broken()
 
 

@@ -102,7 +102,7 @@ class Operations:
         """Begin the next term that this node knows of, and write some tasks again under it."""
         best = _best_term(node)
         counter = best[0] + 1 if best else 1
-        node.publish(Victory, counter=counter, emperor=node.id)
+        node.publish(Victory, swarm=node.settings.swarm, counter=counter, emperor=node.id)
         kept = node.home.database.tables[TASKS].kept.values()
         known = [each.record.id for each in kept if isinstance(each.record, TaskState)]
         self._rule(node, known[:4])
@@ -114,7 +114,8 @@ class Operations:
             return
         for name in names:
             text = f"state at {node.loop.time():.3f}"
-            node.publish(TaskState, id=name, counter=best[0], emperor=node.id, text=text)
+            term = {"swarm": node.settings.swarm, "counter": best[0], "emperor": node.id}
+            node.publish(TaskState, id=name, text=text, **term)
 
     def _emperor_of(self, swarm: str) -> SimNode | None:
         """Return one of those who think that they rule, by chance."""

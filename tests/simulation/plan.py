@@ -57,7 +57,7 @@ class Plan:
     liars: int
     swarms: int
     with_discovery: bool
-    brisk: bool  # production's PING and idle times; otherwise four times as long
+    brisk: bool  # production's PING and idle times; otherwise longer ones
     lies_about_marks: bool
     seeds: list[list[int]]
     sides: list[int]
@@ -112,7 +112,7 @@ _WEIGHTS_APART = {
 def plan_of(seed: int, nodes: int | None = None) -> Plan:
     """Return the plan of a seed; with `nodes` for a network of that size."""
     if nodes is None:
-        share = random.Random(f"size {seed}").random() ** 3
+        share = random.Random(f"size {seed}").random() ** 4
         nodes = NODES_MIN + round((NODES_MAX - NODES_MIN) * share)
     chance = random.Random(f"plan {seed} {nodes}")
     liars = min(chance.choice((0, 0, 1, 1, 2)), nodes // 6)

@@ -38,6 +38,7 @@ def _sizes(node: SimNode) -> list[tuple[str, int, int]]:
         ("scores", len(mesh._conduct._nodes), SCORES_MAX),
         ("sync peers", len(node.driver._peers), peers),
         ("sync insists", len(node.driver._insist), 2 * peers),
+        ("sync buckets", len(node.driver._buckets), peers),
         ("candidates", len(node.discovery._candidates), 200),
         ("proven", len(node.discovery._proven), PROVEN_NODES_MAX),
         ("parked", max(len(table.parked) for table in tables), PARKED_MAX),

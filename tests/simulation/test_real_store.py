@@ -102,7 +102,7 @@ def topics(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Topic]]:
 
     monkeypatch.setattr("p2p.parking.registry", REGISTRY)
     monkeypatch.setattr("p2p.record_rows.registry", REGISTRY)
-    return topics_of(holds)
+    return topics_of("swarm-0", holds)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Annotated, ClassVar
 
 from p2p.discovery.messages import Pex
-from p2p.protocol.fields import Body, Milliseconds, NodeId, Scope, Sequence, Uuid, about
+from p2p.protocol.fields import Body, Milliseconds, Name, NodeId, Scope, Sequence, Uuid, about
 from p2p.protocol.messages import Record
 from p2p.protocol.numbers import MessageNumber
 from p2p.protocol.registry import MessageRegistry
@@ -56,6 +56,7 @@ class Victory(Record, frozen=True, kw_only=True, tag=MessageNumber.ELECTION_VICT
     topic: ClassVar[str] = TASKS
     scope: ClassVar[Scope] = "swarm"
 
+    swarm: Annotated[Name, about("whose term it is")]
     counter: Annotated[Sequence, about("number of the term")]
     emperor: Annotated[NodeId, about("who won")]
 
@@ -71,6 +72,7 @@ class TaskState(Record, frozen=True, kw_only=True, tag=MessageNumber.TASK_UPDATE
     scope: ClassVar[Scope] = "swarm"
 
     id: Annotated[Uuid, about("names the task")]
+    swarm: Annotated[Name, about("whose term it is")]
     counter: Annotated[Sequence, about("number of the term")]
     emperor: Annotated[NodeId, about("emperor of the term")]
     text: Annotated[Body, about("its state")] = ""
@@ -98,10 +100,13 @@ def may_write_note(record: Record) -> Authority:
     return Authority.APPLY if record.owner == record.origin else Authority.NEVER
 
 
-def may_write_task(record: Record, holds: Callable[[str], bool]) -> Authority:
-    """An emperor proves its term by its victory, and a task by a victory that is held."""
+def may_write_task(record: Record, swarm: str, holds: Callable[[str], bool]) -> Authority:
+    """An emperor proves its term by its victory, and a task by a victory that is held.
+
+    The swarm is named in the record: a member that means ill could hand on another swarm's.
+    """
     assert isinstance(record, Victory | TaskState)
-    if record.emperor != record.origin:
+    if record.emperor != record.origin or record.swarm != swarm:
         return Authority.NEVER
     if isinstance(record, Victory) or holds(record_term(record)):
         return Authority.APPLY
@@ -113,8 +118,8 @@ def record_term(record: TaskState) -> str:
     return term_key(record.counter, record.emperor)
 
 
-def topics_of(holds: Callable[[str], bool]) -> dict[str, Topic]:
-    """Return a node's topics; `holds(key)` tells whether its tasks hold a key."""
+def topics_of(swarm: str, holds: Callable[[str], bool]) -> dict[str, Topic]:
+    """Return the topics of a node of a swarm; `holds(key)` tells whether its tasks hold a key."""
     return {
         NOTES: Topic(
             name=NOTES,
@@ -127,7 +132,7 @@ def topics_of(holds: Callable[[str], bool]) -> dict[str, Topic]:
         TASKS: Topic(
             name=TASKS,
             classes=(Victory, TaskState),
-            authority=lambda record: may_write_task(record, holds),
+            authority=lambda record: may_write_task(record, swarm, holds),
             apply=lambda records, now: None,
             expires_at=lambda record: None,
             sync=TASKS_SYNC,
