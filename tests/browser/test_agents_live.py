@@ -67,7 +67,7 @@ def test_a_dialog_and_a_question_are_answered_and_the_goal_gets_done(
         banner=HOSTILE,
         dialog_at_start=True,
         asks=question,
-        work_s=1,
+        work_s=0.3,
         commands=[COMMIT],
         claim=True,
     )
