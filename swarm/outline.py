@@ -14,6 +14,7 @@ What every subtask should know.
   ```sh
   cat hello.txt
   ```
+- [ ] Third subtask, for an agent that takes prompts: it has no shell block
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ SHELL_BYTES_MAX = 32_768
 ITEMS_MAX = 8
 NUMBER_MAX = 99
 TEST_CHARS_MAX = 1_000
+PROMPTS = "prompts"  # the capability of every agent whose tool takes prompts
 SHELL_NAMES = frozenset({"sh", "bash", "shell"})
 
 _CHECKBOX = re.compile(r"\[(?P<mark>[ xX])\](?:\s+(?P<title>.*))?")
@@ -55,7 +57,10 @@ class OutlineError(DomainError):
 
 @dataclass(frozen=True, slots=True)
 class OutlineItem:
-    """One subtask: `after` holds the numbers of its prerequisites, `test` is empty for none."""
+    """One subtask: `after` holds the numbers of its prerequisites, `test` is empty for none.
+
+    Without `shell` it is for an agent that takes prompts.
+    """
 
     number: int
     title: str
@@ -103,6 +108,7 @@ def parse_outline(text: str) -> Outline:
         raise OutlineError(count if found else 'outline has no item: write "- [ ] Title"')
     placed = [_Entry(e.tokens, e.start, e.end, at) for at, e in enumerate(found, 1)]
     items = [_read_item(entry, lines) for entry in placed]
+    _check_stray_blocks(tokens, items, placed)
     _check_numbers(items, placed)
     _check_order(items, placed)
     title, intro = _read_rest(tokens, lists, lines)
@@ -255,6 +261,26 @@ def _is_shell(token: Token) -> bool:
     return token.info.strip().split(" ")[0].lower() in SHELL_NAMES
 
 
+def _no_block(entry: _Entry, title: str) -> str:
+    hint = "indent a ```sh block under it"
+    return f'{entry.where}: "{title}" has no shell block to run: {hint}'
+
+
+def _check_stray_blocks(
+    tokens: Sequence[Token], items: Sequence[OutlineItem], placed: Sequence[_Entry]
+) -> None:
+    """Refuse a shell block behind an item without one: it was meant for it, but not indented."""
+    for token in tokens:
+        if token.type != "fence" or not _is_shell(token) or token.level > 0:
+            continue
+        at = (token.map or (0, 0))[0]
+        before = [
+            (item, entry) for item, entry in zip(items, placed, strict=True) if entry.end <= at
+        ]
+        if before and not before[-1][0].shell:
+            raise OutlineError(_no_block(before[-1][1], before[-1][0].title))
+
+
 def _read_shell(entry: _Entry, title: str, fences: Sequence[Token], lines: Sequence[str]) -> str:
     for fence in fences:
         start, end = fence.map or (0, 0)
@@ -263,9 +289,8 @@ def _read_shell(entry: _Entry, title: str, fences: Sequence[Token], lines: Seque
     shell = "\n".join(
         fence.content.rstrip("\n") + "\n" for fence in fences if fence.content.strip()
     )
-    if not shell:
-        hint = "indent a ```sh block under it"
-        raise OutlineError(f'{entry.where}: "{title}" has no shell block to run: {hint}')
+    if fences and not shell:
+        raise OutlineError(_no_block(entry, title))
     size = len(shell.encode())
     if size > SHELL_BYTES_MAX:
         message = f"shell block of {size} bytes exceeds {SHELL_BYTES_MAX}"

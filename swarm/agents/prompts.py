@@ -147,8 +147,9 @@ def _written_by_commits(worktree: Path) -> list[str]:
     """Return the folders outside a worktree that `git commit` writes to; no hooks, no settings."""
     asked = ["rev-parse", "--path-format=absolute", "--git-dir", "--git-common-dir"]
     own, common = map(Path, run_git(asked, cwd=worktree).stdout.splitlines())
-    shared = [common / name for name in ("objects", "refs", "logs")]
-    return [str(folder) for folder in (own, *shared) if folder.is_dir()]
+    # A sandbox lets nobody make a folder beside those it opens, and git makes this one late.
+    (common / "logs").mkdir(exist_ok=True)
+    return [str(own), *(str(common / name) for name in ("objects", "refs", "logs"))]
 
 
 def _filled(text: str, values: Mapping[str, str]) -> str:

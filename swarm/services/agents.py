@@ -20,6 +20,7 @@ from swarm.agents.adapters import tool_named
 from swarm.agents.sockets import session_name
 from swarm.errors import NotFound
 from swarm.models import Agent, Attempt
+from swarm.outline import PROMPTS
 from swarm.queries import describe_agent, idle_agents, sellable_agents
 from swarm.replication.agents import publish_agent, publish_removal
 from swarm.states import AgentStatus, AttemptStatus
@@ -40,10 +41,11 @@ def register_agent(
     """Register an agent; its session is started by the agent loop. DomainError says what is wrong.
 
     At most AGENTS_MAX agents a node, names unique. `model` is given to the tool where it takes one.
+    Whoever takes prompts can also do subtasks without a shell block: the capability `prompts`.
     """
     _check(name, capabilities)
     _check_model(model)
-    tool_named(tool)
+    implied = {PROMPTS} if tool_named(tool).deliver == "prompt" else set()
     with transaction.atomic():
         if Agent.objects.filter(name=name).exists():
             raise DomainError("name_taken", f"an agent {name!r} exists already")
@@ -55,7 +57,7 @@ def register_agent(
             name=name,
             tool=tool,
             model=model,
-            capabilities=sorted(set(capabilities)),
+            capabilities=sorted({*capabilities, *implied}),
             session=session_name(agent_id.hex),
             status_since=now,
             registered_at=now,

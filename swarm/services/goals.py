@@ -17,7 +17,7 @@ from swarm.budgets.limits import NO_LIMITS, Limits, columns_of
 from swarm.errors import NotFound, WrongState
 from swarm.git.repository import validate_url
 from swarm.models import Task
-from swarm.outline import OutlineItem, parse_goal, parse_outline
+from swarm.outline import PROMPTS, OutlineItem, parse_goal, parse_outline
 from swarm.replication import terms
 from swarm.replication.tasks import publish_task
 from swarm.services import jobs
@@ -220,6 +220,12 @@ def _check(title: str, test_command: str, request: GoalRequest) -> None:
         )
 
 
+def _needs(item: OutlineItem) -> list[str]:
+    """Return what an agent must be able to do: without a shell block also to take a prompt."""
+    implied = [] if item.shell else [PROMPTS]
+    return list(dict.fromkeys([*item.capabilities, *implied]))
+
+
 def _create_subtask(goal: Task, item: OutlineItem, now: datetime) -> Task:
     status = TaskStatus.BLOCKED if item.after else TaskStatus.PENDING
     subtask = Task.objects.create(
@@ -231,7 +237,7 @@ def _create_subtask(goal: Task, item: OutlineItem, now: datetime) -> Task:
         acceptance_criteria=item.acceptance_criteria,
         complexity=item.complexity,
         test_command=item.test,
-        required_capabilities=list(item.capabilities),
+        required_capabilities=_needs(item),
         status=status,
         priority=goal.priority,
         repository=goal.repository,

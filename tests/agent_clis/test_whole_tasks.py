@@ -24,9 +24,6 @@ GOAL = """# Greet
 
 - [ ] Write the greeting
   Write greeting.py with a constant GREETING.
-  ```sh
-  true
-  ```
 """
 
 

@@ -123,7 +123,7 @@ def test_malformed_json_is_400(db: None, text: str) -> None:
 
 
 def test_a_refusal_of_the_domain_keeps_its_code(db: None) -> None:
-    response = post_json(bearer_client(), TASKS, {"description": "- [ ] a", "repository": "/r.git"})
+    response = post_json(bearer_client(), TASKS, {"description": "- [x] a", "repository": "/r.git"})
 
     assert _problem(response)["code"] == "bad_outline"
     assert response.status_code == 422

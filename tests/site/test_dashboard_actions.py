@@ -69,7 +69,7 @@ def test_the_goal_dialog_offers_an_example_that_is_a_goal(db: None) -> None:
 
 def test_a_refused_goal_shows_why_and_keeps_what_was_typed(db: None) -> None:
     response = operator_client().post(
-        "/goals/new", {"description": "- [ ] hello", "repository": "/r"}
+        "/goals/new", {"description": "- [x] hello", "repository": "/r"}
     )
 
     assert response.status_code == 422

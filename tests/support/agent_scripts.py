@@ -13,6 +13,7 @@ PATCH = f"""apply_patch <<'END'
 +{CONTENT.strip()}
 *** End Patch
 END"""
+ASKS_FIRST = "python3 -c 'import os; print(os.getcwd())'"
 BEYOND_THE_SANDBOX = {
     "sandbox_permissions": "require_escalated",
     "justification": "Do you want me to see where I am?",
@@ -30,7 +31,7 @@ def _completes(tool: str) -> Step:
 
 
 CLAUDE: list[Step] = [
-    lambda said: Call("Bash", {"command": "pwd", "description": "Show the folder"}),
+    lambda said: Call("Bash", {"command": ASKS_FIRST, "description": "Show the folder"}),
     lambda said: Call("Write", {"file_path": f"{said.folder}/greeting.py", "content": CONTENT}),
     lambda said: Call("Bash", {"command": SAVE, "description": "Commit"}),
     _completes("mcp__voidlux__task_complete"),

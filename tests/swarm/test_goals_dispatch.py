@@ -53,8 +53,8 @@ def a_goal(description: str = CHAIN, *, priority: int = 0, now: datetime = NOW) 
     return goal
 
 
-def an_agent(name: str, *capabilities: str) -> Agent:
-    agent = register_agent(name=name, tool="shell", capabilities=capabilities, now=NOW)
+def an_agent(name: str, *capabilities: str, tool: str = "shell") -> Agent:
+    agent = register_agent(name=name, tool=tool, capabilities=capabilities, now=NOW)
     judge_agent(agent.id, AgentStatus.READY, source="tmux", rule="seen", evidence="seen", now=NOW)
     return agent
 
@@ -108,7 +108,7 @@ def test_a_goal_without_a_test_command_is_proved_by_the_nodes(
 
 def test_a_bad_outline_stores_nothing() -> None:
     with pytest.raises(DomainError) as refused:
-        a_goal("# No block\n\n- [ ] Just words")
+        a_goal("# Not indented\n\n- [ ] Just words\n```sh\ntrue\n```\n")
 
     assert (refused.value.code, refused.value.status) == ("bad_outline", 422)
     assert not Task.objects.exists()
@@ -203,6 +203,19 @@ def test_capabilities_decide_who_may_have_a_task() -> None:
     assert dispatch_ready(NOW) == 1
 
     assert Attempt.objects.get().agent == rusty
+
+
+def test_a_task_without_a_shell_block_is_for_agents_that_take_prompts() -> None:
+    goal = a_goal("- [ ] Just words\n")
+    an_agent("shell")
+
+    assert dispatch_ready(NOW) == 0
+    assert goal.subtasks.get().required_capabilities == ["prompts"]
+
+    prompted = an_agent("prompted", "python", tool="claude")
+    assert prompted.capabilities == ["prompts", "python"]
+    assert dispatch_ready(NOW) == 1
+    assert Attempt.objects.get().agent == prompted
 
 
 def test_priority_comes_first_and_goals_take_turns() -> None:

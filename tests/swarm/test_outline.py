@@ -170,9 +170,8 @@ def test_eight_items_are_allowed() -> None:
         (_item("t" * 201), "line 1, item 1: title of 201 characters exceeds 200"),
         (_item("A") + "- plain\n", 'line 5, item 2: entry of a checklist without "[ ]"'),
         (_item("A") + "- [x] Old\n", 'line 5, item 2: "Old" is already checked: remove it or'),
-        ("- [ ] A\n  words\n", 'line 1, item 1: "A" has no shell block to run: indent a ```sh'),
         ("- [ ] A\n```sh\ntrue\n```\n", 'item 1: "A" has no shell block to run: indent a ```sh'),
-        ("- [ ] A\n  ```python\n  x\n  ```\n", '"A" has no shell block'),
+        ("- [ ] A\n  x\n\ny\n\n```sh\ntrue\n```\n", '"A" has no shell block'),
         ("- [ ] A\n  ```sh\n\n  ```\n", '"A" has no shell block'),
         ("- [ ] A\n  ```sh\n  true\n", "line 2: shell block is not closed by ```"),
         (_item(shell="x" * 32_768), "line 1, item 1: shell block of 32769 bytes exceeds 32768"),
@@ -228,13 +227,13 @@ def test_any_text_is_an_outline_or_refused(text: str) -> None:
         assert error.message
     else:
         assert 1 <= len(outline.items) <= 8
-        assert all(item.title and item.shell for item in outline.items)
+        assert all(item.title for item in outline.items)
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        "- [ ] " + "a " + " " * 60_000 + "b",
+        "- [ ] " + "a " + " " * 60_000 + "b\n```sh\ntrue\n```\n",
         _item(body="  test: a" + " " * 60_000 + "b\n"),
         "- [ ] " + "(after:" * 9_000,
         "- " * 30_000,
@@ -259,3 +258,13 @@ def test_tabs_in_titles_become_spaces_and_other_control_characters_are_refused()
     assert (outline.title, outline.items[0].title) == ("The goal", "Part one")
     with pytest.raises(OutlineError, match=r"line 1, item 1: title .* holds"):
         parse_outline(item.format("\a"))
+
+
+def test_an_item_without_a_shell_block_is_for_agents_that_take_prompts() -> None:
+    words = "- [ ] A\n  words\n  ```python\n  x\n  ```\n"
+    text = f"```sh\nset-up\n```\n\n{words}- [ ] B\n  ```sh\n  true\n  ```\n"
+
+    first, second = parse_outline(text).items
+
+    assert (first.shell, second.shell) == ("", "true\n")
+    assert first.instructions == "words\n```python\nx\n```"

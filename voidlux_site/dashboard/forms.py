@@ -54,7 +54,8 @@ class GoalForm(forms.Form):
             }
         ),
         help_text=(
-            "A Markdown checklist of 1 to 8 subtasks. A shell block is what the shell tool runs; "
+            "A Markdown checklist of 1 to 8 subtasks. A shell block is what the shell tool runs, "
+            "without one an agent that takes prompts does it; "
             "“after: 1” waits for subtask 1, “test:” proves a subtask, “needs:” names capabilities."
         ),
     )
