@@ -117,16 +117,16 @@ def test_the_report_tells_what_got_in_the_way() -> None:
 
     lines = [line.rstrip() for line in out.getvalue().splitlines()]
     assert (
-        "2  Report     1  agent-1@helios     own        2.5  sent back: process 4711 is gone "
-        "without an exit on record" in lines
-    )
-    assert (
-        "asked   Report   agent-1@helios  Tabs or spaces?  answered tabs, at work again 0.5 s later"
+        "2  Report     1  agent-1@helios     own        2.5  sent back: process 4711 is gone"
         in lines
     )
     assert (
-        "killed  Report   agent-1@helios  process 4711 was gone: try 2 by agent-1@helios went on "
-        "from what it had left" in lines
+        "asked   Report   agent-1@helios  Tabs or spaces?  tabs, went on 0.5 s later"
+        in lines
+    )
+    assert (
+        "killed  Report   agent-1@helios  process 4711 is gone; try 2 by agent-1@helios went on "
+        "from its work" in lines
     )
 
 

@@ -21,7 +21,7 @@ NUMBER_COLUMNS = frozenset(
 )
 
 _ATTEMPT_FAILED = re.compile(r"^attempt \d+ failed: ")
-_MORE = re.compile(r"[:;]")
+_MORE = re.compile(r"[:;]| without an exit on record")
 
 
 def print_report(console: Console, facts: Json, names: Names) -> None:
@@ -70,16 +70,15 @@ def incident_table(facts: Json, names: Names) -> Table:
     """Return one row per question that an agent asked and per agent that died at work."""
     table = _table("What", "Subtask", "Agent", "How it went on")
     for told in questions(facts):
-        went_on = f", at work again {told['went_on_s']:.1f} s later" if told["went_on_s"] else ""
-        answer = f"answered {told['answer']}" if told["answer"] else "never answered"
-        text = f"{told['text']}  {answer}{went_on}"
+        went_on = "" if told["went_on_s"] is None else f", went on {told['went_on_s']:.1f} s later"
+        text = f"{told['text']}  {told['answer'] or 'no answer'}{went_on}"
         table.add_row("asked", *_whose(told, names), Text(text))
     for told in crashes(facts):
         after = told["next"]
         whom = names.agent(after["agent"], after["node_id"]) if after else ""
         text = f"try {after['attempt']} by {whom} " if after else "nobody "
-        text += "went on from what it had left" if told["kept"] else "began anew"
-        died = f"process {told['pid']} was gone: "
+        text += "went on from its work" if told["kept"] else "began anew"
+        died = f"process {told['pid']} is gone; "
         table.add_row("killed", *_whose(told, names), Text(died + text))
     return table
 
