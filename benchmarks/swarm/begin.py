@@ -33,7 +33,15 @@ WITHIN_S = 60.0
 LOOK_EVERY_S = 0.005
 ENDED = ("completed", "failed", "cancelled")
 # Parts of the way, by the times that the node itself keeps.
-STAGES = ("planned", "claimed", "prepared", "process")
+STAGES = (
+    "POST and planning job",
+    "planned to claimed",
+    "claimed to typed",
+    "typed to process",
+)
+BARE = "bare git worktree add and tmux send-keys"
+READY = "ready to process"
+POSTED = "POST of its goal to process"
 
 
 def main(files: int, rounds: int) -> None:
@@ -50,7 +58,7 @@ def main(files: int, rounds: int) -> None:
             bare.end()
             node.ask_to_stop()
             node.finish(time.monotonic() + WITHIN_S)
-    print_rounds("ms", {f"{what}, {files} files": times for what, times in measured.items()})
+    print_rounds("ms", {f"{files} files: {what}": times for what, times in measured.items()})
 
 
 def start_node(folder: Path) -> NodeProcess:
@@ -72,7 +80,7 @@ def measure(node: NodeProcess, bare: Bare, remote: Path, rounds: int) -> dict[st
     """Go both ways in turn; the first round of each, with its cold caches, does not count."""
     measured: dict[str, list[float]] = {}
     for number in range(rounds + 1):
-        times = {"bare worktree and tmux": bare.go(number), **submit(node, remote, number)}
+        times = {BARE: bare.go(number), **submit(node, remote, number)}
         for what, taken in times.items() if number else ():
             measured.setdefault(what, []).append(taken)
     return measured
@@ -101,9 +109,9 @@ def submit(node: NodeProcess, remote: Path, number: int) -> dict[str, float]:
     wait(lambda: node.api.get("/status")["agents"]["ready"] == 1)
     stages = zip(STAGES, at, at[1:], strict=False)
     return {
-        "POST to the agent's process": (began_process_s - began_s) * 1000,
-        "ready to the agent's process": (began_process_s - at[1]) * 1000,
-        **{f"  of it until {stage}": (end - start) * 1000 for stage, start, end in stages},
+        READY: (began_process_s - at[1]) * 1000,
+        POSTED: (began_process_s - began_s) * 1000,
+        **{f"of it {stage}": (end - start) * 1000 for stage, start, end in stages},
     }
 
 

@@ -120,10 +120,7 @@ def test_the_report_tells_what_got_in_the_way() -> None:
         "2  Report     1  agent-1@helios     own        2.5  sent back: process 4711 is gone"
         in lines
     )
-    assert (
-        "asked   Report   agent-1@helios  Tabs or spaces?  tabs, went on 0.5 s later"
-        in lines
-    )
+    assert "asked   Report   agent-1@helios  Tabs or spaces?  tabs, went on 0.5 s later" in lines
     assert (
         "killed  Report   agent-1@helios  process 4711 is gone; try 2 by agent-1@helios went on "
         "from its work" in lines
