@@ -20,8 +20,8 @@ ROOT = Path(__file__).resolve().parents[2]
 RUN_WITHIN_S = 300.0
 # A process of its own for each: a module of this folder and its arguments.
 RUNS = (
-    ("begin", str(SMALL), "10"),
-    ("begin", str(LARGE), "4"),
+    ("begin", str(SMALL), "8"),
+    ("begin", str(LARGE), "3"),
     ("monitor", "20", "10"),
     ("dispatch", "1000"),
     ("api_list", "10000"),

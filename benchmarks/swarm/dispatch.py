@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 
 from benchmarks.swarm.result import print_rounds
-from benchmarks.swarm.scratch import scratch_node, times_ms
+from benchmarks.swarm.scratch import cpu_ms, scratch_node, times_ms
 
 SUBTASKS_PER_GOAL = 8
 ROUNDS = 50
@@ -63,11 +63,19 @@ def main(tasks: int) -> None:
         Attempt.objects.all().delete()
 
     choices = times_ms(choose, ROUNDS)
+    processor = cpu_ms(choose, ROUNDS)
     whole = []
     for _ in range(ROUNDS):
         whole += times_ms(dispatch_one, 1)
         free()
-    print_rounds("ms", {"dispatch: choice": choices, "dispatch: choice, committed": whole})
+    print_rounds(
+        "ms",
+        {
+            "dispatch: choice": choices,
+            "dispatch: choice, CPU time": processor,
+            "dispatch: choice, committed": whole,
+        },
+    )
 
 
 if __name__ == "__main__":

@@ -90,11 +90,11 @@ class Summary:
 
     def _missed(self) -> str:
         missed = [
-            f"- **{goal.what}**: {REASONS[goal.value.rpartition(': ')[2]]}\n"
+            f"- **{goal.what}**: {why}\n"
             for goal in GOALS
             if (value := self._value(goal)) is not None
             and value > goal.bound
-            and goal.value.rpartition(": ")[2] in REASONS
+            and (why := REASONS.get(goal.value) or REASONS.get(goal.value.rpartition(": ")[2]))
         ]
         return "Why some were missed:\n\n" + "".join(missed) if missed else ""
 

@@ -14,6 +14,10 @@ REASONS = {
         "short calls of git, eight of tmux and one start of Python: a constant, which the checkout "
         "of a large repository outweighs."
     ),
+    "dispatch: choice": (
+        "its CPU time stands beside it: what is above that, the process waited for a processor "
+        "that others had."
+    ),
     POSTED: (
         "a goal is a job before its tasks are ready: the worker asks the remote for the branch and "
         "tries a push (`--dry-run`) before anybody begins, which a bare worktree does not."
