@@ -1,1 +1,1 @@
-"""What the swarm layer costs: dispatch decisions and lists of the API."""
+"""What the swarm layer costs: beginning a task, dispatch, the monitor, lists of the API."""

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from benchmarks.swarm.result import print_rounds
+
 SPINNER = r"""
 import itertools, sys, time
 for turn in itertools.count():
@@ -72,7 +74,7 @@ async def _measure(home: Path, count: int, seconds: float) -> None:
         before, began = _cpu_s(), time.monotonic()
         await asyncio.sleep(seconds)
         share = (_cpu_s() - before) / (time.monotonic() - began)
-        print(f"{count} agents, {seconds:.0f} s: monitor {100 * share:.1f} % of a core")
+        print_rounds("% of a core", {"monitor": [100 * share]})
     finally:
         monitor.cancel()
         await asyncio.gather(monitor, return_exceptions=True)

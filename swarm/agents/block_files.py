@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from p2p.protocol.errors import DomainError, ExternalError
-from swarm.agents import run_block
+from swarm.agents import run_block, say
 
 SCRIPT_BYTES_MAX = 256 * 1024
 WRAPPER = "run.sh"
+SAY = "say"
 
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NOT_TEXT = re.compile(r"[\x00\ud800-\udfff]")
@@ -35,6 +36,7 @@ def prepare_run(run_dir: Path, *, script: str, worktree: Path, env: Mapping[str,
     if (run_dir / run_block.STARTED).exists():
         return
     _write_private(run_dir / run_block.SCRIPT, script if script.endswith("\n") else f"{script}\n")
+    _write_private(run_dir / SAY, f'exec {shlex.join(_isolated(say.__file__))} "$@"\n')
     _write_private(run_dir / WRAPPER, _wrapper_text(run_dir, worktree, env))
 
 
@@ -75,9 +77,15 @@ def _last_bytes(path: Path, count: int) -> bytes:
 
 
 def _wrapper_text(run_dir: Path, worktree: Path, env: Mapping[str, str]) -> str:
-    exports = [f"export {name}={shlex.quote(value)}" for name, value in sorted(env.items())]
-    argv = [sys.executable, "-I", run_block.__file__, str(run_dir), str(worktree)]
+    told = {**env, "VOIDLUX_SAY": str(run_dir / SAY)}
+    exports = [f"export {name}={shlex.quote(value)}" for name, value in sorted(told.items())]
+    argv = _isolated(run_block.__file__, str(run_dir), str(worktree))
     return "\n".join([*exports, f"exec {shlex.join(argv)}", ""])
+
+
+def _isolated(program: str, *arguments: str) -> list[str]:
+    """Return a call of a program of ours that nothing in the worktree can change."""
+    return [sys.executable, "-I", program, *arguments]
 
 
 def _write_private(path: Path, text: str) -> None:

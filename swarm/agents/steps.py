@@ -71,7 +71,7 @@ def make_worktree(attempt: Attempt) -> None:
     if not worktree.exists():
         room.require_room()
     with _naming_a_full_disk():
-        repository.ensure()
+        repository.ensure(attempt.base_commit)
         start = start_point(repository, attempt.base_commit, attempt.previous_branch or None)
         add_worktree(repository, worktree, attempt.branch, start)
         prepare(repository, worktree, attempt.base_commit, run_dir_of(attempt))

@@ -21,7 +21,7 @@ def prepare_goal(goal: Task) -> None:
     """
     repository = Repository(goal.repository, local_node().home)
     branch, commit = repository.resolve_base(goal.base_branch)
-    repository.ensure()
+    repository.ensure(commit)
     refusal = repository.can_push()
     if refusal is not None:
         raise refusal

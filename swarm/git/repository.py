@@ -59,13 +59,17 @@ class Repository:
         """Run git on the clone; ExternalError as `run_git`."""
         return run_git(args, cwd=self.path, timeout_s=timeout_s, check=check)
 
-    def ensure(self) -> None:
-        """Clone the remote, or fetch where the clone exists; a killed clone starts afresh."""
+    def ensure(self, commit: str = "") -> None:
+        """Clone the remote, or fetch where the clone exists; a killed clone starts afresh.
+
+        A clone that holds the `commit` that is needed is not fetched: the remote may be far away.
+        """
         with self.locked():
             if self.path.is_dir():
                 clear_stale_locks(self.path)
                 apply_settings(self.path, self.url)
-                self.fetch_locked()
+                if not commit or not self.has_commit(commit):
+                    self.fetch_locked()
             else:
                 self._clone()
 

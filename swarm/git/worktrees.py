@@ -59,7 +59,9 @@ def add_worktree(repo: Repository, path: Path, branch: str, start_commit: str) -
     with repo.locked():
         _require_descends(repo, branch, start_commit)
         _require_free(repo, branch, path)
-        if not _reusable(repo, path, branch):
+        found = find_worktree(repo, path)
+        if not _reusable(repo, found, branch):
+            _clear(repo, path, found)
             _make(repo, path, branch, start_commit)
         made = find_worktree(repo, path)
     if made is None:
@@ -106,19 +108,17 @@ def drop_worktree(repo: Repository, path: Path) -> None:
     repo.git("worktree", "remove", "--force", "--force", "--", str(path))
 
 
-def _reusable(repo: Repository, path: Path, branch: str) -> bool:
-    found = find_worktree(repo, path)
-    if found is None or not is_intact(path, repo.path) or found.lock_reason == INITIALIZING:
+def _reusable(repo: Repository, found: Worktree | None, branch: str) -> bool:
+    if found is None or found.lock_reason == INITIALIZING or not is_intact(found.path, repo.path):
         return False
     if found.branch != branch:
         where = found.branch or f"the detached commit {found.head}"
-        message = f"worktree {path.name} is on {where}, not on {branch}"
+        message = f"worktree {found.path.name} is on {where}, not on {branch}"
         raise DomainError("worktree_in_use", message)
     return True
 
 
 def _make(repo: Repository, path: Path, branch: str, start_commit: str) -> None:
-    _clear(repo, path)
     path.parent.mkdir(parents=True, exist_ok=True)
     if repo.local_head(branch) is None:
         repo.git("worktree", "add", "--no-track", "-b", branch, "--", str(path), start_commit)
@@ -126,8 +126,7 @@ def _make(repo: Repository, path: Path, branch: str, start_commit: str) -> None:
         repo.git("worktree", "add", "--", str(path), branch)
 
 
-def _clear(repo: Repository, path: Path) -> None:
-    found = find_worktree(repo, path)
+def _clear(repo: Repository, path: Path, found: Worktree | None) -> None:
     if found is not None and found.lock_reason == INITIALIZING:
         # Nobody has worked there yet: all it holds is part of a checkout.
         shutil.rmtree(path, ignore_errors=True)

@@ -22,6 +22,10 @@ def test_a_flawless_story_passes_every_check() -> None:
 
     assert failed(flawless_facts()) == []
     assert texts["tests"] == "12 tests are green in a fresh clone at ffffffff"
+    assert texts["question"] == "“Report” asked, was answered tabs, and went on 0.5 s later"
+    assert texts["crash"] == (
+        "process 4711 was killed at work on “Report”; the next agent went on from what it had left"
+    )
     assert texts["payments"] == "12 VOID paid for 1 accepted results, each exactly once"
     assert texts["money"] == (
         "no VOID was made or lost: balances 2000 + paid but not yet earned 0, granted 2000, "
@@ -31,10 +35,6 @@ def test_a_flawless_story_passes_every_check() -> None:
 
 def goal_failed(facts: Facts) -> None:
     facts["goal"].update(status="failed", error="the tests are red")
-
-
-def subtask_unfinished(facts: Facts) -> None:
-    facts["subtasks"][1]["status"] = "pending"
 
 
 def suite_red(facts: Facts) -> None:
@@ -59,6 +59,43 @@ def commit_not_integrated(facts: Facts) -> None:
 
 def nothing_sent_back(facts: Facts) -> None:
     facts["subtasks"][0]["events"].pop(0)
+
+
+def nobody_asked(facts: Facts) -> None:
+    facts["subtasks"][1]["question"] = None
+
+
+def nobody_answered(facts: Facts) -> None:
+    facts["subtasks"][1]["events"].pop(2)
+
+
+def answered_in_vain(facts: Facts) -> None:
+    facts["subtasks"][1]["events"].pop(3)
+
+
+def asked_without_waiting(facts: Facts) -> None:
+    facts["subtasks"][1]["events"][1]["target"] = "in_progress"
+    facts["subtasks"][1]["events"][2]["target"] = "in_progress"
+
+
+def nobody_died(facts: Facts) -> None:
+    facts["subtasks"][1]["runs"][0].update(status="succeeded", error="")
+
+
+def another_failure(facts: Facts) -> None:
+    facts["subtasks"][1]["runs"][0]["error"] = "the block ended with 1"
+
+
+def death_untold(facts: Facts) -> None:
+    facts["subtasks"][1]["events"][0]["evidence"]["code"] = "exit_code"
+
+
+def begun_anew(facts: Facts) -> None:
+    facts["subtasks"][1]["runs"][0]["kept"] = False
+
+
+def never_tried_again(facts: Facts) -> None:
+    facts["subtasks"][1]["runs"].pop()
 
 
 def nothing_hired(facts: Facts) -> None:
@@ -109,13 +146,21 @@ def job_in_trouble(facts: Facts) -> None:
     ("spoil", "expected"),
     [
         (goal_failed, "goal"),
-        (subtask_unfinished, "goal"),
         (suite_red, "tests"),
         (suite_empty, "tests"),
         (other_commit_tested, "tests"),
         (no_branch, "tests"),
         (commit_not_integrated, "merged"),
         (nothing_sent_back, "rework"),
+        (nobody_asked, "question"),
+        (nobody_answered, "question"),
+        (answered_in_vain, "question"),
+        (asked_without_waiting, "question"),
+        (nobody_died, "crash"),
+        (another_failure, "crash"),
+        (death_untold, "crash"),
+        (begun_anew, "crash"),
+        (never_tried_again, "crash"),
         (nothing_hired, "hired"),
         (tribute_rejected, "hired"),
         (sides_disagree, "agreement"),
@@ -132,6 +177,13 @@ def test_a_flaw_fails_its_check(spoil: Callable[[Facts], None], expected: str) -
     spoil(facts)
 
     assert failed(facts) == [expected]
+
+
+def test_an_unfinished_subtask_proves_nothing() -> None:
+    facts = flawless_facts()
+    facts["subtasks"][1]["status"] = "pending"
+
+    assert failed(facts) == ["goal", "question", "crash"]
 
 
 def test_a_result_paid_twice_fails() -> None:

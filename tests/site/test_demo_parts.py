@@ -99,11 +99,13 @@ def test_the_subtasks_of_the_goal_build_what_they_promise(tmp_path: Path) -> Non
     remote = create_remote(tmp_path)
     work = tmp_path / "clone"
     remote.clone("main", work)
+    say = tmp_path / "say"
+    say.write_text('test "$1" != ask || echo 90\n')
     blocks = [item.shell for item in parse_outline(GOAL_FILE.read_text("utf-8")).items]
 
-    run_blocks(blocks, work, attempt=1)
+    run_blocks(blocks, work, say, attempt=1)
     first = run_tests(work, "HEAD")
-    run_blocks(blocks, work, attempt=2)
+    run_blocks(blocks, work, say, attempt=2)
     second = run_tests(work, "HEAD")
 
     assert (first.green, second.green, second.tests_ran) == (False, True, 12)
@@ -117,12 +119,13 @@ def test_the_subtasks_of_the_goal_build_what_they_promise(tmp_path: Path) -> Non
     ]
 
 
-def run_blocks(blocks: list[str], folder: Path, *, attempt: int) -> None:
+def run_blocks(blocks: list[str], folder: Path, say: Path, *, attempt: int) -> None:
+    told = {"VOIDLUX_SAY": str(say), "VOIDLUX_FEEDBACK": "", "VOIDLUX_ATTEMPT": str(attempt)}
     for block in blocks:
         subprocess.run(
             ["sh", "-eu", "-c", f"sleep() {{ :; }}\n{block}"],
             cwd=folder,
-            env={"PATH": "/usr/bin:/bin", "VOIDLUX_ATTEMPT": str(attempt), "VOIDLUX_FEEDBACK": ""},
+            env={"PATH": "/usr/bin:/bin", **told},
             check=True,
         )
 

@@ -104,10 +104,27 @@ def test_the_report_tells_who_did_what_and_what_it_cost() -> None:
         in lines
     )
     assert "1  Median     2  agent-1@andromeda  hired      2.5  merged as ffffffff" in lines
-    assert "2  Report     1  agent-1@helios     own        2.5  merged as ffffffff" in lines
+    assert "2  Report     2  agent-1@helios     own        2.5  merged as ffffffff" in lines
     assert "7d7d7d7d  andromeda      1     12    12         1    12  completed  deadbeef" in lines
     assert "helios        1000    12           0    12       0      988           0" in lines
     assert "  readings  6" in lines
+
+
+def test_the_report_tells_what_got_in_the_way() -> None:
+    console, out = printed(width=140)
+
+    print_report(console, flawless_facts(), NAMES)
+
+    lines = [line.rstrip() for line in out.getvalue().splitlines()]
+    assert (
+        "2  Report     1  agent-1@helios     own        2.5  sent back: process 4711 is gone"
+        in lines
+    )
+    assert "asked   Report   agent-1@helios  Tabs or spaces?  tabs, went on 0.5 s later" in lines
+    assert (
+        "killed  Report   agent-1@helios  process 4711 is gone; try 2 by agent-1@helios went on "
+        "from its work" in lines
+    )
 
 
 def test_checks_are_marked() -> None:

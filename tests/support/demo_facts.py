@@ -8,6 +8,7 @@ BUYER, SELLER = "b" * 32, "5" * 32
 BASE, FIRST_TRY, SECOND_TRY, HEAD = "0" * 40, "1" * 40, "2" * 40, "f" * 40
 TASK, OWN_TASK, GOAL, TRIBUTE, PAYMENT = "a1" * 16, "a2" * 16, "90" * 16, "7d" * 16, "9a" * 16
 PRICE = 12
+GONE = "process 4711 is gone without an exit on record; its block, process group 4712, still runs"
 
 
 def flawless_facts() -> dict[str, Any]:
@@ -91,6 +92,8 @@ def subtask(**changes: Any) -> dict[str, Any]:
         "tribute_id": TRIBUTE,
         "commit": SECOND_TRY,
         "merged_commit": HEAD,
+        "progress": "",
+        "question": None,
         "updated_at": "2030-01-01T00:00:09Z",
         "events": [],
         "runs": [],
@@ -156,22 +159,56 @@ def _sold_subtask() -> dict[str, Any]:
 
 def _own_subtask() -> dict[str, Any]:
     merged = "33333333 is merged, tested and pushed as ffffffff"
+    lost = f"attempt 1 failed: {GONE}"
     return subtask(
         id=OWN_TASK,
         number=2,
         title="Report",
-        attempt=1,
+        attempt=2,
         assigned_node=BUYER,
         assigned_agent="helios-bbbbbb-1",
         tribute_id=None,
+        question=_question(),
         commit="3" * 40,
-        events=[_event("merging", "completed", "gate", merged)],
-        runs=[_run(1, BUYER, "helios-bbbbbb-1", "3" * 40, merged, hired=False)],
+        events=[
+            _event("in_progress", "pending", "report", lost, code="lost", error=GONE),
+            _event("in_progress", "waiting_input", "report", "agent-1 asks: Tabs or spaces?"),
+            _event("waiting_input", "waiting_input", "operator", "answered: tabs"),
+            _event("waiting_input", "in_progress", "report", "agent-1 has the answer"),
+            _event("merging", "completed", "gate", merged),
+        ],
+        runs=[
+            {
+                **_run(1, BUYER, "helios-bbbbbb-1", "", lost, hired=False),
+                "status": "failed",
+                "error": GONE,
+            },
+            _run(2, BUYER, "helios-bbbbbb-1", "3" * 40, merged, hired=False),
+        ],
     )
 
 
-def _event(source: str, target: str, by: str, reason: str) -> dict[str, Any]:
-    return {"source": source, "target": target, "by": by, "reason": reason, "evidence": {}}
+def _question() -> dict[str, Any]:
+    return {
+        "text": "Tabs or spaces?",
+        "choices": [],
+        "number": 1,
+        "open": False,
+        "asked_at": "2030-01-01T00:00:05Z",
+        "answer": "tabs",
+        "answered_at": "2030-01-01T00:00:06.500000Z",
+    }
+
+
+def _event(source: str, target: str, by: str, reason: str, **evidence: str) -> dict[str, Any]:
+    return {
+        "source": source,
+        "target": target,
+        "by": by,
+        "reason": reason,
+        "evidence": evidence,
+        "at": "2030-01-01T00:00:07Z",
+    }
 
 
 def _run(
@@ -183,8 +220,11 @@ def _run(
         "agent": agent,
         "hired": hired,
         "commit": commit,
+        "status": "succeeded",
+        "error": "",
         "seconds": 2.5,
         "outcome": outcome,
+        "kept": True,
     }
 
 

@@ -36,6 +36,10 @@ class GitRemote:
         run_git(["push", "-qf", str(self.path), f"HEAD:refs/heads/{branch}"], cwd=self._work)
         return run_git(["rev-parse", "HEAD"], cwd=self._work).stdout.strip()
 
+    def text(self, commit: str, name: str) -> str:
+        """The text of a file at a commit."""
+        return run_git(["show", f"{commit}:{name}"], cwd=self.path).stdout
+
     def refs(self) -> dict[str, str]:
         """Every ref of the remote and its commit."""
         shown = run_git(["for-each-ref", "--format=%(refname) %(objectname)"], cwd=self.path)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
 from voidlux_site.demo.client import Json
+from voidlux_site.demo.incident_facts import crashes, questions
 
 # What an entry of each kind does to (balance, held), times its amount.
 EFFECTS = {
@@ -87,6 +88,26 @@ def check_rework(facts: Json) -> Check:
     names = ", ".join(f"“{task['title']}”" for task in fixed)
     return Check(
         "rework", True, f"the merge gate refused the first attempt of {names}, not the next"
+    )
+
+
+def check_question(facts: Json) -> Check:
+    """An agent asked, the operator answered, and the agent went on with the answer."""
+    for told in questions(facts):
+        if told["answer"] and told["went_on_s"] is not None and told["task_done"]:
+            text = f"“{told['title']}” asked, was answered {told['answer']}, and went on"
+            return Check("question", True, f"{text} {told['went_on_s']:.1f} s later")
+    return Check("question", False, "no agent asked, was answered and went on with its work")
+
+
+def check_crash(facts: Json) -> Check:
+    """An agent's process died at work, and its task was done nevertheless, on what it had left."""
+    for told in crashes(facts):
+        if told["kept"] and told["task_done"]:
+            text = f"process {told['pid']} was killed at work on “{told['title']}”"
+            return Check("crash", True, f"{text}; the next agent went on from what it had left")
+    return Check(
+        "crash", False, "no agent was killed at work whose task was then done all the same"
     )
 
 
@@ -197,6 +218,8 @@ CHECKS: tuple[Callable[[Json], Check], ...] = (
     check_tests,
     check_merged,
     check_rework,
+    check_question,
+    check_crash,
     check_hired,
     check_agreement,
     check_payments,

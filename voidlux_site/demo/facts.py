@@ -106,8 +106,15 @@ def _describe_subtask(stage: Stage, task_id: str, runs: list[Json]) -> Json:
     api = stage.nodes.buyer.api
     task = api.get(f"/tasks/{task_id}")
     events = api.items(f"/tasks/{task_id}/events")
-    own = [run for run in runs if run["task_id"] == task_id]
+    own = [_with_what_stayed(stage, task, run) for run in runs if run["task_id"] == task_id]
     return {**task, "events": events, "runs": _with_outcomes(task, events, own)}
+
+
+def _with_what_stayed(stage: Stage, task: Json, run: Json) -> Json:
+    """Say whether what a run left on the remote is part of the result that was accepted."""
+    head = stage.remote.branches().get(run["branch"], "")
+    kept = bool(head and task["commit"]) and stage.remote.contains(task["commit"], head)
+    return {**run, "kept": kept}
 
 
 def _with_outcomes(task: Json, events: list[Json], runs: list[Json]) -> list[Json]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
 from voidlux_site.demo.checks import Check
 from voidlux_site.demo.client import Json
+from voidlux_site.demo.incident_facts import crashes, questions
 from voidlux_site.demo.names import Names
 from voidlux_site.demo.view import STYLES
 
@@ -17,11 +20,15 @@ NUMBER_COLUMNS = frozenset(
     {"#", "Try", "Seconds", "Tasks", "Price", "Held", "Accepted", "Paid", *WALLET_COLUMNS}
 )
 
+_ATTEMPT_FAILED = re.compile(r"^attempt \d+ failed: ")
+_MORE = re.compile(r"[:;]| without an exit on record")
+
 
 def print_report(console: Console, facts: Json, names: Names) -> None:
     """Print every table, what was built, and the timings."""
     for title, explanation, table in (
         ("Who did what", "one row per attempt", work_table(facts, names)),
+        ("What got in the way", "and how it went on", incident_table(facts, names)),
         ("What the merge gate did", "merged, tested, pushed only when green", gate_table(facts)),
         ("What was bought", "held first, paid per accepted result", trade_table(facts, names)),
         ("Every wallet", "in VOID, added up from its ledger", money_table(facts)),
@@ -56,6 +63,23 @@ def work_table(facts: Json, names: Names) -> Table:
                 f"{run['seconds']:.1f}",
                 Text(_outcome(task, run, names), "green" if good else REFUSED_STYLE),
             )
+    return table
+
+
+def incident_table(facts: Json, names: Names) -> Table:
+    """Return one row per question that an agent asked and per agent that died at work."""
+    table = _table("What", "Subtask", "Agent", "How it went on")
+    for told in questions(facts):
+        went_on = "" if told["went_on_s"] is None else f", went on {told['went_on_s']:.1f} s later"
+        text = f"{told['text']}  {told['answer'] or 'no answer'}{went_on}"
+        table.add_row("asked", *_whose(told, names), Text(text))
+    for told in crashes(facts):
+        after = told["next"]
+        whom = names.agent(after["agent"], after["node_id"]) if after else ""
+        text = f"try {after['attempt']} by {whom} " if after else "nobody "
+        text += "went on from its work" if told["kept"] else "began anew"
+        died = f"process {told['pid']} is gone; "
+        table.add_row("killed", *_whose(told, names), Text(died + text))
     return table
 
 
@@ -161,6 +185,10 @@ def _table(*columns: str) -> Table:
     return table
 
 
+def _whose(told: Json, names: Names) -> tuple[Text, Text]:
+    return Text(told["title"]), Text(names.agent(told["run"]["agent"], told["run"]["node_id"]))
+
+
 def _test_text(test: Json | None) -> str:
     if test is None:
         return ""
@@ -172,5 +200,6 @@ def _outcome(task: Json, run: Json, names: Names) -> str:
     if task["status"] == "completed" and run["commit"] == task["commit"]:
         return f"merged as {task['merged_commit'][:8]}"
     # What follows the colon is a command or an id: the events and the JSON have it.
-    short = names.tidy(run["outcome"]).partition(":")[0].strip()
+    reason = _ATTEMPT_FAILED.sub("", names.tidy(run["outcome"]))
+    short = _MORE.split(reason, maxsplit=1)[0].strip()
     return short if run is task["runs"][-1] else f"sent back: {short}"

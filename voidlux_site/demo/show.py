@@ -114,6 +114,7 @@ class Show:
             f"{buyer} has a goal of seven subtasks and one agent, so it hires {hired} more from a "
             "swarm that it does not own.",
             "It pays only for work that its own merge gate has merged, tested and pushed.",
+            "On the way an agent asks the operator, and another one is killed at its work.",
             "",
         ]
         for line in lines:

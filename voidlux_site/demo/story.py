@@ -13,6 +13,7 @@ from p2p.protocol.errors import ExternalError, VoidLuxError
 from voidlux_site.demo.client import Json
 from voidlux_site.demo.facts import Stage, collect
 from voidlux_site.demo.following import TRIBUTE_ENDED, Follower
+from voidlux_site.demo.incidents import Incidents
 from voidlux_site.demo.names import Names
 from voidlux_site.demo.nodes import NodePlan, NodeProcess, Nodes
 from voidlux_site.demo.repository import BASE_BRANCH, TEST_COMMAND, Remote
@@ -126,10 +127,12 @@ class Story:
 
     def _follow(self, follower: Follower) -> None:
         """Show the goal until it has ended; how it ended is for the checks to judge."""
+        incidents = Incidents(self._nodes, self._say)
 
         def ended() -> bool:
             snapshot = follower.poll()
             self._view.show(snapshot)
+            incidents.look(snapshot)
             return snapshot.ended
 
         self._wait("the goal to end", GOAL_WITHIN_S, ended)

@@ -20,7 +20,9 @@ it says is a claim: the node verifies the commit, and the merge gate decides.
 
 Every run of a task gets an access of its own when its worktree is made: an address and a bearer
 token, in `VOIDLUX_HOME/runs/<attempt id>/mcp.json` (mode 0600). The run itself finds that file in
-`VOIDLUX_MCP_FILE`. A tool that is configured with such a server can be pointed at it, for example
+`VOIDLUX_MCP_FILE`; a shell block speaks by `sh "$VOIDLUX_SAY" progress NOTE` and
+`sh "$VOIDLUX_SAY" ask QUESTION [CHOICE...]`, which prints the answer. A tool that is configured
+with such a server can be pointed at it, for example
 
 ```json
 {"mcpServers": {"voidlux": {

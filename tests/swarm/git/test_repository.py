@@ -114,6 +114,21 @@ def test_remote_has_only_what_the_remote_shows(
     assert not repo.remote_has("absent", base)
 
 
+def test_ensure_asks_a_remote_only_for_a_commit_that_it_lacks(
+    repo: Repository, remote: GitRemote, base: str
+) -> None:
+    newer = remote.push("main", {"new.txt": "new"}, start=base)
+    away = remote.path.rename(remote.path.with_name("away.git"))
+
+    repo.ensure(base)
+    with pytest.raises(ExternalError):
+        repo.ensure(newer)
+
+    away.rename(remote.path)
+    repo.ensure(newer)
+    assert repo.has_commit(newer)
+
+
 def test_fetch_commit_brings_just_the_reported_branch(repo: Repository, remote: GitRemote) -> None:
     wanted = remote.push("task/1", {"x": "x"})
     other = remote.push("task/2", {"y": "y"})
