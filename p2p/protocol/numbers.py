@@ -34,7 +34,7 @@ class MessageNumber(IntEnum):
     TASK_ASSIGN = 0x16
     TASK_ARCHIVE = 0x17
     TASK_PROGRESS = 0x18
-    TASK_WITHDRAW = 0x1A
+    TASK_WITHDRAW = 0x1C
     # Agents
     AGENT_REGISTER = 0x20
     AGENT_HEARTBEAT = 0x21
