@@ -10,9 +10,10 @@ from marketplace.models import Execution, Offering, Payment, Tribute
 from marketplace.services import offerings, sales, tributes
 from marketplace.states import EntryKind, ExecutionStatus, PaymentStatus, TributeStatus
 from p2p.protocol.errors import DomainError
-from swarm.models import Agent, Task
+from swarm.models import Agent, Attempt, Task
 from swarm.queries import idle_agents
 from swarm.services import goals
+from swarm.services.lifecycle import requeue_task
 from swarm.states import TaskStatus
 from tests.support.cluster import Cluster
 from tests.support.trading import GRANT, PRICE, Market, total
@@ -298,3 +299,32 @@ def test_the_books_add_up_under_loss_duplication_and_reordering(
     assert total(market.seller, cluster, EntryKind.CREDIT) == captured
     assert market.wallet(market.buyer) == (GRANT - captured, 0)
     assert market.wallet(market.seller) == (GRANT + captured, 0)
+
+
+def test_a_hired_task_that_the_operator_takes_back_stops_at_the_seller_and_is_paid_once(
+    cluster: Cluster,
+) -> None:
+    market = Market.open(cluster, agents=1)
+    goal = market.goal(1)
+    market.request(goal, 1)
+    cluster.settle(1)
+    market.dispatch()
+    cluster.step()
+    with cluster.acting(market.buyer):
+        task = Task.objects.get(parent__isnull=False)
+        requeue_task(task.id, reason="too slow", now=cluster.now)
+    cluster.step()
+    cluster.step()
+    with cluster.acting(market.seller):
+        assert [run.status for run in Attempt.objects.all()] == ["cancelled"]
+
+    market.dispatch()
+    cluster.step()
+    cluster.step()
+    assert market.work() == 1
+    cluster.step()
+    assert market.gate() == 1
+    cluster.settle(3)
+
+    assert market.wallet(market.seller) == (GRANT + PRICE, 0)
+    market.check_books()
