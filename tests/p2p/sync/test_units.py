@@ -156,8 +156,14 @@ def test_a_peer_that_is_gone_is_not_asked() -> None:
 
 @pytest.mark.parametrize(
     ("is_ranked", "known_seq", "is_sent"),
-    [(False, 1, True), (False, 2, False), (False, 3, False)]
-    + [(True, 1, True), (True, 2, False), (True, 3, True)],
+    [
+        (False, 1, True),
+        (False, 2, False),
+        (False, 3, False),
+        (True, 1, True),
+        (True, 2, False),
+        (True, 3, True),
+    ],
 )
 def test_numbers_tell_what_a_holder_lacks_unless_the_topic_has_its_own_order(
     is_ranked: bool, known_seq: int, is_sent: bool
