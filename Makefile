@@ -5,15 +5,16 @@
 
 PYTHON ?= python3
 VENV := .venv
+BENCH_VENV := .venv-bench
 PY := $(VENV)/bin/python
 PYTEST := $(PY) -m pytest
 TOOLS := git tmux
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test simulate check lint bench lock docs clean run-env dev-env tools
+.PHONY: help demo run test simulate fuzz check lint bench bench-mesh lock docs clean run-env dev-env bench-env tools
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: run-env ## the whole story on real processes, in about a minute (KEEP=1 keeps the nodes, ARGS=...)
 	@exec $(PY) manage.py demo $(if $(filter-out 0,$(KEEP)),--keep) $(ARGS)
@@ -35,6 +36,18 @@ simulate: dev-env ## seeded chaos in virtual time (NODES=1000 SEEDS=5 FIRST=1)
 	@exec $(PY) -m tests.simulation $(if $(NODES),--nodes $(NODES)) $(if $(SEEDS),--seeds $(SEEDS)) \
 	  $(if $(FIRST),--first $(FIRST))
 
+# Each target for SECONDS, or for RUNS inputs. What breaks one is written to a file and named.
+SECONDS ?= 60
+RUNS ?= -1
+TARGETS ?= frames payload handshake neighbour
+
+fuzz: dev-env ## any bytes into decoder, handshake, gossip and sync (SECONDS=60 each, RUNS=, TARGETS=)
+	@$(PY) -m pip install -qq --disable-pip-version-check -r requirements/fuzz.txt
+	@for each in $(TARGETS); do \
+	  echo "fuzzing $$each"; \
+	  $(PY) -m tests.fuzz $$each --seconds $(SECONDS) --runs $(RUNS) $(ARGS) || exit 1; \
+	done
+
 lint: dev-env ## format, style, types, layers, migrations and generated pages
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
@@ -45,12 +58,10 @@ lint: dev-env ## format, style, types, layers, migrations and generated pages
 
 check: lint test ## all that must hold before a change is merged: lint, then test
 
-bench: dev-env ## the benchmarks in benchmarks/, one after the other
-	@found=0; \
-	for each in benchmarks/*.py; do \
-	  if [ -e "$$each" ]; then found=1; echo "$$each"; $(PY) "$$each" $(ARGS) || exit 1; fi; \
-	done; \
-	if [ $$found = 0 ]; then echo "there is no benchmark yet: see benchmarks/README.md"; fi
+bench: bench-mesh ## all benchmarks, one after the other
+
+bench-mesh: dev-env bench-env ## the mesh beside others, in docs/benchmarks/mesh.md (ARGS=--no-docs)
+	@$(PY) -m benchmarks.mesh --others $(BENCH_VENV)/bin/python $(ARGS)
 
 docs: run-env ## write the generated pages in docs/
 	@$(PY) manage.py docs
@@ -63,7 +74,7 @@ lock: dev-env ## write requirements/*.lock anew from pyproject.toml (ARGS=--upgr
 	$(LOCK_NOW) --extra server --group dev -c requirements/run.lock -o requirements/dev.lock $(ARGS)
 
 clean: ## remove .venv and caches; data/, the homes of nodes, stays
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(BENCH_VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # What a newcomer's machine must have, each with one line that says what to do.
@@ -89,4 +100,16 @@ run-env dev-env: tools
 	  $(PY) -m pip install -qq --disable-pip-version-check --require-hashes \
 	    -r requirements/$(LOCK).lock || exit 1; \
 	  cp $(sort requirements/run.lock requirements/$(LOCK).lock) $(VENV)/; \
+	fi
+
+# What the mesh is compared with must not be able to change what VoidLux itself runs with. The
+# benchmark goes on without whatever cannot be installed, and says so.
+bench-env: tools
+	@if ! cmp -s benchmarks/mesh/requirements.txt $(BENCH_VENV)/requirements.txt; then \
+	  echo "making $(BENCH_VENV) with what the mesh is compared with, once"; \
+	  $(PYTHON) -m venv --clear $(BENCH_VENV) >/dev/null && \
+	  $(BENCH_VENV)/bin/python -m pip install -qq --disable-pip-version-check \
+	    -r benchmarks/mesh/requirements.txt && \
+	  cp benchmarks/mesh/requirements.txt $(BENCH_VENV)/ || \
+	  echo "not everything could be installed: the benchmark goes on without it" >&2; \
 	fi

@@ -26,6 +26,7 @@ class MarketplaceConfig(AppConfig):
                 authority=offerings.authority_of,
                 apply=offerings.apply_records,
                 expires_at=offerings.expires_at_of,
+                authority_in=offerings.authority_in,
                 sync=messages.SYNC,
             )
         )

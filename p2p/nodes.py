@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -74,28 +76,40 @@ def all_down() -> None:
     KnownNode.objects.filter(connected=True).update(connected=False, latency_ms=None)
 
 
-def remember_addresses(
-    node_id: str, swarm: str, addresses: list[dict[str, Any]], now: datetime
-) -> None:
-    """Remember where an unmet node says it can be dialled.
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What an unmet node says of itself: its swarm, and where it can be dialled."""
+
+    swarm: str
+    addresses: list[dict[str, Any]]
+
+
+def remember_addresses(heard: Mapping[str, Heard], now: datetime) -> None:
+    """Remember where unmet nodes, by id, say they can be dialled; the same queries for any number.
 
     An entry that was proved is left alone until its addresses have expired.
     """
-    _, created = KnownNode.objects.get_or_create(
-        node_id=node_id,
-        defaults={
-            "swarm": swarm,
-            "role": "",
-            "addresses": addresses,
-            "first_seen_at": now,
-            "last_seen_at": now,
-        },
+    known = set(KnownNode.objects.filter(node_id__in=list(heard)).values_list("node_id", flat=True))
+    unmet_or_expired = Q(role="") | Q(last_seen_at__lt=_dialled_since(now))
+    outdated = list(KnownNode.objects.filter(unmet_or_expired, node_id__in=known, connected=False))
+    for row in outdated:
+        row.addresses, row.last_seen_at = heard[row.node_id].addresses, now
+    KnownNode.objects.bulk_update(outdated, ["addresses", "last_seen_at"])
+    KnownNode.objects.bulk_create(
+        [
+            KnownNode(
+                node_id=node_id,
+                swarm=each.swarm,
+                role="",
+                addresses=each.addresses,
+                first_seen_at=now,
+                last_seen_at=now,
+            )
+            for node_id, each in heard.items()
+            if node_id not in known
+        ],
+        ignore_conflicts=True,
     )
-    if not created:
-        unmet_or_expired = Q(role="") | Q(last_seen_at__lt=_dialled_since(now))
-        KnownNode.objects.filter(unmet_or_expired, node_id=node_id, connected=False).update(
-            addresses=addresses, last_seen_at=now
-        )
 
 
 def contacts_met(now: datetime) -> list[Contact]:

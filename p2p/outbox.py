@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -68,7 +69,25 @@ def publish_record(record: type[Record], *, now: datetime, **fields: Any) -> Out
 @_whole
 def publish_event(type_: str, event: str, payload: dict[str, Any], *, now: datetime) -> None:
     """Tell the browsers of a transition: `{"type", "event", …}`; the relay adds `seq`."""
-    _add(OutboxKind.EVENT, now, event={"type": type_, "event": event, **payload})
+    publish_events(type_, [(event, payload)], now=now)
+
+
+def publish_events(
+    type_: str, events: Iterable[tuple[str, dict[str, Any]]], *, now: datetime
+) -> None:
+    """Tell the browsers of several transitions (event, payload), in this order; one INSERT."""
+    rows = [
+        OutboxMessage(
+            kind=OutboxKind.EVENT,
+            created_at=now,
+            due_at=now,
+            event={"type": type_, "event": event, **payload},
+        )
+        for event, payload in events
+    ]
+    if rows:
+        OutboxMessage.objects.bulk_create(rows)
+        ring_on_commit()
 
 
 def _add(kind: OutboxKind, now: datetime, **columns: Any) -> OutboxMessage:

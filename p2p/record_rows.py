@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 
+from p2p.live_hashes import note_change
 from p2p.models import Record as StoredRecord
 from p2p.protocol.codec import Received, decode_payload
 from p2p.protocol.messages import Record
@@ -54,8 +55,10 @@ def row_of(topic: Topic, record: Record, frame: bytes, now: datetime) -> StoredR
     )
 
 
-def upsert(rows: Iterable[StoredRecord]) -> None:
-    """Store rows, each in the place of what its key held before."""
+def upsert(rows: Collection[StoredRecord]) -> None:
+    """Store rows, each in the place of what its key held before; inside a transaction."""
+    for topic in sorted({row.topic for row in rows}):
+        note_change(topic)
     StoredRecord.objects.bulk_create(
         rows,
         update_conflicts=True,

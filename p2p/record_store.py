@@ -9,6 +9,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from p2p import parking, watermarks
+from p2p.live_hashes import live_hash
 from p2p.local import local_node
 from p2p.models import Record as StoredRecord
 from p2p.own_numbering import notice, publish_again
@@ -17,12 +18,13 @@ from p2p.protocol.limits import CLOCK_AHEAD_MAX_MS
 from p2p.protocol.messages import Record
 from p2p.record_rows import end_of, record_in, row_of, upsert
 from p2p.registration import Topic
-from p2p.sync.items import Item
+from p2p.sync.items import WHOLE, Item, hash_of
 from p2p.sync.judging import Judgement, Stamp, no_rank
 from p2p.sync.marks import Mark, Span
 from p2p.sync.store import Applied
 from p2p.sync.taking import take_batch
 
+_ROWS_AT_ONCE = 16  # a row may have half a megabyte
 # Beyond its life a record still shows what it replaced, so that nothing older comes back.
 EXPIRED_KEPT = timedelta(days=7)
 
@@ -43,6 +45,10 @@ class TopicStore:
     def live_items(self, lo: int, hi: int) -> list[Item]:
         """Return the live records of the positions [lo, hi), ordered by position and key."""
         return _items(self._live().filter(position__gte=lo, position__lt=hi))
+
+    def live_hash(self) -> str:
+        """Return the hash over all live records; read anew only when they have changed."""
+        return live_hash(self._topic.name, self._now, lambda: hash_of(self.live_items(*WHOLE)))
 
     def kept_items(self, lo: int, hi: int) -> list[Item]:
         """Return live records and those that expired lately, ordered by position and key."""
@@ -67,7 +73,9 @@ class TopicStore:
             .order_by("incarnation", "seq")
         )
         found = rows.values_list("incarnation", "seq", "frame")[:count]
-        return [(Mark(life, seq), bytes(frame)) for life, seq, frame in found]
+        # Row by row: a page of large records ends long before `count` of them.
+        for life, seq, frame in found.iterator(chunk_size=_ROWS_AT_ONCE):
+            yield Mark(life, seq), bytes(frame)
 
     def frames_of(self, keys: Sequence[str]) -> Mapping[str, bytes]:
         """Return the frames kept for these keys."""
@@ -109,13 +117,13 @@ class TopicStore:
             own_node_id=local_node().node_id,
             held=self._held({each.message.key() for each in records}),
             progress=watermarks.load(self._topic.name, origins),
-            rule=self._topic.rule,
+            rule=self._topic.rule_for([each.message for each in records]),
             clock_end_ms=int(self._now.timestamp() * 1000) + CLOCK_AHEAD_MAX_MS,
             is_over=self._is_over,
         )
         winners = taken.judged.winners.values()
         if winners:
-            upsert(row_of(self._topic, each.message, each.raw, self._now) for each in winners)
+            upsert([row_of(self._topic, each.message, each.raw, self._now) for each in winners])
             messages = [each.message for each in winners]
             self._topic.apply(sorted(messages, key=lambda each: each.lamport_ts), self._now)
         if taken.moved:

@@ -11,16 +11,19 @@ from django.db.models import Q
 
 from p2p import parking
 from p2p.gossip.ids import RecordId
+from p2p.live_hashes import note_change
 from p2p.local import local_node
 from p2p.models import Record as StoredRecord
 from p2p.models import TopicSync, Watermark
 from p2p.protocol.codec import Received
+from p2p.protocol.limits import WANTED_BYTES_BURST
 from p2p.protocol.messages import Record
 from p2p.record_store import TopicStore
 from p2p.registration import Topic, topic_named, topic_of
 
 log = logging.getLogger(__name__)
 
+_ROWS_AT_ONCE = 16  # a row may have half a megabyte
 STALE_AFTER = timedelta(days=7)  # tombstones are live no longer
 
 
@@ -51,11 +54,16 @@ def retry_parked(topic_name: str, now: datetime) -> int:
 
 def discard(topic: str, keys: Iterable[str]) -> None:
     """Forget records that their topic's rule no longer counts."""
-    StoredRecord.objects.filter(topic=topic, key__in=list(keys)).delete()
+    with transaction.atomic():
+        note_change(topic)
+        StoredRecord.objects.filter(topic=topic, key__in=list(keys)).delete()
 
 
 def frames_of(ids: Sequence[RecordId], now: datetime) -> list[bytes]:
-    """Return the frames of those records that are stored and still count, oldest first."""
+    """Return the frames of those records that are stored and still count, oldest first.
+
+    Together at most WANTED_BYTES_BURST; what is left out is asked for elsewhere.
+    """
     wanted = set(ids)
     rows = StoredRecord.objects.filter(
         Q(expires_at__isnull=True) | Q(expires_at__gt=now),
@@ -63,11 +71,17 @@ def frames_of(ids: Sequence[RecordId], now: datetime) -> list[bytes]:
         topic__in={each.topic for each in wanted},
         seq__in={each.seq for each in wanted},
     )
-    return [
-        bytes(row.frame)
-        for row in rows.order_by("id")
-        if RecordId(row.origin, row.topic, row.incarnation, row.seq) in wanted
-    ]
+    fields = rows.order_by("id").values_list("origin", "topic", "incarnation", "seq", "frame")
+    frames: list[bytes] = []
+    left_bytes = WANTED_BYTES_BURST
+    for origin, topic, incarnation, seq, frame in fields.iterator(chunk_size=_ROWS_AT_ONCE):
+        if RecordId(origin, topic, incarnation, seq) not in wanted:
+            continue
+        left_bytes -= len(frame)
+        if left_bytes < 0:
+            break
+        frames.append(bytes(frame))
+    return frames
 
 
 def discard_stale(topic: Topic, now: datetime) -> int:
@@ -85,6 +99,7 @@ def discard_stale(topic: Topic, now: datetime) -> int:
     with transaction.atomic():
         others = StoredRecord.objects.filter(topic=topic.name).exclude(origin=local_node().node_id)
         keys = list(others.values_list("key", flat=True))
+        note_change(topic.name)
         others.delete()
         Watermark.objects.filter(topic=topic.name).delete()
         parking.clear(topic.name)

@@ -30,8 +30,10 @@ class Topic:
     `apply` gets the records that won their key, oldest first, and runs inside the batch's
     transaction; `expires_at` says when a record stops to count (None: never). `sync` is the pair
     of message classes that pulls the topic. `forget` is told the keys of other nodes' records
-    that are discarded, because they may be out of date, before they are pulled anew. `rank` orders
-    the versions of a key before all else, where a topic has an order of its own.
+    that are discarded, because they may be out of date, before they are pulled anew. A topic whose
+    rule looks at its own rows gives `authority_in` as well: the rule for one batch, which reads
+    once what all its records need. `rank` orders the versions of a key before all else, where a
+    topic has an order of its own.
     """
 
     name: str
@@ -41,12 +43,13 @@ class Topic:
     expires_at: Callable[[Record], datetime | None]
     sync: SyncPair | None = None
     forget: Callable[[Sequence[str], datetime], None] | None = None
+    authority_in: Callable[[Sequence[Record]], Callable[[Record], Authority]] | None = None
     rank: Callable[[Record], Rank] = no_rank
 
-    @property
-    def rule(self) -> Rule:
-        """Who may write a key, and what orders its versions."""
-        return Rule(self.authority, self.rank)
+    def rule_for(self, batch: Sequence[Record]) -> Rule:
+        """Return the rule that judges the records of a batch, and orders the versions of a key."""
+        authority = self.authority if self.authority_in is None else self.authority_in(batch)
+        return Rule(authority, self.rank)
 
     @property
     def scope(self) -> Scope:

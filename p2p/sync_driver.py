@@ -25,6 +25,7 @@ from p2p.protocol.limits import (
     SYNC_REQUESTS_WAITING_MAX,
 )
 from p2p.protocol.messages import NeighbourMessage, Record
+from p2p.protocol.news import News
 from p2p.protocol.registry import MessageRegistry
 from p2p.protocol.token_bucket import TokenBucket
 from p2p.registration import Topic, synced_topics
@@ -112,6 +113,7 @@ class SyncDriver:
         self._peers: dict[str, PeerInfo] = {}
         self._awaited: dict[tuple[str, str], asyncio.Future[SyncResponse]] = {}
         self._insist: set[tuple[str, str]] = set()
+        self._said = News(monotonic)
         self._waiting: Counter[str] = Counter()
         self._buckets: dict[str, TokenBucket] = {}
         self._turn = asyncio.Lock()
@@ -172,6 +174,7 @@ class SyncDriver:
     def _take_request(self, topic: Topic, request: SyncRequest, node_id: str) -> None:
         if self._waiting[node_id] >= SYNC_REQUESTS_WAITING_MAX:
             self.counters["too_many_requests"] += 1
+            self._name(node_id, "too_many_requests", f"{SYNC_REQUESTS_WAITING_MAX} of sync wait")
             return
         self._waiting[node_id] += 1
         self._answers += 1
@@ -270,10 +273,18 @@ class SyncDriver:
     def _note(self, place: tuple[str, str], outcome: Outcome) -> None:
         self.counters["sessions"] += 1
         self.counters["learned"] += outcome.learned
-        if outcome.skipped_repair:
+        if outcome.hidden:
+            self.counters["hidden"] += outcome.hidden
+            detail = f"{outcome.hidden} records, found at {place[0]}; some peer said they were not"
+            self._name(place[1], "hidden_below_watermarks", detail)
+        if outcome.skipped_repair and place[0] in self._peers:
             self._insist.add(place)
         else:
             self._insist.discard(place)
+
+    def _name(self, who: str, event: str, detail: str) -> None:
+        if self._said.is_news(who, event):
+            log.warning("%s: %s: %s", who, event, detail)
 
     def _shares(self, topic: Topic, peer: PeerInfo) -> bool:
         return topic.scope == "network" or self._is_member(peer)

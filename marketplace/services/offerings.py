@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -16,7 +16,7 @@ from marketplace.models import Offering, SellingPolicy
 from marketplace.queries import describe_offering
 from p2p import outbox
 from p2p.local import dial_addresses, local_node
-from p2p.nodes import remember_addresses
+from p2p.nodes import Heard, remember_addresses
 from p2p.protocol.errors import DomainError
 from p2p.protocol.fields import Address
 from p2p.protocol.limits import AMOUNT_MAX
@@ -136,21 +136,29 @@ def expire_offerings(now: datetime) -> int:
 
 def authority_of(record: Record) -> Authority:
     """Only the seller writes its offering, and only for a believable time."""
-    if isinstance(record, OfferingAnnounce):
-        ours = record.offering.node_id == record.origin
-        lasts = from_timestamp(record.offering.expires_at) - from_timestamp(
-            record.offering.created_at
-        )
-        known = Offering.objects.filter(id=UUID(record.offering.id)).first()
-        same_seller = known is None or known.node_id == record.origin
-        if ours and same_seller and lasts >= timedelta(0):
-            return Authority.APPLY
-        return Authority.NEVER
-    assert isinstance(record, OfferingWithdraw)
-    known = Offering.objects.filter(id=UUID(record.offering_id)).first()
-    if record.node_id == record.origin and (known is None or known.node_id == record.origin):
-        return Authority.APPLY
-    return Authority.NEVER
+    return authority_in([record])(record)
+
+
+def authority_in(records: Sequence[Record]) -> Callable[[Record], Authority]:
+    """Return that rule for a batch: whose the known offerings are is read once."""
+    ids = [UUID(each.key()) for each in records]
+    sellers = dict(Offering.objects.filter(id__in=ids).values_list("id", "node_id"))
+
+    def rule(record: Record) -> Authority:
+        same_seller = sellers.get(UUID(record.key()), record.origin) == record.origin
+        return Authority.APPLY if same_seller and _is_sound(record) else Authority.NEVER
+
+    return rule
+
+
+def _is_sound(record: Record) -> bool:
+    """Tell whether a record speaks of an offering of its own origin that does not end too soon."""
+    if isinstance(record, OfferingWithdraw):
+        return record.node_id == record.origin
+    assert isinstance(record, OfferingAnnounce)
+    body = record.offering
+    lasts = from_timestamp(body.expires_at) - from_timestamp(body.created_at)
+    return body.node_id == record.origin and lasts >= timedelta(0)
 
 
 def expires_at_of(record: Record) -> datetime | None:
@@ -164,19 +172,23 @@ def expires_at_of(record: Record) -> datetime | None:
 
 
 def apply_records(records: Sequence[Record], now: datetime) -> None:
-    """Bring the offerings up to the records that won; many at once."""
-    announced = [each for each in records if isinstance(each, OfferingAnnounce)]
-    rows = [_row_of(each.offering, now) for each in announced]
-    known = {offering.id for offering in Offering.objects.filter(id__in=[r.id for r in rows])}
-    _upsert(rows)
-    for row in rows:
-        remember_addresses(row.node_id, row.swarm, row.addresses, now)
-        _tell(row, "renewed" if row.id in known else "announced", now)
-    for each in records:
-        if isinstance(each, OfferingWithdraw):
-            offering = Offering.objects.filter(id=UUID(each.offering_id)).first()
-            if offering is not None and offering.withdrawn_at is None:
-                _mark_withdrawn(offering, now)
+    """Bring the offerings up to the records that won; the same queries for any number of them."""
+    announced = [
+        _row_of(each.offering, now) for each in records if isinstance(each, OfferingAnnounce)
+    ]
+    known = set(
+        Offering.objects.filter(id__in=[row.id for row in announced]).values_list("id", flat=True)
+    )
+    _upsert(announced)
+    remember_addresses({row.node_id: Heard(row.swarm, row.addresses) for row in announced}, now)
+    withdrawn = [UUID(each.key()) for each in records if isinstance(each, OfferingWithdraw)]
+    _tell_all(
+        [
+            *((row, "renewed" if row.id in known else "announced") for row in announced),
+            *((row, "withdrawn") for row in _mark_withdrawn(withdrawn, now)),
+        ],
+        now,
+    )
 
 
 def _sellable(now: datetime) -> list[Agent]:
@@ -237,13 +249,16 @@ def _withdraw(offering: Offering, now: datetime) -> None:
     outbox.publish_record(
         OfferingWithdraw, now=now, offering_id=offering.id.hex, node_id=offering.node_id
     )
-    _mark_withdrawn(offering, now)
+    _tell_all([(row, "withdrawn") for row in _mark_withdrawn([offering.id], now)], now)
 
 
-def _mark_withdrawn(offering: Offering, now: datetime) -> None:
-    offering.withdrawn_at = now
-    offering.save(update_fields=["withdrawn_at"])
-    _tell(offering, "withdrawn", now)
+def _mark_withdrawn(ids: Sequence[UUID], now: datetime) -> list[Offering]:
+    """Withdraw those of the offerings that were not yet, and return them."""
+    rows = list(Offering.objects.filter(id__in=ids, withdrawn_at__isnull=True))
+    Offering.objects.filter(id__in=[row.id for row in rows]).update(withdrawn_at=now)
+    for row in rows:
+        row.withdrawn_at = now
+    return rows
 
 
 def _row_of(body: OfferingBody, now: datetime) -> Offering:
@@ -282,6 +297,9 @@ def _upsert(rows: Sequence[Offering]) -> None:
 
 
 def _tell(offering: Offering, event: str, now: datetime) -> None:
-    outbox.publish_event(
-        "offering_update", event, {"offering": describe_offering(offering, now)}, now=now
-    )
+    _tell_all([(offering, event)], now)
+
+
+def _tell_all(told: Iterable[tuple[Offering, str]], now: datetime) -> None:
+    events = [(event, {"offering": describe_offering(row, now)}) for row, event in told]
+    outbox.publish_events("offering_update", events, now=now)

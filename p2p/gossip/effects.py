@@ -43,9 +43,14 @@ class OwnRecordAhead:
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """Count an event, mostly a frame that was dropped, under its name."""
+    """Count an event, mostly a frame that was dropped, under its name.
+
+    Where `by` names a peer the log says so, once, with the `detail`.
+    """
 
     event: str
+    by: str = ""
+    detail: str = ""
 
 
 Effect = Send | Deliver | Fetch | OwnRecordAhead | Count

@@ -81,8 +81,10 @@ class Plumtree:
     @property
     def due_at(self) -> float | None:
         """When `tick` is to be called next, None when nothing waits."""
-        times = [at for at in (self._announcements.due_at, self._missing.due_at) if at is not None]
-        return min(times, default=None)
+        tell_at, ask_at = self._announcements.due_at, self._missing.due_at
+        if tell_at is None or ask_at is None:
+            return ask_at if tell_at is None else tell_at
+        return min(tell_at, ask_at)
 
     def eager(self, scope: Scope) -> list[str]:
         """Return the peers that get the records of a scope at once."""
@@ -162,8 +164,10 @@ class Plumtree:
     def _on_signed(
         self, from_node_id: str, received: Received, message: Signed, now: float
     ) -> list[Effect]:
-        if message.lamport_ts - self._now_ms() > CLOCK_AHEAD_MAX_MS:
-            return [Count("too_far_ahead")]
+        ahead_ms = message.lamport_ts - self._now_ms()
+        if ahead_ms > CLOCK_AHEAD_MAX_MS:
+            detail = f"a frame in the name of {message.origin} is {ahead_ms} ms ahead of our clock"
+            return [Count("too_far_ahead", from_node_id, detail)]
         if isinstance(message, Record):
             return self._on_record(from_node_id, received, message, now)
         if not isinstance(message, Targeted):
@@ -207,7 +211,8 @@ class Plumtree:
             elif not self._is_old_and_own(record_id):
                 wanted.append(record_id)
         no_room = self._missing.announced(wanted, from_node_id, now)
-        return [Count("ihave_no_room")] if no_room else []
+        detail = f"it names records that do not come, more than {self._limits.missing_max}"
+        return [Count("ihave_no_room", from_node_id, detail)] if no_room else []
 
     def _on_iwant(self, from_node_id: str, message: IWant, now: float) -> list[Effect]:
         ids = self._of_known_scope(from_node_id, expanded(message.ids))
@@ -219,7 +224,8 @@ class Plumtree:
         if answer.unknown:
             effects.append(Fetch(from_node_id, tuple(answer.unknown)))
         if answer.refused:
-            effects.append(Count("iwant_limited"))
+            detail = f"it asks for too much at once, {answer.refused} records are left out"
+            effects.append(Count("iwant_limited", from_node_id, detail))
         return effects
 
     def _spread(

@@ -15,7 +15,6 @@ from p2p.protocol.limits import (
     BAN_MAX_S,
     BAN_MIN_S,
     BAN_SCORE,
-    FAULT_NAMED_AGAIN_S,
     FAULT_POINTS,
     GRAVE_FAULT_POINTS,
     LIGHT_FAULT_POINTS,
@@ -23,6 +22,7 @@ from p2p.protocol.limits import (
     SCORE_PER_S,
     SCORES_MAX,
 )
+from p2p.protocol.news import News
 
 log = logging.getLogger(__name__)
 
@@ -130,10 +130,9 @@ class Conduct:
 
     def __init__(self, now: Callable[[], float]) -> None:
         """Take a monotonic clock in seconds."""
-        self._now = now
         self._nodes = Scores(now)
         self._hosts = Scores(now)
-        self._named: dict[tuple[str, str], float] = {}
+        self._named = News(now)
 
     def score(self, node_id: str) -> float:
         """Return the score of a node, 0 at best."""
@@ -155,9 +154,4 @@ class Conduct:
 
     def is_news(self, who: str, what: str) -> bool:
         """Tell whether this was not said in the last ten minutes; the log need not repeat it."""
-        now, said_at = self._now(), self._named.pop((who, what), None)
-        news = said_at is None or now - said_at > FAULT_NAMED_AGAIN_S
-        self._named[who, what] = now if said_at is None or news else said_at
-        if len(self._named) > SCORES_MAX:
-            del self._named[next(iter(self._named))]
-        return news
+        return self._named.is_news(who, what)

@@ -56,6 +56,9 @@ class ConnectionOwner(Protocol):
     def count(self, event: str) -> None:
         """Count an event under its name."""
 
+    def name(self, who: str, event: str, detail: str) -> None:
+        """Say once in the log what a peer does."""
+
 
 class Connection(asyncio.Protocol):
     """The asyncio end of one link; every failure of the peer ends here and nowhere else."""
@@ -212,7 +215,7 @@ class Connection(asyncio.Protocol):
         self._end(error.reason)
 
     def drain(self) -> None:
-        """Send nothing new here, read a little longer, then close: another link won."""
+        """Send nothing new here, read what still comes, then close: another link won."""
         if not self.draining:
             self.draining = True
             self._signs.drain()
@@ -355,7 +358,7 @@ class Connection(asyncio.Protocol):
 
     def _drop_slow_peer(self, queued_bytes: int) -> None:
         detail = f"{queued_bytes} bytes wait, more than {self._limits.write_queue_bytes_max}"
-        log.warning("connection with %s dropped: slow_peer: %s", self.node_id or self.host, detail)
+        self._owner.name(self.node_id or self.host, "slow_peer", detail)
         self._owner.count("slow_peer")
         self.abort("slow_peer")
 
@@ -364,6 +367,8 @@ class Connection(asyncio.Protocol):
 
     def _rest(self, rest_s: float) -> None:
         if rest_s > 0 and self._transport is not None and not self.close_reason:
+            detail = f"it sends too much: not read for {rest_s:.1f} s"
+            self._owner.name(self.node_id or self.host, "throttled", detail)
             self._owner.count("throttled")
             self._transport.pause_reading()
             self._signs.after(rest_s, self._resume)

@@ -24,6 +24,7 @@ class Outlets:
     send: Callable[[str, bytes], bool]
     deliver: Callable[[Received, str], bool]
     count: Callable[[str], None]
+    name: Callable[[str, str, str], None]
     fetch: Callable[[str, Sequence[RecordId]], None]
     own_record_ahead: Callable[[Record], None]
 
@@ -70,8 +71,10 @@ class Gossip:
                     self._outlets.send(node_id, payload)
                 case Deliver(received=received, from_node_id=from_node_id):
                     self._deliver(received, from_node_id)
-                case Count(event=event):
+                case Count(event=event, by=by, detail=detail):
                     self._outlets.count(event)
+                    if by:
+                        self._outlets.name(by, event, detail)
                 case Fetch(node_id=node_id, ids=ids):
                     self._outlets.fetch(node_id, ids)
                 case OwnRecordAhead(record=record):

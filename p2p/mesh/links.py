@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
+from p2p.protocol.limits import LINKS_PER_NODE_MAX
+
 
 class Link(Protocol):
     """What the rule must know of a connection."""
@@ -22,6 +24,10 @@ class Link(Protocol):
     def dialler_nonce(self) -> str:
         """The nonce in the dialler's HELLO; a later dial has a higher one."""
 
+    @property
+    def is_open(self) -> bool:
+        """Whether nobody has begun to close it."""
+
 
 LinkT = TypeVar("LinkT", bound=Link)
 
@@ -33,6 +39,7 @@ class Change(Generic[LinkT]):
     first: bool = False
     last: bool = False
     to_drain: LinkT | None = None
+    surplus: tuple[LinkT, ...] = ()
     promoted: LinkT | None = None
 
 
@@ -54,19 +61,36 @@ class LinkTable(Generic[LinkT]):
         return iter([links[0] for links in self._links.values()])
 
     def best(self, node_id: str) -> LinkT | None:
-        """Return the link to send on, or None when the node is not linked."""
+        """Return the link to send on, or None when the node is not linked.
+
+        One that is closing is passed over while there is another.
+        """
         links = self._links.get(node_id)
-        return links[0] if links else None
+        if not links:
+            return None
+        if links[0].is_open:
+            return links[0]
+        return next((link for link in links if link.is_open), links[0])
+
+    def all_of(self, node_id: str) -> list[LinkT]:
+        """Return all links of a node, the best first."""
+        return list(self._links.get(node_id, ()))
 
     def add(self, link: LinkT) -> Change[LinkT]:
-        """Take a finished link; `to_drain` is the one that lost against the other."""
+        """Take a finished link; `to_drain` is the one that lost against the other.
+
+        `surplus` are those beyond LINKS_PER_NODE_MAX, to be closed without draining.
+        """
         links = self._links.setdefault(link.node_id, [])
         before = links[0] if links else None
         links.append(link)
         links.sort(key=self._rank, reverse=True)
         if before is None:
             return Change(first=True)
-        return Change(to_drain=before if links[0] is link else link)
+        return Change(
+            to_drain=before if links[0] is link else link,
+            surplus=tuple(links[LINKS_PER_NODE_MAX:]),
+        )
 
     def remove(self, link: LinkT) -> Change[LinkT]:
         """Drop an ended link; `promoted` is the one to send on from now, if it is another."""

@@ -22,6 +22,7 @@ from p2p.mesh.dialler import Dialler
 from p2p.mesh.doorkeeper import Doorkeeper
 from p2p.mesh.gossip import Gossip, Outlets
 from p2p.mesh.links import LinkTable
+from p2p.mesh.presence import Presence, info_of
 from p2p.mesh.settings import MeshLimits, PeerInfo, Profile
 from p2p.mesh.tls import Tls
 from p2p.protocol.codec import Received, decode_payload, encode_message
@@ -70,7 +71,8 @@ class Mesh:
         `deliver(received, from_node_id)` gets every verified signed message and answers False
         when it has no room: a record is then asked for again, a command is resent by its sender.
         `on_neighbour(received, from_node_id)` gets what a neighbour says on its link only.
-        `on_peer_up` is called at a node's first link, `on_peer_down` when its last one is gone.
+        `on_peer_up` is called at a node's first link, `on_peer_down` when its last one is gone,
+        both when another of its links proves another membership.
         `on_fetch(node_id, ids)` is to send what the store has of records that a peer wants and
         the gossip no longer holds; `on_own_record_ahead` learns of a record in our own name that
         is numbered higher than those published here.
@@ -95,6 +97,7 @@ class Mesh:
         self._limits = limits or MeshLimits()
         self._connections: dict[Connection, None] = {}  # in order, as they were made
         self._links: LinkTable[Connection] = LinkTable(identity.node_id)
+        self._presence = Presence(self._links, on_up=self._up, on_down=self._down)
         self._conduct = Conduct(now)
         self._door = Doorkeeper(
             profile=profile,
@@ -193,7 +196,7 @@ class Mesh:
 
     def peers(self) -> list[PeerInfo]:
         """Return the linked nodes by node id."""
-        return sorted((_info(link) for link in self._links), key=lambda peer: peer.node_id)
+        return sorted((info_of(link) for link in self._links), key=lambda peer: peer.node_id)
 
     # What connections ask and tell (p2p.mesh.connection.ConnectionOwner).
 
@@ -233,13 +236,8 @@ class Mesh:
             raise ProtocolError("banned", f"for {banned_s:.0f} more seconds")
 
     def opened(self, connection: Connection) -> None:
-        """Take a finished link, and drain the one that lost against it or won over it."""
-        change = self._links.add(connection)
-        if change.to_drain is not None:
-            change.to_drain.drain()
-        if change.first:
-            self._gossip.peer_up(connection.node_id)
-            self._tell("on_peer_up", lambda: self._on_peer_up(_info(connection)))
+        """Take a finished link."""
+        self._presence.opened(connection)
 
     def received(self, connection: Connection, received: Received) -> None:
         """Pass a message of a finished link on: to who hears neighbours, or to the gossip."""
@@ -253,22 +251,22 @@ class Mesh:
         self._connections.pop(connection, None)
         if not self._connections:
             self._all_closed.set()
-        if connection.peer is None:
-            return
-        change = self._links.remove(connection)
-        if change.promoted is not None:
-            change.promoted.undrain()
-        if change.last:
-            self._gossip.peer_down(connection.node_id)
-            self._dialler.peers_changed()
-            self._tell("on_peer_down", lambda: self._on_peer_down(connection.node_id))
+        if connection.peer is not None:
+            self._presence.closed(connection)
 
     def at_fault(self, connection: Connection, error: ProtocolError) -> bool:
-        """Count and judge a fault; tell whether the log has not named it lately."""
+        """Count and judge a fault; tell whether the log has not named it lately.
+
+        With a ban all other links of the node end too.
+        """
         self.counters[error.reason] += 1
         # What answers at an address that we chose ourselves says nothing about its host.
         host = "" if connection.outbound else connection.host
         self._conduct.fault(error.reason, node_id=connection.node_id, host=host)
+        if self._conduct.banned_s(node_id=connection.node_id):
+            for link in self._links.all_of(connection.node_id):
+                if link is not connection:
+                    link.close("banned")
         if error.reason == "banned":
             return False  # named when the ban began
         return self._conduct.is_news(connection.node_id or connection.host, error.reason)
@@ -276,6 +274,20 @@ class Mesh:
     def count(self, event: str) -> None:
         """Count an event under its name."""
         self.counters[event] += 1
+
+    def name(self, who: str, event: str, detail: str) -> None:
+        """Say once in the log what a peer does; it costs it nothing by itself."""
+        if self._conduct.is_news(who, event):
+            log.warning("%s: %s: %s", who, event, detail)
+
+    def _up(self, peer: PeerInfo) -> None:
+        self._gossip.peer_up(peer.node_id)
+        self._on_peer_up(peer)
+
+    def _down(self, node_id: str) -> None:
+        self._gossip.peer_down(node_id)
+        self._dialler.peers_changed()
+        self._on_peer_down(node_id)
 
     def _make_gossip(
         self,
@@ -296,6 +308,7 @@ class Mesh:
             send=self.send,
             deliver=self._delivered,
             count=self.count,
+            name=self.name,
             fetch=on_fetch or (lambda node_id, ids: None),
             own_record_ahead=on_own_record_ahead or (lambda record: None),
         )
@@ -363,21 +376,3 @@ class _Refusal(asyncio.Protocol):
 
 def _address(given: Address | Mapping[str, Any]) -> Address:
     return given if isinstance(given, Address) else msgspec.convert(given, Address)
-
-
-def _info(link: Connection) -> PeerInfo:
-    assert link.peer is not None
-    hello = link.peer.hello
-    return PeerInfo(
-        node_id=link.node_id,
-        swarm=hello.swarm,
-        member=link.peer.member,
-        role=hello.role,
-        host=link.host,
-        p2p_port=hello.p2p_port,
-        http_port=hello.http_port,
-        addresses=list(hello.addresses),
-        latency_ms=link.latency_ms,
-        connected_at=link.connected_at,
-        direction="outbound" if link.outbound else "inbound",
-    )

@@ -9,6 +9,7 @@ from typing import Protocol
 from p2p.mesh.settings import MeshLimits
 from p2p.protocol.codec import encode_message
 from p2p.protocol.errors import ProtocolError
+from p2p.protocol.limits import DRAIN_MAX_S
 from p2p.protocol.messages import Ping, Pong
 
 
@@ -44,6 +45,7 @@ class VitalSigns:
         self._now_ms = now_ms
         self._node_id = node_id
         self._heard_at = now()
+        self._drains_until = 0.0
         self._ping: Ping | None = None
         self._ping_at = 0.0
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -69,8 +71,9 @@ class VitalSigns:
             self._ping = None
 
     def drain(self) -> None:
-        """Close in a while, when the last frames on the way have come."""
-        self._set("drain", self._limits.drain_s, lambda: self._watched.close("duplicate_link"))
+        """Close when it has been silent for a while: the last frames on the way have come."""
+        self._drains_until = self._now() + DRAIN_MAX_S
+        self._set("drain", self._limits.drain_s, self._check_drained)
 
     def keep(self) -> None:
         """Take back `drain`."""
@@ -91,6 +94,14 @@ class VitalSigns:
         self._ping_at = self._now()
         self._set("ping", self._limits.ping_interval_s, self._send_ping)
         self._watched.write(encode_message(self._ping))
+
+    def _check_drained(self) -> None:
+        now = self._now()
+        left_s = self._heard_at + self._limits.drain_s - now
+        if left_s > 0 and now < self._drains_until:
+            self._set("drain", left_s, self._check_drained)
+            return
+        self._watched.close("duplicate_link")
 
     def _check_idle(self) -> None:
         left_s = self._heard_at + self._limits.idle_timeout_s - self._now()

@@ -10,10 +10,10 @@ import msgspec
 
 from p2p.protocol.canonical import check_keys, peek_number
 from p2p.protocol.errors import DomainError, ProtocolError
-from p2p.protocol.limits import RECORD_BYTES_MAX
+from p2p.protocol.limits import RECORD_BYTES_MAX, TOKENS_MAX
 from p2p.protocol.messages import Message, Record, Signed
 from p2p.protocol.registry import MessageRegistry
-from p2p.protocol.signatures import split_sealed
+from p2p.protocol.signatures import ENDING_BYTES, check_ending
 
 M_co = TypeVar("M_co", bound=Message, covariant=True)
 
@@ -43,13 +43,16 @@ def decode_payload(payload: bytes, registry: MessageRegistry) -> Received[Messag
     number = peek_number(payload)
     if not registry.knows(number):
         return UnknownMessage(number)
-    check_keys(payload)
     try:
+        payload.decode()  # the decoder looks at no text of fields that it does not know
         message = registry.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        check_keys(payload)
         raise ProtocolError("malformed", f"type 0x{number:02X}: {str(error)[:300]}") from error
+    if not _is_as_we_write(message, payload):
+        check_keys(payload)
     if isinstance(message, Signed):
-        split_sealed(payload)
+        check_ending(payload)
     if isinstance(message, Record) and len(payload) > RECORD_BYTES_MAX:
         detail = f"record of {len(payload)} bytes exceeds {RECORD_BYTES_MAX}"
         raise ProtocolError("record_too_large", detail)
@@ -68,6 +71,23 @@ def encode_message(message: Message) -> bytes:
         name = type(message).__name__
         raise DomainError("message_invalid", f"{name}: {str(error)[:300]}", 422) from error
     return payload
+
+
+def _is_as_we_write(message: Message, payload: bytes) -> bool:
+    """Tell whether our encoder makes these very bytes: then no key can be doubled or escaped.
+
+    That is so for nearly every frame, and takes a tenth of the time of looking at each key. No
+    message has keys of the sender's choice, and so few bytes cannot hold too many tokens.
+    """
+    if len(payload) > TOKENS_MAX:
+        return False
+    written = _encoder.encode(message)
+    if isinstance(message, Signed):
+        return len(payload) == len(written) - 1 + ENDING_BYTES and payload.startswith(written[:-1])
+    return written == payload
+
+
+_encoder = msgspec.json.Encoder()
 
 
 @cache

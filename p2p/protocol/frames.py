@@ -25,16 +25,23 @@ class FrameDecoder:
     def __init__(self, frame_bytes_max: int = FRAME_BYTES_MAX) -> None:
         """Take the largest payload in bytes that is accepted."""
         self.frame_bytes_max = frame_bytes_max
+        # Frames are cut from the bytes as they came; only what is not whole yet is copied.
+        self._chunk = b""
+        self._at = 0
         self._buffer = bytearray()
 
     @property
     def buffered_bytes(self) -> int:
         """Bytes that wait for the rest of their frame."""
-        return len(self._buffer)
+        return len(self._buffer) + len(self._chunk) - self._at
 
     def feed(self, data: bytes) -> None:
         """Take received bytes."""
-        self._buffer += data
+        if self._buffer or self._chunk:
+            self._keep_rest()
+            self._buffer += data
+        else:
+            self._chunk = data
 
     def next_frame(self) -> bytes | None:
         """Return the next payload, or None when more bytes are needed.
@@ -42,19 +49,33 @@ class FrameDecoder:
         Raises ProtocolError `frame_too_large` or `empty_frame` as soon as the length is known;
         what was buffered is let go, because the stream cannot be understood any more.
         """
-        if len(self._buffer) < FRAME_PREFIX_BYTES:
+        source, start = (self._chunk, self._at) if self._chunk else (self._buffer, 0)
+        at = start + FRAME_PREFIX_BYTES
+        frame_bytes = int.from_bytes(source[start:at], "big")
+        end = at + frame_bytes
+        if len(source) >= at and not 0 < frame_bytes <= self.frame_bytes_max:
+            raise self._refused(frame_bytes)
+        if len(source) < end:
+            self._keep_rest()
             return None
-        frame_bytes = int.from_bytes(self._buffer[:FRAME_PREFIX_BYTES], "big")
-        if frame_bytes > self.frame_bytes_max:
-            self._buffer.clear()
-            detail = f"frame of {frame_bytes} bytes exceeds {self.frame_bytes_max}"
-            raise ProtocolError("frame_too_large", detail)
-        if frame_bytes == 0:
-            self._buffer.clear()
-            raise ProtocolError("empty_frame", "frame of 0 bytes")
-        end = FRAME_PREFIX_BYTES + frame_bytes
-        if len(self._buffer) < end:
-            return None
-        payload = bytes(self._buffer[FRAME_PREFIX_BYTES:end])
-        del self._buffer[:end]
-        return payload
+        if source is self._buffer:
+            payload = bytes(memoryview(source)[at:end])
+            del self._buffer[:end]
+            return payload
+        self._at = end
+        if end == len(source):
+            self._chunk, self._at = b"", 0
+        return bytes(source[at:end])
+
+    def _keep_rest(self) -> None:
+        if self._chunk:
+            self._buffer += memoryview(self._chunk)[self._at :]
+            self._chunk, self._at = b"", 0
+
+    def _refused(self, frame_bytes: int) -> ProtocolError:
+        self._chunk, self._at = b"", 0
+        self._buffer.clear()
+        if not frame_bytes:
+            return ProtocolError("empty_frame", "frame of 0 bytes")
+        detail = f"frame of {frame_bytes} bytes exceeds {self.frame_bytes_max}"
+        return ProtocolError("frame_too_large", detail)

@@ -12,6 +12,7 @@ TOKENS_MAX = 65_536  # strings and brackets of a frame: bounds the time spent on
 SIGNATURE_BYTES = 64  # Ed25519
 PUBLIC_KEY_BYTES = 32  # Ed25519
 NODE_ID_BYTES = 16  # first half of SHA-256(public key)
+KEYS_REMEMBERED_MAX = 1_000  # signers whose key is not decoded and hashed again
 NONCE_BYTES = 32  # challenge of the handshake
 CERT_HASH_BYTES = 32  # SHA-256 of the listener's certificate, zeros without TLS
 
@@ -41,13 +42,15 @@ CLOCK_AHEAD_MAX_MS = 600_000  # a frame further ahead is "not yet"
 
 # Connections
 CONNECTIONS_MAX = 20  # nodes linked at once
+LINKS_PER_NODE_MAX = 3  # connections of one node at once: two rivals, and one that is dying
 HANDSHAKES_MAX = 20  # strangers in the middle of a handshake at once
 ACCEPT_QUEUE_MAX = 1_024  # connections that the kernel holds until the node accepts them
 DIAL_TIMEOUT_S = 5.0
 HANDSHAKE_TIMEOUT_S = 5.0  # from the first byte of TCP to the last AUTH_RESPONSE
 IDLE_TIMEOUT_S = 60.0  # four missed answers to PING
 PING_INTERVAL_S = 15.0
-DRAIN_S = 2.0  # how long the loser of two links is still read
+DRAIN_S = 2.0  # silence after which the loser of two links is closed
+DRAIN_MAX_S = 30.0  # how long it is read at most
 CLOSE_TIMEOUT_S = 2.0  # how long a closing connection may take to send its last bytes
 WRITE_QUEUE_BYTES_MAX = 8 * FRAME_BYTES_MAX  # a slower peer is dropped, never waited for
 FRAMES_PER_S = 2_000  # in, per connection, lasting
@@ -70,6 +73,8 @@ BAN_MIN_S = 60.0  # the first ban; each further one is twice as long
 BAN_MAX_S = 3_600.0
 SCORES_MAX = 1_000  # nodes, and hosts, remembered for their faults
 FAULT_NAMED_AGAIN_S = 600.0  # the log names the same fault of the same peer no more often
+NEWS_MAX = 1_000  # faults whose naming is remembered
+
 # Posts
 POST_CHARS_MAX = 500
 POST_LIFE_DAYS = 30
@@ -132,6 +137,8 @@ LEAF_ITEMS_MAX = 16  # records below which a range is not split but named one by
 HOLDINGS_MAX = 64  # key ranges whose records one request names
 VERSIONS_MAX = 1_000  # records named for one key range
 POSITION_END = 2**48  # positions of keys lie below
+LIVE_HASHES_MAX = 64  # hashes over a topic that a process remembers
+LIVE_HASH_KEPT_S = 600.0  # then the records are read anew, whoever may have changed them
 SPANS_MAX = 64  # received ranges remembered above the watermark of an origin
 PARKED_MAX = 1_000  # records per topic that wait for their authority
 SESSION_STEPS_MAX = 1_000  # requests of one session: what is left waits for the next one

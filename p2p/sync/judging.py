@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -10,9 +11,12 @@ from enum import Enum
 from p2p.protocol.codec import Received
 from p2p.protocol.errors import ProtocolError
 from p2p.protocol.messages import Record
+from p2p.protocol.news import News
 from p2p.sync.marks import Mark, Progress, Span, span_of, without
 
 log = logging.getLogger(__name__)
+
+_said = News(time.monotonic)  # of the log alone: it decides nothing
 
 
 class Authority(Enum):
@@ -100,6 +104,7 @@ def judge(
         best = Stamp.of(winner.message, rule.rank(winner.message)) if winner else held.get(key)
         if record.lamport_ts > clock_end_ms:
             judged.withheld.add((record.origin, mark_of(record)))
+            _say(record, ProtocolError("too_far_ahead", f"its clock is {record.lamport_ts}"))
         elif best is not None and not stamp.beats(best):
             continue
         else:
@@ -147,8 +152,15 @@ def _verdict(record: Record, authority: Callable[[Record], Authority]) -> Author
     try:
         return authority(record)
     except ProtocolError as broken:
-        log.warning("record %s from %s: %s", type(record).topic, record.origin[:8], broken)
+        _say(record, broken)
         return Authority.NEVER
+
+
+def _say(record: Record, broken: ProtocolError) -> None:
+    """Name a topic's first record with a fault of this kind; identities cost a liar nothing."""
+    topic = type(record).topic
+    if _said.is_news(topic, broken.reason):
+        log.warning("record of %s from %s: %s", topic, record.origin, broken)
 
 
 def _admit(judged: Judgement, received: Received[Record], key: str, verdict: Authority) -> None:

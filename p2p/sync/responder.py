@@ -9,7 +9,7 @@ import msgspec
 
 from p2p.protocol.errors import ProtocolError
 from p2p.protocol.limits import PAGE_BYTES_MAX, PAGE_COVERS_MAX, PAGE_FRAMES_MAX, POSITION_END
-from p2p.sync.items import WHOLE, Item, digest_of, grouped, hash_of, parts_of
+from p2p.sync.items import Item, digest_of, grouped, parts_of
 from p2p.sync.marks import START, Mark, Span
 from p2p.sync.messages import (
     Cover,
@@ -23,7 +23,7 @@ from p2p.sync.messages import (
 )
 from p2p.sync.store import RecordStore
 
-COVER_BYTES = 160  # more than any cover takes
+COVER_BYTES = 184  # more than any cover takes
 
 
 def answer(store: RecordStore, pair: SyncPair, request: SyncRequest) -> SyncResponse:
@@ -45,7 +45,7 @@ def answer(store: RecordStore, pair: SyncPair, request: SyncRequest) -> SyncResp
 
 def live_hash(store: RecordStore) -> str:
     """Return the hash over all live records of a topic."""
-    return hash_of(store.live_items(*WHOLE))
+    return store.live_hash()
 
 
 def range_items(store: RecordStore, lo: int, hi: int) -> list[list[Item]]:
@@ -72,10 +72,10 @@ class _Page:
         )
 
     def add_frame(self, frame: bytes) -> bool:
-        """Add a frame when it fits; the first frame of a page always does."""
+        """Add a frame when it fits; alone on a page every record does."""
         text = frame.decode()
         frame_bytes = len(msgspec.json.encode(text)) + 1
-        if self.frames and (
+        if (self.frames or self.covers) and (
             not self.frames_left or self.used_bytes + frame_bytes + COVER_BYTES > PAGE_BYTES_MAX
         ):
             return False

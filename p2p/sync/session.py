@@ -13,7 +13,7 @@ it pulls from us at the same time and the difference is mostly what it lacks.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -29,7 +29,8 @@ from p2p.protocol.limits import (
 )
 from p2p.protocol.messages import Record
 from p2p.sync.items import WHOLE, Item, digest_of, parts_of
-from p2p.sync.marks import Mark, Span
+from p2p.sync.judging import mark_of
+from p2p.sync.marks import START, Mark, Span
 from p2p.sync.messages import (
     Cover,
     Holding,
@@ -60,9 +61,14 @@ class Stage(Enum):
 
 @dataclass(slots=True)
 class Outcome:
-    """What a session did; `skipped_repair` says that key ranges are due with this peer."""
+    """What a session did.
+
+    `skipped_repair` says that key ranges are due with this peer; `hidden` is how many records
+    were learned of which somebody had stated that they do not count.
+    """
 
     learned: int = 0
+    hidden: int = 0
     equal: bool = False
     skipped_repair: bool = False
     pages_complete: bool = False
@@ -128,8 +134,13 @@ class Session:
         self, store: RecordStore, response: SyncResponse, records: Sequence[Received[Record]]
     ) -> None:
         covers = [_span(each) for each in response.covers] if self.stage is Stage.MARKS else []
-        if covers or records:
-            self.outcome.learned += store.apply(covers, records).learned
+        if not covers and not records:
+            return
+        marks = store.marks() if self.stage is Stage.HOLDINGS else {}
+        learned = store.apply(covers, records).learned
+        below = [each for each in records if _is_below(marks, each.message)]
+        self.outcome.learned += learned
+        self.outcome.hidden += min(learned, len(below))
 
     def _on_page(self, store: RecordStore, response: SyncResponse) -> SyncRequest | None:
         brought = bool(response.covers or response.frames)
@@ -227,6 +238,10 @@ class Session:
     def _end(self) -> SyncRequest | None:
         self.stage = Stage.DONE
         return None
+
+
+def _is_below(marks: Mapping[str, Mark], record: Record) -> bool:
+    return mark_of(record) <= marks.get(record.origin, START)
 
 
 def _span(cover: Cover) -> tuple[str, Span]:

@@ -30,6 +30,9 @@ class RecordStore(Protocol):
     def live_items(self, lo: int, hi: int) -> list[Item]:
         """Return the live records of the positions [lo, hi), ordered by position and key."""
 
+    def live_hash(self) -> str:
+        """Return `items.hash_of` all live records."""
+
     def kept_items(self, lo: int, hi: int) -> list[Item]:
         """Return live records and those that expired lately, ordered by position and key."""
 

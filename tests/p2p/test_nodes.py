@@ -60,7 +60,7 @@ def test_an_offering_moves_only_addresses_that_were_not_proved_lately(
 ) -> None:
     make_node("a" * 32, addresses=HERE, connected=False, **columns)
 
-    nodes.remember_addresses("a" * 32, "crew", THERE, NOW + after)
+    nodes.remember_addresses({"a" * 32: nodes.Heard("crew", THERE)}, NOW + after)
 
     row = KnownNode.objects.get()
     assert row.addresses == addresses
@@ -70,6 +70,6 @@ def test_an_offering_moves_only_addresses_that_were_not_proved_lately(
 def test_the_addresses_of_a_linked_node_are_left_alone() -> None:
     make_node("a" * 32, role="", addresses=HERE)
 
-    nodes.remember_addresses("a" * 32, "crew", THERE, NOW)
+    nodes.remember_addresses({"a" * 32: nodes.Heard("crew", THERE)}, NOW)
 
     assert KnownNode.objects.get().addresses == HERE

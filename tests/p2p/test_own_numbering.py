@@ -9,6 +9,7 @@ import pytest
 
 from marketplace.messages import OfferingAnnounce, OfferingBody
 from p2p import clock, outbox
+from p2p.fetching import send_stored
 from p2p.gossip.ids import id_of
 from p2p.local import LocalNode, acting_as, incarnation, local_node, raise_incarnation_above
 from p2p.models import NodeState, OutboxKind, OutboxMessage
@@ -16,6 +17,7 @@ from p2p.models import Record as StoredRecord
 from p2p.own_numbering import begin_life, notice_pushed, publish_again
 from p2p.protocol.errors import DomainError
 from p2p.protocol.identity import Identity
+from p2p.protocol.limits import WANTED_BYTES_PER_S
 from p2p.protocol.signing import open_sealed
 from p2p.protocol.timestamps import to_timestamp
 from p2p.records import frames_of
@@ -144,3 +146,38 @@ def test_only_wanted_records_that_still_count_are_fetched(tmp_path: Path) -> Non
         assert frames_of([second, first], NOW) == [frames[0], frames[2]]
         assert frames_of([second._replace(incarnation=2)], NOW) == []
         assert frames_of([first, second], NOW + timedelta(days=1)) == []
+
+
+def test_no_more_is_fetched_at_once_than_a_peer_may_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.freeze()
+    with acting_as(LocalNode(tmp_path, Identity.generate(), NETWORK, "test")):
+        for number in range(3):
+            offer(number, NOW + timedelta(seconds=300))
+        frames = [bytes(row.frame) for row in OutboxMessage.objects.order_by("id")]
+        ids = [id_of(each) for each in sent_records()]
+        monkeypatch.setattr("p2p.records.WANTED_BYTES_BURST", len(frames[0]) + len(frames[1]))
+
+        assert frames_of(ids, NOW) == frames[:2]
+
+
+async def test_who_fetches_much_waits_until_it_may_ask_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sent: list[tuple[str, bytes]] = []
+    rests: list[float] = []
+
+    async def on_database(*what: object) -> list[bytes]:
+        return [b"x" * WANTED_BYTES_PER_S, b"y" * WANTED_BYTES_PER_S]
+
+    async def sleep(seconds: float) -> None:
+        rests.append(seconds)
+
+    monkeypatch.setattr("p2p.fetching.asyncio.sleep", sleep)
+    await send_stored(
+        "a" * 32, [], send=lambda *what: bool(sent.append(what)), on_database=on_database
+    )
+
+    assert [(node_id, frame[:1]) for node_id, frame in sent] == [("a" * 32, b"x"), ("a" * 32, b"y")]
+    assert rests == [2.0]

@@ -11,7 +11,7 @@ from p2p.protocol.limits import CLOCK_AHEAD_MAX_MS, PARKED_MAX
 from p2p.protocol.messages import Record
 from p2p.record_rows import end_of
 from p2p.registration import Topic
-from p2p.sync.items import Item, position_of
+from p2p.sync.items import Item, hash_of, position_of
 from p2p.sync.judging import Judgement, Stamp, mark_of, no_rank
 from p2p.sync.marks import START, Mark, Progress, Span
 from p2p.sync.own_numbers import seen_ahead
@@ -63,6 +63,10 @@ class TableStore:
     def live_items(self, lo: int, hi: int) -> list[Item]:
         """Return the live records of the positions [lo, hi), ordered by position and key."""
         return _within(self._live(), lo, hi)
+
+    def live_hash(self) -> str:
+        """Return the hash of all live records."""
+        return hash_of(self._live())
 
     def kept_items(self, lo: int, hi: int) -> list[Item]:
         """Return live records and those that expired, ordered by position and key."""
@@ -160,7 +164,7 @@ class TableStore:
             own_node_id=self._home.id,
             held=held,
             progress=self._progress_of(covers, records),
-            rule=topic.rule,
+            rule=topic.rule_for([each.message for each in records]),
             clock_end_ms=self._now_ms + CLOCK_AHEAD_MAX_MS,
             is_over=self.is_over,
         )

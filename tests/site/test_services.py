@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.services import need_program
+from tests.support.services import is_lacking, need_program
 
 
 def test_a_program_that_is_there_is_fine() -> None:
@@ -36,3 +36,12 @@ def test_a_missing_program_fails_where_services_are_required(
     assert str(failed.value) == (
         f"{tmp_path} is not installed, and VOIDLUX_TEST_SERVICES is required"
     )
+
+
+def test_what_else_is_lacking_skips_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("VOIDLUX_TEST_SERVICES", raising=False)
+
+    with pytest.raises(pytest.skip.Exception) as skipped:
+        is_lacking("network namespaces need root")
+
+    assert str(skipped.value) == "network namespaces need root"

@@ -36,6 +36,7 @@ class RealNode:
         home.mkdir(parents=True, exist_ok=True)
         self.home = home
         self.node_id = Identity.load_or_create(home / "identity.pem").node_id
+        self.host = HOST
         self.p2p_port, self.http_port = free_ports(2)
         self.variables = variables
         self.process: subprocess.Popen[bytes] | None = None
@@ -44,7 +45,7 @@ class RealNode:
     @property
     def address(self) -> str:
         """Where its mesh listens, as VOIDLUX_SEEDS takes it."""
-        return f"{HOST}:{self.p2p_port}"
+        return f"{self.host}:{self.p2p_port}"
 
     @property
     def pid(self) -> int:
@@ -58,7 +59,7 @@ class RealNode:
         if self._client is None:
             token = (self.home / "api-token").read_text().strip()
             self._client = httpx.Client(
-                base_url=f"http://{HOST}:{self.http_port}/api/swarm",
+                base_url=f"http://{self.host}:{self.http_port}/api/swarm",
                 headers={"Authorization": f"Bearer {token}"},
                 timeout=REQUEST_S,
             )
@@ -93,7 +94,7 @@ class RealNode:
         assert self.process is None or self.process.poll() is not None, "the node runs already"
         with (self.home / "node.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "manage.py", "runnode"],
+                self.command(),
                 cwd=ROOT,
                 env=self.environment(),
                 stdin=subprocess.DEVNULL,
@@ -107,6 +108,10 @@ class RealNode:
         self.launch()
         self.wait_until_healthy()
         return self
+
+    def command(self) -> list[str]:
+        """Return the command line of its process."""
+        return [sys.executable, "manage.py", "runnode"]
 
     def environment(self) -> dict[str, str]:
         """Return all variables that its process gets: nothing of the tests' own."""
@@ -125,7 +130,7 @@ class RealNode:
         assert self.process is not None
         if self.process.poll() is not None:
             raise AssertionError(f"the node ended with {self.process.returncode}:\n{self.log()}")
-        url = f"http://{HOST}:{self.http_port}/api/swarm/health"
+        url = f"http://{self.host}:{self.http_port}/api/swarm/health"
         with contextlib.suppress(httpx.TransportError):
             return httpx.get(url, timeout=REQUEST_S).json() == {"status": "ok"}
         return False

@@ -40,7 +40,7 @@ POSTGRES_OPTIONS = (
 def need_program(path: str) -> None:
     """Skip the test where `path` is no program; with VOIDLUX_TEST_SERVICES=required fail it."""
     if not (os.access(path, os.X_OK) and Path(path).is_file()):
-        _is_missing(path)
+        is_lacking(f"{path} is not installed")
 
 
 def find_program(name: str, places: Sequence[Path] = ()) -> str:
@@ -48,7 +48,7 @@ def find_program(name: str, places: Sequence[Path] = ()) -> str:
     for place in places:
         if os.access(place / name, os.X_OK):
             return str(place / name)
-    return shutil.which(name) or _is_missing(name)
+    return shutil.which(name) or is_lacking(f"{name} is not installed")
 
 
 @dataclass(frozen=True)
@@ -108,8 +108,8 @@ def running_redis() -> Iterator[str]:
             yield f"redis://{HOST}:{port}/0"
 
 
-def _is_missing(what: str) -> NoReturn:
-    reason = f"{what} is not installed"
+def is_lacking(reason: str) -> NoReturn:
+    """Skip the test with this reason; with VOIDLUX_TEST_SERVICES=required fail it."""
     if os.environ.get("VOIDLUX_TEST_SERVICES") == REQUIRED:
         pytest.fail(f"{reason}, and VOIDLUX_TEST_SERVICES is {REQUIRED}", pytrace=False)
     pytest.skip(reason)

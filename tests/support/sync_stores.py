@@ -15,7 +15,7 @@ from p2p.protocol.messages import Record
 from p2p.protocol.numbers import MessageNumber
 from p2p.protocol.registry import MessageRegistry
 from p2p.protocol.signing import seal
-from p2p.sync.items import Item, position_of
+from p2p.sync.items import WHOLE, Item, hash_of, position_of
 from p2p.sync.judging import Authority, Judgement, Rule, Stamp, advance, judge, mark_of
 from p2p.sync.marks import START, Mark, Progress, Span
 from p2p.sync.messages import SyncResponse, sync_pair
@@ -123,6 +123,9 @@ class MemoryStore:
         return [
             item for item in self.kept_items(lo, hi) if self.kept[item.key].record.until_ms > now_ms
         ]
+
+    def live_hash(self) -> str:
+        return hash_of(self.live_items(*WHOLE))
 
     def kept_items(self, lo: int, hi: int) -> list[Item]:
         items = [

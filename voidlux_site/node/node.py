@@ -18,6 +18,7 @@ from p2p.database_thread import DatabaseThread
 from p2p.discovery.driver import Discovery
 from p2p.discovery.messages import Pex
 from p2p.doorbell import Doorbell
+from p2p.fetching import send_stored
 from p2p.gossip.ids import RecordId
 from p2p.local import dial_addresses, local_node
 from p2p.mesh.mesh import Mesh
@@ -29,7 +30,6 @@ from p2p.protocol.codec import Received
 from p2p.protocol.errors import DomainError
 from p2p.protocol.fields import Address
 from p2p.protocol.messages import NeighbourMessage, Record
-from p2p.records import frames_of
 from p2p.registration import registry
 from p2p.relay import Relay
 from p2p.sync_driver import SyncDriver
@@ -197,11 +197,8 @@ class Node:
 
     def _fetch(self, node_id: str, ids: Sequence[RecordId]) -> None:
         # One at a time for each peer: what is not answered is asked for elsewhere.
-        self._run(f"fetch for {node_id}", self._send_stored(node_id, ids))
-
-    async def _send_stored(self, node_id: str, ids: Sequence[RecordId]) -> None:
-        for frame in await self._database.run(frames_of, ids, now_utc()):
-            self._mesh.send(node_id, frame)
+        fetched = send_stored(node_id, ids, send=self._mesh.send, on_database=self._database.run)
+        self._run(f"fetch for {node_id}", fetched)
 
     def _own_record_ahead(self, record: Record) -> None:
         rank = (record.incarnation, record.seq)

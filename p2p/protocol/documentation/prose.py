@@ -137,7 +137,9 @@ sends no proof and has no members.
 When two nodes are connected twice, both keep the same connection: the one dialled by the node
 with the lower node id (compared as text); among connections dialled by the same node the one
 whose dialler sent the higher `nonce` in HELLO, hence the later dial. Nothing new is sent on the
-other; it is read for {limits.DRAIN_S:g} more seconds and closed with GOODBYE `duplicate_link`.
+other; it is read until it was silent for {limits.DRAIN_S:g} seconds, {limits.DRAIN_MAX_S:g} at
+most, and closed with GOODBYE `duplicate_link`. Of more than {limits.LINKS_PER_NODE_MAX} connections
+of one node those that lose are closed at once.
 
 ### Room for members, and bans
 

@@ -48,7 +48,8 @@ def test_who_wants_too_much_is_answered_at_a_bounded_rate() -> None:
 
     # A bucket is empty when it is in debt, hence one more than the burst.
     assert [len(sent(each)) for each in answers] == [11, 0, 11]
-    assert answers[1] == [Count("iwant_limited")]
+    detail = "it asks for too much at once, 40 records are left out"
+    assert answers[1] == [Count("iwant_limited", B, detail)]
     assert len(sent(say(node, A, want, 2.2))) == 11
 
 

@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from p2p.mesh.conduct import Conduct, Scores, host_key, points_of
-from p2p.protocol.limits import SCORES_MAX
+from p2p.protocol.limits import NEWS_MAX, SCORES_MAX
 
 NODE, OTHER = "a" * 32, "b" * 32
 
@@ -94,7 +94,7 @@ def test_the_memory_is_bounded() -> None:
 
     assert len(scores) == SCORES_MAX
     assert (scores.score("9"), scores.score("10")) == (0.0, -20.0)
-    assert len(conduct._named) == SCORES_MAX
+    assert len(conduct._named) == NEWS_MAX
 
 
 def test_a_ban_is_named_once_and_touches_nobody_else(caplog: pytest.LogCaptureFixture) -> None:

@@ -16,6 +16,7 @@ class FakeLink:
     node_id: str
     outbound: bool
     dialler_nonce: str
+    is_open: bool = True
 
 
 @pytest.mark.parametrize("arrives_first", [0, 1])
@@ -48,6 +49,30 @@ def test_both_ends_keep_the_same_link(
         assert table.remove(kept).last is False
         assert table.remove(lost).last
         assert table.best(other) is None
+
+
+def test_a_closing_link_is_passed_over_while_there_is_another() -> None:
+    table: LinkTable[FakeLink] = LinkTable("a")
+    closing = FakeLink("b", outbound=True, dialler_nonce="2")
+    draining = FakeLink("b", outbound=True, dialler_nonce="1")
+    table.add(closing)
+    table.add(draining)
+
+    closing.is_open = False
+
+    assert table.best("b") is draining
+    table.remove(draining)
+    assert table.best("b") is closing
+
+
+def test_a_node_has_three_links_at_most() -> None:
+    table: LinkTable[FakeLink] = LinkTable("a")
+    links = [FakeLink("b", outbound=True, dialler_nonce=f"{n}") for n in (1, 4, 2, 3, 0)]
+
+    surplus = [table.add(link).surplus for link in links]
+
+    assert surplus == [(), (), (), (links[0],), (links[0], links[4])]
+    assert [link.dialler_nonce for link in table.all_of("b")] == ["4", "3", "2", "1", "0"]
 
 
 def test_a_bucket_goes_into_debt_and_pays_it_with_rest() -> None:

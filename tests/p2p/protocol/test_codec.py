@@ -7,6 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from p2p.protocol import codec
 from p2p.protocol.codec import Received, UnknownMessage, decode_payload, encode_message
 from p2p.protocol.errors import DomainError, ProtocolError
 from p2p.protocol.messages import Ping, Pong
@@ -79,6 +80,9 @@ def test_an_unknown_field_is_ignored() -> None:
                      id="node id with a line end"),
         pytest.param(b'{"type":6,"timestamp":5}', "malformed", id="field missing"),
         pytest.param(b'{"type":6,"node_id":"\xff","timestamp":5}', "malformed", id="not UTF-8"),
+        pytest.param(PING[:-1] + b',"later":"\xff"}', "malformed", id="unknown field not UTF-8"),
+        pytest.param(PING[:-1] + b',"\xff":1}', "malformed", id="unknown key not UTF-8"),
+        pytest.param(PING[:-1] + b',"later":"\xed\xa0\x80"}', "malformed", id="a lone surrogate"),
     ],
 )  # fmt: skip
 def test_refused_payloads(payload: bytes, reason: str) -> None:
@@ -128,3 +132,44 @@ def test_any_object_gives_a_message_or_a_protocol_error(fields: dict[str, object
     except ProtocolError:
         return
     assert isinstance(decoded, Received)
+
+
+@given(
+    at=st.integers(0, len(PING) - 1),
+    byte=st.integers(0, 255),
+    twice=st.booleans(),
+    sealed=st.booleans(),
+)
+@example(at=0, byte=ord("{"), twice=False, sealed=True)
+def test_the_quick_look_at_our_own_form_changes_no_verdict(
+    at: int, byte: int, twice: bool, sealed: bool
+) -> None:
+    payload = bytearray(sealed_note(ALICE) if sealed else PING)
+    payload[at] = byte
+    if twice:
+        payload[-1:-1] = b',"timestamp":5'
+
+    quick = verdict(bytes(payload))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(codec, "_is_as_we_write", lambda message, payload: False)
+        thorough = verdict(bytes(payload))
+
+    assert quick == thorough
+
+
+def verdict(payload: bytes) -> object:
+    try:
+        return decode_payload(payload, REGISTRY)
+    except ProtocolError as error:
+        return error.reason, error.detail
+
+
+def test_our_own_form_is_taken_without_a_look_at_each_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at: list[bytes] = []
+    monkeypatch.setattr(codec, "check_keys", looked_at.append)
+    strange = PING[:-1] + b',"later":1}'
+
+    for payload in (PING, sealed_note(ALICE), strange):
+        decode_payload(payload, REGISTRY)
+
+    assert looked_at == [strange]

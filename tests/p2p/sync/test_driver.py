@@ -19,6 +19,7 @@ from p2p.protocol.errors import ProtocolError
 from p2p.protocol.limits import SYNC_REQUESTS_WAITING_MAX
 from p2p.registration import Topic, registry
 from p2p.sync.messages import MarkSlice, OriginMark, SyncRequest, SyncResponse
+from p2p.sync.session import Outcome
 from tests.support.cluster import Cluster, make_template
 from tests.support.mesh_nodes import HOST, until
 from tests.support.syncing_nodes import SyncingNode, equal
@@ -231,7 +232,9 @@ async def test_a_nonsense_request_is_the_peers_fault(node: SyncingNode) -> None:
     assert wire_of(node).blamed == [(LIAR, "malformed")]
 
 
-async def test_a_flood_of_requests_is_bounded(node: SyncingNode) -> None:
+async def test_a_flood_of_requests_is_bounded_and_named_once(
+    node: SyncingNode, caplog: pytest.LogCaptureFixture
+) -> None:
     for number in range(1, 1_001):
         say(node, SYNC.request(id=number, hash="a" * 64))
 
@@ -241,6 +244,30 @@ async def test_a_flood_of_requests_is_bounded(node: SyncingNode) -> None:
     ]
     await until(lambda: len(answers()) == SYNC_REQUESTS_WAITING_MAX)
     assert sorted(each.re for each in answers()) == list(range(1, 9))
+    named = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+    assert named == [f"{LIAR}: too_many_requests: 8 of sync wait"]
+
+
+async def test_records_that_were_hidden_are_named_once(
+    node: SyncingNode, caplog: pytest.LogCaptureFixture
+) -> None:
+    for topic in ("posts", "posts", "marketplace"):
+        node.driver._note((LIAR, topic), Outcome(learned=3, hidden=2))
+
+    assert node.driver.counters["hidden"] == 6
+    said = f"hidden_below_watermarks: 2 records, found at {LIAR}; some peer said they were not"
+    assert [each.getMessage() for each in caplog.records] == [
+        f"posts: {said}",
+        f"marketplace: {said}",
+    ]
+
+
+async def test_a_peer_that_is_gone_is_not_remembered_for_repair(node: SyncingNode) -> None:
+    node.driver._note((LIAR, "posts"), Outcome(skipped_repair=True))
+    node.driver.peer_down(LIAR)
+    node.driver._note((LIAR, "posts"), Outcome(skipped_repair=True))
+
+    assert node.driver._insist == set()
 
 
 async def test_a_peer_that_knows_more_is_asked(node: SyncingNode) -> None:

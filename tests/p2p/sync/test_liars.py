@@ -54,9 +54,11 @@ def test_a_liar_about_watermarks_cannot_hide_a_record_for_good(writer_goes_on: b
 
     first = pull(victim, honest)
     assert first.outcome.skipped_repair
-    pull(victim, honest, insist=True)
+    second = pull(victim, honest, insist=True)
 
     assert victim.live() == honest.live()
+    # What was hidden is told from what is only new, so that the log can say so.
+    assert (first.outcome.hidden, second.outcome.hidden) == (0, 2 if writer_goes_on else 1)
 
 
 @pytest.mark.parametrize("lie", ["no digest differs", "everything is equal"])

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import base64
+
+import msgspec
 import pytest
 
 from p2p.protocol.codec import encode_message
+from p2p.protocol.identity import Identity
 from p2p.protocol.limits import (
     FRAME_BYTES_MAX,
+    INTEGER_MAX,
     LEAF_ITEMS_MAX,
+    PAGE_COVERS_MAX,
     PAGE_FRAMES_MAX,
     RECORD_BYTES_MAX,
 )
+from p2p.protocol.signatures import ENDING_BYTES, signed_bytes
 from p2p.sync.items import digest_of, parts_of
 from p2p.sync.judging import Authority
-from p2p.sync.marks import Mark
+from p2p.sync.marks import Mark, Progress
 from p2p.sync.messages import (
+    Cover,
     MarkSlice,
     OriginMark,
     SyncRequest,
     SyncResponse,
 )
-from p2p.sync.responder import answer
+from p2p.sync.responder import COVER_BYTES, answer
 from tests.support.sync_stores import (
     PAIR,
     Exchange,
@@ -31,6 +39,7 @@ from tests.support.sync_stores import (
     push,
     stores,
 )
+from tests.support.wire import NETWORK
 
 ORIGINS = 20
 RECORDS = 10_000
@@ -116,6 +125,58 @@ def test_the_largest_record_fits_into_a_page_however_it_is_escaped() -> None:
 
     assert (len(response.frames), response.more) == (2, False)
     assert len(encode_message(response)) < FRAME_BYTES_MAX
+
+
+def test_no_range_takes_more_room_than_is_counted_for_it() -> None:
+    largest = Cover(
+        origin="f" * 32,
+        from_incarnation=INTEGER_MAX,
+        from_seq=INTEGER_MAX,
+        through_incarnation=INTEGER_MAX,
+        through_seq=INTEGER_MAX,
+    )
+
+    assert len(msgspec.json.encode(largest)) + 1 <= COVER_BYTES
+
+
+def test_defect_20_many_ranges_and_the_largest_record_do_not_share_a_page() -> None:
+    (store,) = stores(1)
+    store.publish(key(1))
+    store.kept[key(1)].raw = b"\\" * RECORD_BYTES_MAX  # every byte is escaped
+    forgotten = [f"{number:032x}" for number in range(PAGE_COVERS_MAX)]
+    assert max(forgotten) < store.id
+    for origin in forgotten[1:]:  # of whom nothing is live any more
+        store.progress[origin] = Progress(Mark(INTEGER_MAX, INTEGER_MAX))
+    known = [OriginMark(origin=origin, incarnation=1, seq=1) for origin in forgotten]
+
+    first = answer(store, PAIR, PAIR.request(id=1, marks=MarkSlice(marks=known)))
+    second = answer(store, PAIR, PAIR.request(id=2, marks=MarkSlice(marks=[], after=forgotten[-1])))
+
+    assert (len(first.covers), len(first.frames), first.more) == (PAGE_COVERS_MAX - 1, 0, True)
+    assert (len(second.covers), len(second.frames), second.more) == (1, 1, False)
+    for page in (first, second):
+        assert len(encode_message(page)) < FRAME_BYTES_MAX
+
+
+def test_defect_20_the_largest_records_of_all_are_synced_in_frames_below_the_limit() -> None:
+    asker, other = stores(2)
+    for number in range(5):
+        other.publish(key(number))
+        other.kept[key(number)].raw = padded(other.kept[key(number)].raw, other.identity)
+
+    exchange = pull(asker, other)
+
+    assert exchange.outcome.learned == 5
+    assert equal([asker, other])
+    assert FRAME_BYTES_MAX * 0.9 < exchange.frames_bytes_max < FRAME_BYTES_MAX
+
+
+def padded(frame: bytes, identity: Identity) -> bytes:
+    """Return a record as large as the protocol allows, as hard to escape, and signed again."""
+    room = RECORD_BYTES_MAX - len(frame) - len(b',"later":""')
+    body = frame[:-ENDING_BYTES] + b',"later":"' + b"\\" * (room // 2 * 2) + b'"'
+    signature = base64.b64encode(identity.sign(signed_bytes(body, NETWORK)))
+    return body + b',"sig":"' + signature + b'"}'
 
 
 def test_superseded_and_expired_records_are_covered_without_a_frame() -> None:

@@ -1,0 +1,1 @@
+"""Programs that measure; each folder is one benchmark, run by its `__main__`."""

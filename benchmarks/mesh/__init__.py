@@ -1,0 +1,1 @@
+"""The mesh against what a user would pick instead: `make bench-mesh`."""
