@@ -21,7 +21,6 @@ ROUNDS_MAX = 3
 LINKED_WITHIN_S = 400.0  # idle links are noticed, bans end, the longest back-off passes
 ROUND_WITHIN_S = 300.0
 STEP_S = 0.25
-LINKED_STEP_S = 2.0
 
 
 async def until_linked(world: World) -> None:
@@ -30,7 +29,7 @@ async def until_linked(world: World) -> None:
     while not _is_whole(world):
         if world.loop.time() > end_s:
             raise Broken(f"the network is not whole {LINKED_WITHIN_S:.0f} s after it healed")
-        await asyncio.sleep(LINKED_STEP_S)
+        await asyncio.sleep(max(STEP_S, len(world.honest) / 200))
         world.stop_if_broken()
 
 

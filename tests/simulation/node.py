@@ -114,13 +114,14 @@ class SimNode:
         self._busy_until = 0.0
         self.home.database.clock = self.home.database.life_began = self._clock().tick()
         self.process = Process(self.address)
-        self.process.start(self._run(random.Random(f"{self._seed} {self.number} {self.lives}")))
+        self._compose(random.Random(f"{self._seed} {self.number} {self.lives}"))
+        self.process.start(self._run())
 
     def down(self) -> None:
         """Forget the process, which was ended."""
         self.process = None
 
-    async def _run(self, chance: random.Random) -> None:
+    def _compose(self, chance: random.Random) -> None:
         profile = Profile(swarm=self.settings.swarm, secret=f"secret of {self.settings.swarm}")
         self.mesh = Mesh(
             identity=self.home.identity,
@@ -160,6 +161,8 @@ class SimNode:
             links_wanted=self.settings.links_wanted,
             chance=chance,
         )
+
+    async def _run(self) -> None:
         await self.mesh.start(self.address, PORT)
         self.begin(self._pump())
         self.begin(self._relay())

@@ -11,7 +11,7 @@ from p2p.protocol.limits import CLOCK_AHEAD_MAX_MS, PARKED_MAX
 from p2p.protocol.messages import Record
 from p2p.record_rows import end_of
 from p2p.registration import Topic
-from p2p.sync.items import WHOLE, Item, hash_of, position_of
+from p2p.sync.items import Item, hash_of, position_of
 from p2p.sync.judging import Judgement, Stamp, mark_of, no_rank
 from p2p.sync.marks import START, Mark, Progress, Span
 from p2p.sync.own_numbers import seen_ahead
@@ -65,8 +65,8 @@ class TableStore:
         return _within(self._live(), lo, hi)
 
     def live_hash(self) -> str:
-        """Return the hash over all live records."""
-        return hash_of(self.live_items(*WHOLE))
+        """Return the hash of all live records."""
+        return hash_of(self._live())
 
     def kept_items(self, lo: int, hi: int) -> list[Item]:
         """Return live records and those that expired, ordered by position and key."""

@@ -85,6 +85,7 @@ def shown_by(store: Any, marks: dict[str, Mark], parked: list[Any]) -> tuple[Any
         for origin in sorted(store.live_origins())
     }
     return (
+        store.live_hash(),
         store.live_items(*WHOLE),
         store.kept_items(*WHOLE),
         store.kept_items(2**45, 2**47),

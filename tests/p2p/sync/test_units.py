@@ -14,7 +14,10 @@ from p2p.protocol.limits import (
 )
 from p2p.sync.judging import Stamp
 from p2p.sync.marks import START, Mark, Progress, Span, span_of, without
+from p2p.sync.messages import Holding, Version
+from p2p.sync.responder import answer
 from p2p.sync.schedule import Pace, Schedule
+from tests.support.sync_stores import PAIR, key, stores
 
 
 def span(after: int, through: int, *, life: int = 1) -> Span:
@@ -149,3 +152,30 @@ def test_a_peer_that_is_gone_is_not_asked() -> None:
     schedule.peer_down("a")
 
     assert schedule.due(100.0) == []
+
+
+@pytest.mark.parametrize(
+    ("is_ranked", "known_seq", "is_sent"),
+    [
+        (False, 1, True),
+        (False, 2, False),
+        (False, 3, False),
+        (True, 1, True),
+        (True, 2, False),
+        (True, 3, True),
+    ],
+)
+def test_numbers_tell_what_a_holder_lacks_unless_the_topic_has_its_own_order(
+    is_ranked: bool, known_seq: int, is_sent: bool
+) -> None:
+    (store,) = stores(1)
+    store.is_ranked = is_ranked
+    store.publish(key(1))
+    second = store.publish(key(1))
+    item = store.live_items(0, 2**48)[0]
+    known = Version(position=item.position, origin=store.id, incarnation=1, seq=known_seq)
+    holding = Holding(lo=0, hi=2**48, versions=[known])
+
+    response = answer(store, PAIR, PAIR.request(id=1, holdings=[holding]))
+
+    assert response.frames == ([second.raw.decode()] if is_sent else [])
