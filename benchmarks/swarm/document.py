@@ -32,7 +32,7 @@ GOALS = (
     _beginning(LARGE, "a ready task to its process", READY),
     _beginning(LARGE, "POST of a goal to its process", POSTED),
     Goal("monitor of 20 agents, % of a core", "monitor", 5),
-    Goal("dispatch decision among 1,000 tasks, ms", "dispatch: choice", 5),
+    Goal("dispatch decision among 1,000 tasks, ms of CPU", "dispatch: choice, CPU time", 5),
     Goal(
         "page of 10,000 tasks, times its bare query",
         "list: page of the API",
