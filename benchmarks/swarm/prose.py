@@ -11,8 +11,7 @@ REASONS = {
         "is resumed, never overwritten), hooks are read, an access to MCP is issued, each step is "
         "a committed row, the terminal is asked whether it lives, and a small Python program "
         "watches the process so that its end is on record whatever happens. That is about ten "
-        "short calls of git, eight of tmux and one start of Python: a constant, which the checkout "
-        "of a large repository outweighs."
+        "short calls of git, eight of tmux and one start of Python, however large the repository."
     ),
     POSTED: (
         "a goal is a job before its tasks are ready: the worker asks the remote for the branch and "
