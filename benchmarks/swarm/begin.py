@@ -72,7 +72,7 @@ def start_node(folder: Path) -> NodeProcess:
     ports = free_ports(2)
     plan = NodePlan(name="node", part="node", swarm="bench", agents=1)
     node = NodeProcess(plan, folder, (ports[0], ports[1]))
-    node.start(seeds="", allow_nodes="")
+    node.start(seeds="", allow_nodes="", secret="the secret of a benchmark")
     return node
 
 

@@ -64,6 +64,7 @@ def main(tasks: int) -> None:
 
     choices = times_ms(choose, ROUNDS)
     processor = cpu_ms(choose, ROUNDS)
+    one = cpu_ms(lambda: Task.objects.get(id=goals[0].id), ROUNDS)
     whole = []
     for _ in range(ROUNDS):
         whole += times_ms(dispatch_one, 1)
@@ -71,6 +72,7 @@ def main(tasks: int) -> None:
     print_rounds(
         "ms",
         {
+            "dispatch: one task by its id, CPU time": one,
             "dispatch: choice": choices,
             "dispatch: choice, CPU time": processor,
             "dispatch: choice, committed": whole,

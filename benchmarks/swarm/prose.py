@@ -11,12 +11,7 @@ REASONS = {
         "is resumed, never overwritten), hooks are read, an access to MCP is issued, each step is "
         "a committed row, the terminal is asked whether it lives, and a small Python program "
         "watches the process so that its end is on record whatever happens. That is about ten "
-        "short calls of git, eight of tmux and one start of Python: a constant, which the checkout "
-        "of a large repository outweighs."
-    ),
-    "dispatch: choice": (
-        "its CPU time stands beside it: what is above that, the process waited for a processor "
-        "that others had."
+        "short calls of git, eight of tmux and one start of Python, however large the repository."
     ),
     POSTED: (
         "a goal is a job before its tasks are ready: the worker asks the remote for the branch and "
@@ -33,7 +28,9 @@ Beside it, in turn and on the same machine: `git worktree add` in a bare clone a
 - **Monitor**: 20 agents in tmux redraw a spinner ten times a second and nobody watches; CPU time \
 of the monitor's process, its threads included, through wall time.
 - **Dispatch**: 1,000 subtasks of 125 goals wait, one agent is idle; a decision finds it the next \
-one. Committed, it also writes the claim, its history and the run.
+one. It is judged by the CPU time of the process, of which the database is a part; the time on the \
+clock stands beside it, and one task read by its id shows how fast the machine was. Committed, it \
+also writes the claim, its history and the run.
 - **List**: a page of 50 in the middle of 10,000 tasks, against the query that loads the same rows.
 """
 
