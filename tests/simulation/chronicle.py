@@ -220,7 +220,9 @@ class Chronicle:
             for written in versions:
                 if written.may_be_lost or written.record.origin in self.liars:
                     continue
-                if self._is_over(node, written) or not self._is_rightful(None, written.record):
+                if self._is_over_somewhere(node, written):
+                    continue  # a peer whose clock is ahead has nothing to send any more
+                if not self._is_rightful(None, written.record):
                     continue
                 if held is None or (
                     held.raw != written.raw and not beats(held.record, written.record)

@@ -151,6 +151,7 @@ def test_the_dialog_writes_and_remembers_who_signed(db: None) -> None:
     assert json.loads(response.headers["HX-Trigger"])["voidlux:saved"] == {
         "message": "The post is on the wall",
         "parts": ["posts"],
+        "stay": False,
     }
     assert len(WallPost.objects.get().content) == 334
     assert b'value="ada"' in client.get("/posts/new").content
