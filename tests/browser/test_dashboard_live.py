@@ -48,12 +48,12 @@ def test_a_goal_becomes_done_before_ones_eyes(page: Page, tmp_path: Path) -> Non
 
 def test_a_refused_goal_keeps_the_dialog_with_the_reason(page: Page) -> None:
     page.get_by_role("button", name="New goal").click()
-    page.get_by_label("Outline").fill("- [ ] no script here")
+    page.get_by_label("Outline").fill("- [ ] greet (after: 9)")
     page.get_by_label("Repository").fill("/nowhere.git")
     page.get_by_role("button", name="Submit goal").click()
 
     expect(page.locator(".dialog [role=alert]")).to_be_visible()
-    expect(page.get_by_label("Outline")).to_have_value("- [ ] no script here")
+    expect(page.get_by_label("Outline")).to_have_value("- [ ] greet (after: 9)")
     page.keyboard.press("Escape")
     expect(page.locator("#dialog")).to_be_hidden()
 
