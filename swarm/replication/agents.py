@@ -57,10 +57,12 @@ def publish_all(now: datetime) -> None:
 
 
 def authority_of(record: Record) -> Authority:
-    """Only an agent's own node writes it."""
+    """Only an agent's own node writes it, and only one of our swarm."""
     if isinstance(record, AgentRegister):
-        check_dates(record.agent)
-        return Authority.APPLY if record.agent.node_id == record.origin else Authority.NEVER
+        agent = record.agent
+        check_dates(agent)
+        ours = agent.node_id == record.origin and agent.swarm == local_node().swarm
+        return Authority.APPLY if ours else Authority.NEVER
     assert isinstance(record, AgentDeregister)
     return Authority.APPLY if record.node_id == record.origin else Authority.NEVER
 

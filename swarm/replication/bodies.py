@@ -76,6 +76,7 @@ def agent_body(agent: Agent, now: datetime) -> AgentBody:
     return AgentBody(
         id=agent.id.hex,
         node_id=local_node().node_id,
+        swarm=local_node().swarm,
         name=agent.name,
         tool=agent.tool,
         capabilities=list(agent.capabilities),

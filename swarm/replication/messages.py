@@ -163,6 +163,7 @@ class ElectionVictory(Record, frozen=True, kw_only=True, tag=MessageNumber.ELECT
 
     topic: ClassVar[str] = TASKS
     scope: ClassVar[Scope] = "swarm"
+    swarm: Annotated[Name, about("of which swarm; that of another is refused")]
     term: Annotated[Term, about("the new term; its node must be the record's origin")]
     addresses: Annotated[Addresses, about("where the emperor can be reached; may be empty")]
     http_port: Annotated[OptionalPort, about("port of its API, 0: none")]
@@ -177,6 +178,7 @@ class AgentBody(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     id: Annotated[Uuid, about("the agent")]
     node_id: Annotated[NodeId, about("its node; must be the record's origin")]
+    swarm: Annotated[Name, about("its node's swarm; that of another is refused")]
     name: Annotated[Title, about("unique at its node")]
     tool: Annotated[Line, about("the program that it runs")]
     capabilities: Annotated[Capabilities, about("what it can do")] = []

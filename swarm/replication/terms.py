@@ -94,6 +94,7 @@ def _announce(term: Term, now: datetime) -> None:
     outbox.publish_record(
         ElectionVictory,
         now=now,
+        swarm=local_node().swarm,
         term=term,
         addresses=[Address(host=host, port=port) for host, port in dial_addresses()],
         http_port=settings.ENVIRONMENT.http_port,
@@ -101,11 +102,11 @@ def _announce(term: Term, now: datetime) -> None:
 
 
 def authority_of_victory(victory: ElectionVictory) -> Authority:
-    """A node proclaims itself only, and no term far ahead of all that are known.
+    """A node proclaims itself only, in our swarm, and no term far ahead of all that are known.
 
-    Members alone can say so at all: the topic is the swarm's own.
+    The topic is the swarm's own; a member that is dishonest can hand on what another swarm signed.
     """
-    if victory.term.node_id != victory.origin:
+    if victory.swarm != local_node().swarm or victory.term.node_id != victory.origin:
         return Authority.NEVER
     highest = highest_term()
     if highest is not None and victory.term.counter > highest.counter + TERM_JUMP_MAX:

@@ -21,6 +21,7 @@ from p2p.registration import Authority, registry, topic_named
 from swarm.models import KnownTerm, RemoteAgent, TaskCopy
 from swarm.replication import agents, tasks, terms
 from swarm.replication.messages import (
+    AGENTS,
     TASKS,
     AgentBody,
     AgentRegister,
@@ -44,9 +45,9 @@ def signed(message_class: type[Record], who: Identity, seq: int, **fields: Any) 
     return open_sealed(seal(message, who, NETWORK), NETWORK, registry)
 
 
-def victory(who: Identity, counter: int, seq: int = 1) -> Received:
+def victory(who: Identity, counter: int, seq: int = 1, swarm: str = "home") -> Received:
     term = Term(counter=counter, node_id=who.node_id)
-    return signed(ElectionVictory, who, seq, term=term, addresses=[], http_port=0)
+    return signed(ElectionVictory, who, seq, swarm=swarm, term=term, addresses=[], http_port=0)
 
 
 def a_task(who: Identity, counter: int, title: str, seq: int = 2, **fields: Any) -> Received:
@@ -125,7 +126,7 @@ def test_nobody_speaks_for_another_emperor(cluster: Cluster, worker: SimNode) ->
     with cluster.acting(worker):
         take(victory(HIGH, 1))
         take(a_task(LOW, 1, "forged", term=other))
-        take(signed(ElectionVictory, LOW, 9, term=other, addresses=[], http_port=0))
+        take(signed(ElectionVictory, LOW, 9, swarm="home", term=other, addresses=[], http_port=0))
 
         assert titles() == []
         assert not ParkedRecord.objects.exists()
@@ -161,29 +162,54 @@ def test_a_date_that_does_not_exist_costs_its_record_only(
         assert titles() == ["good"]
 
 
-def test_an_agents_id_cannot_be_taken_over(cluster: Cluster, worker: SimNode) -> None:
-    def registered(who: Identity, name: str) -> Record:
-        body = AgentBody(
-            id=TASK_ID,
-            node_id=who.node_id,
-            name=name,
-            tool="shell",
-            status="ready",
-            status_since=to_timestamp(START),
-            available=True,
-            registered_at=to_timestamp(START),
-        )
-        return signed(AgentRegister, who, 1, agent=body).message  # type: ignore[no-any-return]
+def registered(who: Identity, name: str, swarm: str = "home") -> Received:
+    body = AgentBody(
+        id=TASK_ID,
+        node_id=who.node_id,
+        swarm=swarm,
+        name=name,
+        tool="shell",
+        status="ready",
+        status_since=to_timestamp(START),
+        available=True,
+        registered_at=to_timestamp(START),
+    )
+    return signed(AgentRegister, who, 1, agent=body)
 
+
+@pytest.mark.parametrize(("swarm", "highest"), [("home", 4), ("elsewhere", 1)])
+def test_an_emperor_of_another_swarm_is_not_believed(
+    cluster: Cluster, worker: SimNode, swarm: str, highest: int
+) -> None:
     with cluster.acting(worker):
-        agents.apply_records([registered(LOW, "mine")], START)
-        agents.apply_records([registered(HIGH, "stolen")], START)
+        take(victory(LOW, 1), victory(HIGH, 4, swarm=swarm))
+        take(a_task(HIGH, 4, "foreign"))
+
+        known = terms.highest_term()
+        assert known is not None
+        assert known.counter == highest
+        assert titles() == (["foreign"] if swarm == "home" else [])
+
+
+@pytest.mark.parametrize(("swarm", "names"), [("home", ["theirs"]), ("elsewhere", [])])
+def test_an_agent_of_another_swarm_is_not_offered_work(
+    cluster: Cluster, worker: SimNode, swarm: str, names: list[str]
+) -> None:
+    with cluster.acting(worker):
+        TopicStore(topic_named(AGENTS), START).apply((), [registered(LOW, "theirs", swarm)])
+
+        assert [row.name for row in RemoteAgent.objects.all()] == names
+
+
+def test_an_agents_id_cannot_be_taken_over(cluster: Cluster, worker: SimNode) -> None:
+    with cluster.acting(worker):
+        for claimed in (registered(LOW, "mine"), registered(HIGH, "stolen")):
+            agents.apply_records([claimed.message], START)
 
         assert [(row.name, row.node_id) for row in RemoteAgent.objects.all()] == [
             ("mine", LOW.node_id)
         ]
-    as_other = registered(LOW, "x")
-    assert agents.authority_of(as_other) is Authority.APPLY
+        assert agents.authority_of(registered(LOW, "x").message) is Authority.APPLY
 
 
 def test_an_emperor_goes_on_above_what_it_has_forgotten(cluster: Cluster) -> None:
