@@ -114,10 +114,5 @@ def live_offerings(now: datetime) -> QuerySet[Offering]:
     return live.order_by("price_per_task", "-idle_agents", "id")
 
 
-def list_tributes(limit: int = 50) -> list[Tribute]:
-    """Return tributes, newest first, with their executions loaded."""
-    return list(Tribute.objects.prefetch_related("executions")[:limit])
-
-
 def _time(moment: datetime | None) -> str | None:
     return moment.isoformat().replace("+00:00", "Z") if moment else None

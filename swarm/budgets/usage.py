@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 
 from django.db import transaction
-from django.db.models import Case, F, Sum, Value, When
+from django.db.models import Case, F, Value, When
 
 from p2p.local import local_node
 from p2p.protocol.errors import DomainError
@@ -46,41 +46,6 @@ def record_usage(
         _add(attempt, tokens_in + tokens_out, cost_micros, now.date())
         hold_against_limits(attempt.id, now=now)
     return row
-
-
-def record_total(
-    attempt: Attempt,
-    *,
-    tokens_in: int = 0,
-    tokens_out: int = 0,
-    cost_usd: float = 0.0,
-    source: str,
-    now: datetime,
-) -> Usage | None:
-    """Store a tool's running totals: only what is new of them; None where nothing is.
-
-    Totals that fell, because the tool was started anew, count from zero again.
-    """
-    before = Usage.objects.filter(attempt=attempt, source=source[:64]).aggregate(
-        tokens_in=Sum("tokens_in"), tokens_out=Sum("tokens_out"), cost=Sum("cost_micros")
-    )
-    new_in = _risen(tokens_in, before["tokens_in"])
-    new_out = _risen(tokens_out, before["tokens_out"])
-    new_cost = _risen(micros_of(cost_usd), before["cost"])
-    if not (new_in or new_out or new_cost):
-        return None
-    return record_usage(
-        attempt,
-        tokens_in=new_in,
-        tokens_out=new_out,
-        cost_usd=new_cost / 1_000_000,
-        source=source,
-        now=now,
-    )
-
-
-def _risen(total: int, before: int | None) -> int:
-    return total - (before or 0) if total >= (before or 0) else total
 
 
 def _add(attempt: Attempt, tokens: int, cost_micros: int, day: date) -> None:

@@ -89,10 +89,6 @@ class Repository:
         """Ask the remote for the commit at `branch`; None where it has no such branch."""
         return self._ask(f"refs/heads/{validate_branch(branch)}").get(f"refs/heads/{branch}")
 
-    def remote_has(self, branch: str, commit: str) -> bool:
-        """Tell whether the remote itself shows `commit` at `branch`."""
-        return self.remote_head(branch) == validate_commit(commit)
-
     def resolve_base(self, branch: str = "") -> tuple[str, str]:
         """Return (branch, commit) on the remote, of its default branch where none is named."""
         if branch:

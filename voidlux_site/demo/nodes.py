@@ -229,10 +229,6 @@ class Nodes:
         for node in self.all:
             node.require_alive()
 
-    def name_of(self, node_id: str) -> str:
-        """Return the name of a node in the story; the first digits of an unknown id."""
-        return next((n.plan.name for n in self.all if n.node_id == node_id), node_id[:8])
-
     def stop(self) -> list[str]:
         """End every node and its terminals; returns what did not go as it should."""
         for node in self.all:

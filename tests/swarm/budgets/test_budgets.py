@@ -15,7 +15,7 @@ from swarm.budgets.limits import Limits
 from swarm.budgets.money import micros_of, shown_usd
 from swarm.budgets.pauses import pause_agent, resume_agent
 from swarm.budgets.spent import set_limits
-from swarm.budgets.usage import record_total, record_usage
+from swarm.budgets.usage import record_usage
 from swarm.models import Agent, Attempt, Task, TaskEvent, Usage
 from swarm.queries import describe_agent, describe_task, idle_agents
 from swarm.services import asking, attempts, claims
@@ -68,15 +68,6 @@ def test_usage_is_summed_in_attempt_task_and_agent() -> None:
     shown = describe_agent(Agent.objects.get())["budget"]
     assert (shown["day"], shown["tokens_used"], shown["cost_used_usd"]) == ("2026-05-04", 240, 0.2)
     assert Usage.objects.count() == 2
-
-
-def test_running_totals_count_once_and_anew_after_a_restart() -> None:
-    task, attempt = a_run()
-    for total in (100, 250, 250, 30):
-        record_total(attempt, tokens_in=total, source="hook", now=NOW)
-    task.refresh_from_db()
-    assert list(Usage.objects.values_list("tokens_in", flat=True)) == [100, 150, 30]
-    assert task.tokens_used == 280
 
 
 @pytest.mark.parametrize(

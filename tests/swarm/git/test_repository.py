@@ -103,17 +103,6 @@ def test_resolve_base_of_an_empty_remote(remote: GitRemote, tmp_path: Path) -> N
     assert caught.value.code == "unknown_branch"
 
 
-def test_remote_has_only_what_the_remote_shows(
-    repo: Repository, remote: GitRemote, base: str
-) -> None:
-    assert repo.remote_has("main", base)
-    newer = remote.push("main", {"x": "x"})
-
-    assert repo.remote_has("main", newer)
-    assert not repo.remote_has("main", base)
-    assert not repo.remote_has("absent", base)
-
-
 def test_ensure_asks_a_remote_only_for_a_commit_that_it_lacks(
     repo: Repository, remote: GitRemote, base: str
 ) -> None:
