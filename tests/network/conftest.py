@@ -24,18 +24,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class HostedNode(RealNode):
-    """A real node on a host of the test's network; jobs are of no interest here."""
+    """A real node on a host of the test's network; without a worker where jobs do not matter."""
 
-    def __init__(self, home: Path, switch: Switch, host: Host, **variables: str) -> None:
+    def __init__(
+        self, home: Path, switch: Switch, host: Host, worker: bool = False, **variables: str
+    ) -> None:
         super().__init__(home, host=host.address, **variables)
+        self._options = () if worker else ("--no-worker",)
         self.place = host
         self.host = host.address
         self.p2p_port, self.http_port = P2P_PORT, HTTP_PORT
         self._switch = switch
 
     def command(self) -> list[str]:
-        """Return the command line of its process, without a worker."""
-        runnode = (sys.executable, "manage.py", "runnode", "--no-worker")
+        """Return the command line of its process."""
+        runnode = (sys.executable, "manage.py", "runnode", *self._options)
         return self._switch.command_in(self.place, *runnode)
 
 
