@@ -118,6 +118,11 @@ class ToolAdapter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         return [*self.start, *chosen]
 
 
+# msgspec keeps what it knows of a class, and crashes when two threads make that at once (0.22):
+# made here, on import.
+msgspec.json.Decoder(ToolAdapter)
+
+
 def tool_named(name: str) -> ToolAdapter:
     """Return the adapter of a tool; DomainError `unknown_tool` when there is none.
 

@@ -117,6 +117,7 @@ class RealNode:
         """Return all variables that its process gets: nothing of the tests' own."""
         return {
             "PATH": os.environ["PATH"],
+            "PYTHONFAULTHANDLER": "1",  # a crash of an extension says where
             "HOME": str(self.home),
             "LANG": "C.UTF-8",
             "VOIDLUX_HOME": str(self.home),
