@@ -310,7 +310,10 @@ class Attempt(models.Model):
     answer_seen_at = models.DateTimeField(
         null=True, blank=True, help_text="The agent's first sign of life after the delivery."
     )
-    waited_s = models.FloatField(default=0.0, help_text="For answers: does not count as work.")
+    waited_s = models.FloatField(
+        default=0.0,
+        help_text="For answers and windows: does not count as work.",
+    )
 
     # Budget
     tokens_used = models.PositiveBigIntegerField(default=0)
@@ -319,6 +322,18 @@ class Attempt(models.Model):
         max_length=32, blank=True, help_text="Why the run is to be interrupted."
     )
     stop_reason = models.CharField(max_length=300, blank=True)
+
+    # The exhausted usage window that its tool showed last
+    window_rule = models.CharField(max_length=32, blank=True)
+    window_key = models.CharField(
+        max_length=200, blank=True, help_text="What was shown; the same text is the same window."
+    )
+    window_at = models.DateTimeField(
+        null=True, blank=True, help_text="Waits for it since then: does not count as work."
+    )
+    window_until = models.DateTimeField(
+        null=True, blank=True, help_text="When it ends; empty: it is over."
+    )
 
     class Meta:
         ordering = ("created_at",)

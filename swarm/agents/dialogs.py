@@ -27,13 +27,17 @@ def answer(agent: Agent, *, dialog_name: str, choice_name: str) -> bool:
     `being_answered` where somebody else has just answered, and `unknown_choice` (422). Raises
     what tmux raises.
     """
-    session = agent.session
+    return press(agent.session, tool_named(agent.tool), dialog_name, choice_name)
+
+
+def press(session: str, tool: ToolAdapter, dialog_name: str, choice_name: str) -> bool:
+    """Do what `answer` does in a session of a tool."""
     with _lock:
         if session in _answering:
             raise DomainError("being_answered", f"an answer to {dialog_name!r} is on its way")
         _answering.add(session)
     try:
-        return _press(session, tool_named(agent.tool), dialog_name, choice_name)
+        return _press(session, tool, dialog_name, choice_name)
     finally:
         with _lock:
             _answering.discard(session)

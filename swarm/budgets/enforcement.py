@@ -55,8 +55,12 @@ def interrupt(attempt_id: UUID, code: str, reason: str) -> bool:
 
 
 def worked_s(attempt: Attempt, now: datetime) -> float:
-    """Return for how many seconds an attempt has worked, without its waits for answers."""
-    waits_since = attempt.asked_at if attempt.asked_at and not attempt.answered_at else None
+    """Return for how many seconds an attempt has worked, without its waits.
+
+    It waits for answers, and for the end of its tool's usage window.
+    """
+    asked_at = attempt.asked_at if not attempt.answered_at else None
+    waits_since = min(filter(None, (asked_at, attempt.window_at)), default=None)
     until = waits_since or attempt.ended_at or now
     begun_at = attempt.typed_at or attempt.created_at
     return max(0.0, (until - begun_at).total_seconds() - attempt.waited_s)

@@ -84,7 +84,10 @@ def agent_body(agent: Agent, now: datetime) -> AgentBody:
         rule=_line(agent.rule),
         evidence=agent.evidence[:DETAIL_CHARS_MAX],
         status_since=to_timestamp(agent.status_since),
-        available=agent.status == AgentStatus.READY and attempt is None and not reserved,
+        available=agent.status == AgentStatus.READY
+        and attempt is None
+        and not reserved
+        and not (agent.paused_until and agent.paused_until > now),
         reserved=reserved,
         task_id=_hex(attempt.task_id) if attempt else None,
         task_title=_line(attempt.title) if attempt else "",
