@@ -272,6 +272,12 @@ class Attempt(models.Model):
         max_length=8, choices=Complexity, default=Complexity.MEDIUM, help_text="How much work."
     )
     time_limit_s = models.PositiveIntegerField(null=True, blank=True, help_text="Of this run.")
+    token_limit = models.PositiveBigIntegerField(
+        null=True, blank=True, help_text="Of this run, as its assigner allows."
+    )
+    cost_limit_micros = models.PositiveBigIntegerField(
+        null=True, blank=True, help_text="Of this run, as its assigner allows."
+    )
     repository = models.CharField(max_length=512)
     base_commit = models.CharField(max_length=64)
     previous_branch = models.CharField(max_length=200, blank=True)

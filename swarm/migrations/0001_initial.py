@@ -68,6 +68,8 @@ class Migration(migrations.Migration):
                 ('acceptance_criteria', models.TextField(blank=True)),
                 ('complexity', models.CharField(choices=[('small', 'Small'), ('medium', 'Medium'), ('large', 'Large'), ('xl', 'Xl')], default='medium', help_text='How much work.', max_length=8)),
                 ('time_limit_s', models.PositiveIntegerField(blank=True, help_text='Of this run.', null=True)),
+                ('token_limit', models.PositiveBigIntegerField(blank=True, help_text='Of this run, as its assigner allows.', null=True)),
+                ('cost_limit_micros', models.PositiveBigIntegerField(blank=True, help_text='Of this run, as its assigner allows.', null=True)),
                 ('repository', models.CharField(max_length=512)),
                 ('base_commit', models.CharField(max_length=64)),
                 ('previous_branch', models.CharField(blank=True, max_length=200)),
