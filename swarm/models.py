@@ -89,6 +89,9 @@ class Task(models.Model):
     progress = models.CharField(max_length=500, blank=True)
     result = models.TextField(blank=True)
     error = models.TextField(blank=True, help_text="Why the task failed or was sent back.")
+    waiting_reason = models.CharField(
+        max_length=300, blank=True, help_text="Why no agent can take it, while it is pending."
+    )
 
     # Budget: a subtask without a limit of its own has that of its goal
     time_limit_s = models.PositiveIntegerField(

@@ -254,6 +254,7 @@ class Migration(migrations.Migration):
                 ('progress', models.CharField(blank=True, max_length=500)),
                 ('result', models.TextField(blank=True)),
                 ('error', models.TextField(blank=True, help_text='Why the task failed or was sent back.')),
+                ('waiting_reason', models.CharField(blank=True, help_text='Why no agent can take it, while it is pending.', max_length=300)),
                 ('time_limit_s', models.PositiveIntegerField(blank=True, help_text='How long one run may take (seconds); empty: no limit.', null=True)),
                 ('token_limit', models.PositiveBigIntegerField(blank=True, help_text='Read and written, over all attempts.', null=True)),
                 ('cost_limit_micros', models.PositiveBigIntegerField(blank=True, help_text='Millionths of a US dollar, over all attempts.', null=True)),

@@ -116,6 +116,7 @@ def describe_copy(copy: TaskCopy) -> dict[str, Any]:
         "term": copy.term,
         "phase": phase_of_status(copy.status),
         "progress": copy.progress,
+        "waiting_reason": "",  # known to its emperor only, who tells of it in the history
         "lease_expires_at": None,
         "question": None,  # asked of its emperor's operator only
         "budget": None,

@@ -154,6 +154,7 @@ def _claim(task: Task, node_id: str, reason: str, now: datetime, **columns: Any)
         lease_expires_at=reports.lease_end(now),
         claimed_at=now,
         git_branch="",  # named by the claim of whoever takes it
+        waiting_reason="",
         **{"tribute_id": None, **columns},
     )
 

@@ -25,6 +25,7 @@ from swarm.services import jobs
 from swarm.services.dispatch import dispatch_ready
 from swarm.services.goals import requeue_lapsed
 from swarm.services.planning import dispatch_planning
+from swarm.services.unplaceable import note_unplaceable
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ _SWEEPS: tuple[Callable[[datetime], object], ...] = (
     enforce_time_limits,
     end_windows,
     end_pauses,
+    note_unplaceable,
     jobs.recover_lapsed,
     expire_unanswered,
     lapse_reservations,
