@@ -7,7 +7,14 @@ from datetime import datetime, timedelta
 
 from swarm.agents.adapters import Dialog, ToolAdapter
 from swarm.agents.judging import Evidence, Judgement, judge
-from swarm.agents.screens import Seen, SeenWindow, read_screen, read_window, tells_of_window
+from swarm.agents.screens import (
+    Seen,
+    SeenWindow,
+    asked_id,
+    read_screen,
+    read_window,
+    tells_of_window,
+)
 from swarm.agents.signals import Signal
 from swarm.agents.views import AgentView
 from swarm.states import AgentStatus
@@ -63,6 +70,11 @@ class Memory:
     def dialog(self) -> Dialog | None:
         """The dialog that the screen shows."""
         return self.seen.dialog if self.seen else None
+
+    @property
+    def dialog_id(self) -> str:
+        """What tells the open dialog from another one of its kind; empty without one."""
+        return asked_id(self.dialog, self.screen) if self.dialog else ""
 
 
 def judged(

@@ -15,7 +15,7 @@ from p2p.database_thread import DatabaseThread
 from p2p.local import local_node
 from p2p.pausing import rung_within
 from p2p.protocol.errors import DomainError, ExternalError
-from swarm.agents.adapters import ToolAdapter, all_tools
+from swarm.agents.adapters import Dialog, ToolAdapter, all_tools
 from swarm.agents.control import ControlClient
 from swarm.agents.deliverer import Deliverer
 from swarm.agents.judging import Judgement, as_stored
@@ -183,13 +183,15 @@ class Monitor:
     async def _tell(
         self, view: AgentView, judgement: Judgement, memory: Memory, now: datetime
     ) -> None:
-        if (view.status, view.source, view.rule) == (
+        dialog = memory.dialog if judgement.state == "blocked" else None
+        dialog_id = memory.dialog_id if dialog else ""
+        if (view.status, view.source, view.rule, view.dialog_id) == (
             judgement.state,
             judgement.source,
             judgement.rule,
+            dialog_id,
         ):
             return
-        dialog = memory.dialog if judgement.state == "blocked" else None
         await self._database.run(
             judge_agent,
             view.id,
@@ -199,7 +201,8 @@ class Monitor:
             evidence=judgement.evidence,
             now=now,
             considered=as_stored(judgement.considered),
-            dialog=_described(dialog) if dialog else None,
+            dialog=_described(dialog, dialog_id) if dialog else None,
+            again=view.dialog_id != dialog_id,
         )
 
     async def _show(self, view: AgentView, now: datetime) -> None:
@@ -248,6 +251,6 @@ def _usable_tools() -> dict[str, ToolAdapter]:
         return {}
 
 
-def _described(dialog: Any) -> dict[str, Any]:
+def _described(dialog: Dialog, dialog_id: str) -> dict[str, Any]:
     choices = [{"name": each.name, "label": each.label} for each in dialog.choices]
-    return {"name": dialog.name, "asks": dialog.asks, "choices": choices}
+    return {"id": dialog_id, "name": dialog.name, "asks": dialog.asks, "choices": choices}

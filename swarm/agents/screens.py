@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -9,6 +10,8 @@ from functools import cache
 from swarm.agents.adapters import Dialog, ScreenRule, ToolAdapter, UsageWindow
 
 EVIDENCE_CHARS_MAX = 200
+# What moves by itself: cursors of choices, spinners of the tools, and seconds that count.
+_MOVING = re.compile(r"[❯›>■⬝•✻✶✳✢✽·∗*\u2800-\u28ff]|\b\d+[ms]\b|\s+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,16 @@ def read_screen(tool: ToolAdapter, screen: str) -> Seen | None:
         if line := _matched(rule, filled):
             return Seen(rule.state, rule.name, line)
     return None
+
+
+def asked_id(dialog: Dialog, screen: str) -> str:
+    """Return 16 digits that tell what an open dialog asks from any other question of its kind.
+
+    They stay while a person moves its cursor, or a spinner or a clock beside it goes on.
+    """
+    filled = [_MOVING.sub("", line).strip() for line in screen.splitlines()]
+    asked = [line for line in filled if line][-dialog.lines :]
+    return hashlib.sha256("\n".join([dialog.name, *asked]).encode()).hexdigest()[:16]
 
 
 def read_window(tool: ToolAdapter, screen: str) -> SeenWindow | None:

@@ -50,6 +50,7 @@ class AgentView:
     source: str
     rule: str
     said: tuple[str, str, str, datetime] | None
+    dialog_id: str
     watched_until: datetime | None
     run_dir: Path | None
     started: bool
@@ -95,6 +96,7 @@ def _view(
         source=agent.source,
         rule=agent.rule,
         said=said,
+        dialog_id=(agent.dialog or {}).get("id", ""),
         watched_until=agent.watched_until,
         run_dir=run_dir_of(attempt) if attempt is not None and at_work else None,
         started=attempt is not None and attempt.id in begun,

@@ -82,14 +82,14 @@ class WindowWatch:
         choice = memory.window.rule.answers.get(dialog.name) if memory.window and dialog else None
         if dialog is None or choice is None or view.id in self._answering:
             return
-        work = _press(view.session, tool, dialog.name, choice)
+        work = _press(view.session, tool, dialog.name, choice, memory.dialog_id)
         task = asyncio.create_task(work, name=f"answering a dialog of {view.name}")
         self._answering[view.id] = task
         task.add_done_callback(lambda _: self._answering.pop(view.id, None))
 
 
-async def _press(session: str, tool: ToolAdapter, dialog: str, choice: str) -> None:
+async def _press(session: str, tool: ToolAdapter, dialog: str, choice: str, dialog_id: str) -> None:
     try:
-        await on_thread(dialogs.press, session, tool, dialog, choice)
+        await on_thread(dialogs.press, session, tool, dialog, choice, dialog_id=dialog_id)
     except (DomainError, ExternalError) as failure:
         log.info("the dialog %s of session %s was not answered: %s", dialog, session, failure)

@@ -94,7 +94,8 @@ def blocked_by(node: AgentNode, agent_id: str, rule: str) -> dict[str, Any] | No
     """Return the agent once a rule blocks it; the folder's trust is given on the way."""
     shown = node.get(f"/agents/{agent_id}/explain")
     if shown["status"] == "blocked" and shown["rule"] == "trust_folder":
-        dialog = {"dialog": "trust_folder", "choice": "yes"}
+        shown_id = shown["dialog"]["id"]
+        dialog = {"dialog": "trust_folder", "id": shown_id, "choice": "yes"}
         node.api.post(f"/agents/{agent_id}/dialog", json=dialog)
     agent: dict[str, Any] = node.get(f"/agents/{agent_id}")
     return agent if agent["rule"] == rule and agent["dialog"] is None else None
