@@ -64,9 +64,10 @@ class TextIn(_Body):
 
 
 class ChoiceIn(_Body):
-    """The answer to an agent's open dialog: a name from its `choices`."""
+    """The answer to an agent's open dialog, by its name and `id`: a name from its `choices`."""
 
     dialog: Annotated[str, Field(min_length=1, max_length=32)]
+    id: Annotated[str, Field(min_length=1, max_length=32)]
     choice: Annotated[str, Field(min_length=1, max_length=32)]
 
 
@@ -183,10 +184,14 @@ def retry(request: HttpRequest, delivery_id: UUID) -> dict[str, Any]:
 def answer_dialog(request: HttpRequest, agent_id: UUID, body: ChoiceIn) -> dict[str, Any]:
     """Press the keys of a choice, if that very dialog is still on the screen; 409 otherwise.
 
+    `id` is the dialog's own: `dialog_changed` says that one of its kind asks something else now.
+
     `closed` tells whether it was gone within 3 seconds.
     """
     agent = agents.get_agent(agent_id)
-    closed = dialogs.answer(agent, dialog_name=body.dialog, choice_name=body.choice)
+    closed = dialogs.answer(
+        agent, dialog_name=body.dialog, dialog_id=body.id, choice_name=body.choice
+    )
     return {
         "agent_id": agent.id.hex,
         "dialog": body.dialog,

@@ -78,7 +78,7 @@ def _why_stuck(agent: Agent, stalled: Delivery | None, now: datetime) -> str:
     if stalled is not None:
         return f"a {stalled.kind} does not arrive: {stalled.reason}"
     if agent.status == AgentStatus.BLOCKED:
-        return f"a dialog is open: {agent.evidence}"
+        return f"{'a dialog is open' if agent.dialog else 'it waits'}: {agent.evidence}"
     if agent.status == AgentStatus.EXITED:
         return agent.evidence
     if agent.status == AgentStatus.WAITING_INPUT:

@@ -7,6 +7,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from p2p.protocol.fields import (
+    Amount,
     Body,
     Count,
     Detail,
@@ -42,6 +43,10 @@ class TaskSpec(Struct, frozen=True, kw_only=True):
     acceptance_criteria: Annotated[Body, about("when it is done")] = ""
     complexity: Annotated[ComplexityName, about("how much work it is")] = "medium"
     time_limit_s: Annotated[Count | None, about("how long the run may take, seconds")] = None
+    token_limit: Annotated[Amount | None, about("tokens that the run may use")] = None
+    cost_limit_micros: Annotated[
+        Amount | None, about("what the run may cost, millionths of a US dollar")
+    ] = None
 
 
 class TaskAssign(Command, frozen=True, kw_only=True, tag=MessageNumber.TASK_ASSIGN.value):

@@ -89,6 +89,9 @@ class Task(models.Model):
     progress = models.CharField(max_length=500, blank=True)
     result = models.TextField(blank=True)
     error = models.TextField(blank=True, help_text="Why the task failed or was sent back.")
+    waiting_reason = models.CharField(
+        max_length=300, blank=True, help_text="Why no agent can take it, while it is pending."
+    )
 
     # Budget: a subtask without a limit of its own has that of its goal
     time_limit_s = models.PositiveIntegerField(
@@ -272,6 +275,12 @@ class Attempt(models.Model):
         max_length=8, choices=Complexity, default=Complexity.MEDIUM, help_text="How much work."
     )
     time_limit_s = models.PositiveIntegerField(null=True, blank=True, help_text="Of this run.")
+    token_limit = models.PositiveBigIntegerField(
+        null=True, blank=True, help_text="Of this run, as its assigner allows."
+    )
+    cost_limit_micros = models.PositiveBigIntegerField(
+        null=True, blank=True, help_text="Of this run, as its assigner allows."
+    )
     repository = models.CharField(max_length=512)
     base_commit = models.CharField(max_length=64)
     previous_branch = models.CharField(max_length=200, blank=True)
@@ -310,7 +319,10 @@ class Attempt(models.Model):
     answer_seen_at = models.DateTimeField(
         null=True, blank=True, help_text="The agent's first sign of life after the delivery."
     )
-    waited_s = models.FloatField(default=0.0, help_text="For answers: does not count as work.")
+    waited_s = models.FloatField(
+        default=0.0,
+        help_text="For answers and windows: does not count as work.",
+    )
 
     # Budget
     tokens_used = models.PositiveBigIntegerField(default=0)
@@ -319,6 +331,18 @@ class Attempt(models.Model):
         max_length=32, blank=True, help_text="Why the run is to be interrupted."
     )
     stop_reason = models.CharField(max_length=300, blank=True)
+
+    # The exhausted usage window that its tool showed last
+    window_rule = models.CharField(max_length=32, blank=True)
+    window_key = models.CharField(
+        max_length=200, blank=True, help_text="What was shown; the same text is the same window."
+    )
+    window_at = models.DateTimeField(
+        null=True, blank=True, help_text="Waits for it since then: does not count as work."
+    )
+    window_until = models.DateTimeField(
+        null=True, blank=True, help_text="When it ends; empty: it is over."
+    )
 
     class Meta:
         ordering = ("created_at",)

@@ -89,6 +89,7 @@ def describe_task(task: Task, phase: str | None = None) -> dict[str, Any]:
         "budget": describe_budget(task),
         "result": task.result,
         "error": task.error,
+        "waiting_reason": task.waiting_reason if task.status == TaskStatus.PENDING else "",
         "lease_expires_at": _time(task.lease_expires_at),
         "created_at": _time(task.created_at),
         "updated_at": _time(task.updated_at),

@@ -177,6 +177,12 @@ class Environment(BaseSettings):
     price_per_task: int = Field(
         default=1, ge=0, le=AMOUNT_MAX, description=f"a whole number from 0 to {AMOUNT_MAX}"
     )
+    hired_token_limit: int = Field(
+        default=0, ge=0, le=AMOUNT_MAX, description=f"a whole number from 0 to {AMOUNT_MAX}"
+    )
+    hired_cost_limit_usd: float = Field(
+        default=0.0, ge=0.0, le=1e6, description="a number of US dollars from 0 to 1000000"
+    )
     agents: int = Field(
         default=0, ge=0, le=AGENTS_MAX, description=f"a whole number from 0 to {AGENTS_MAX}"
     )

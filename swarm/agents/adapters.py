@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 
 from p2p.local import local_node
 from p2p.protocol.errors import DomainError
+from swarm.agents.windows import GROUPS
 
 FILE_BYTES_MAX = 64 * 1024
 SCREEN_LINES_DEFAULT = 12
@@ -61,6 +62,23 @@ class Dialog(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     choices: Annotated[tuple[Choice, ...], Meta(max_length=8)] = ()
 
 
+class UsageWindow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the screen shows when the tool's account has used up its allowance for some time.
+
+    The named groups of `match` say until when (see `swarm.agents.windows`); without them, or with
+    a time that cannot be, it counts for `fallback_s`. `continue` is typed when the window is over;
+    `answers` are dialogs that come with the text, each with the choice that the node gives itself.
+    """
+
+    name: Name
+    match: Pattern
+    unless: Pattern | None = None
+    lines: Lines = 20
+    fallback_s: Annotated[int, Meta(ge=1, le=86_400)] = 1_800
+    go_on: Text | None = msgspec.field(default=None, name="continue")
+    answers: dict[Name, Name] = {}
+
+
 class Typing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a prompt is typed, how it is seen in the input box, and what sends it off."""
 
@@ -106,6 +124,7 @@ class ToolAdapter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     max_concurrent_tasks: Annotated[int, Meta(ge=0, le=50)] = 0
     screen: Annotated[tuple[ScreenRule, ...], Meta(max_length=64)] = ()
     dialog: Annotated[tuple[Dialog, ...], Meta(max_length=64)] = ()
+    usage_window: Annotated[tuple[UsageWindow, ...], Meta(max_length=16)] = ()
     typing: Typing = Typing()
     interrupt: Annotated[tuple[Key, ...], Meta(min_length=1, max_length=4)] = ("C-c",)
     exit: str = ""
@@ -186,12 +205,28 @@ def _check(tool: ToolAdapter, path: Path) -> None:
             re.compile(pattern)
         except re.error as error:
             raise ValueError(f"{place}: {error}; a regular expression is allowed") from error
+    for number, window in enumerate(tool.usage_window):
+        _check_window(tool, window, f"usage_window[{number}]")
+
+
+def _check_window(tool: ToolAdapter, window: UsageWindow, place: str) -> None:
+    if unknown := set(re.compile(window.match).groupindex) - GROUPS:
+        known = ", ".join(sorted(GROUPS))
+        raise ValueError(f"{place}.match: group {min(unknown)!r} is unknown; {known} are allowed")
+    # A state is news only where its rule's name differs, so that two may not share one.
+    names = [each.name for each in tool.screen] + [each.name for each in tool.dialog]
+    if window.name in names:
+        raise ValueError(f"{place}.name: {window.name!r} is the name of another rule too")
+    choices = {dialog.name: {each.name for each in dialog.choices} for dialog in tool.dialog}
+    for dialog, choice in window.answers.items():
+        if choice not in choices.get(dialog, set()):
+            raise ValueError(f"{place}.answers: no dialog {dialog!r} has a choice {choice!r}")
 
 
 def _patterns(tool: ToolAdapter) -> list[tuple[str, str]]:
     found = []
-    kinds: dict[str, tuple[ScreenRule | Dialog, ...]]
-    kinds = {"screen": tool.screen, "dialog": tool.dialog}
+    kinds: dict[str, tuple[ScreenRule | Dialog | UsageWindow, ...]]
+    kinds = {"screen": tool.screen, "dialog": tool.dialog, "usage_window": tool.usage_window}
     for kind, rules in kinds.items():
         for number, rule in enumerate(rules):
             found.append((f"{kind}[{number}].match", rule.match))

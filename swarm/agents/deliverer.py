@@ -135,4 +135,5 @@ def _seen(
         evidence=judgement.evidence,
         since=judgement.since,
         text_shown=shown,
+        exhausted=any(rule.name == judgement.rule for rule in tool.usage_window),
     )

@@ -7,7 +7,7 @@ import time
 
 from p2p.protocol.errors import DomainError
 from swarm.agents.adapters import Choice, Dialog, ToolAdapter, tool_named
-from swarm.agents.screens import read_screen
+from swarm.agents.screens import asked_id, read_screen
 from swarm.agents.sockets import socket_name
 from swarm.agents.tmux import TmuxServer
 from swarm.models import Agent
@@ -19,27 +19,37 @@ _answering: set[str] = set()
 _lock = threading.Lock()
 
 
-def answer(agent: Agent, *, dialog_name: str, choice_name: str) -> bool:
+def answer(agent: Agent, *, dialog_name: str, dialog_id: str, choice_name: str) -> bool:
     """Press the keys of a choice of the open dialog; tell whether it has closed within 3 s.
 
     Waits for that, so that nobody answers the same dialog twice: the second answer would go to
-    the next dialog, unseen. DomainError `no_dialog` where another dialog or none is open,
+    the next dialog, unseen. DomainError `no_dialog` where a dialog of another name or none is
+    open, `dialog_changed` where the one of this name is not the one that was shown with this id,
     `being_answered` where somebody else has just answered, and `unknown_choice` (422). Raises
     what tmux raises.
     """
-    session = agent.session
+    tool = tool_named(agent.tool)
+    return press(agent.session, tool, dialog_name, choice_name, dialog_id=dialog_id)
+
+
+def press(
+    session: str, tool: ToolAdapter, dialog_name: str, choice_name: str, *, dialog_id: str
+) -> bool:
+    """Do what `answer` does in a session of a tool."""
     with _lock:
         if session in _answering:
             raise DomainError("being_answered", f"an answer to {dialog_name!r} is on its way")
         _answering.add(session)
     try:
-        return _press(session, tool_named(agent.tool), dialog_name, choice_name)
+        return _press(session, tool, dialog_name, choice_name, dialog_id)
     finally:
         with _lock:
             _answering.discard(session)
 
 
-def _press(session: str, tool: ToolAdapter, dialog_name: str, choice_name: str) -> bool:
+def _press(
+    session: str, tool: ToolAdapter, dialog_name: str, choice_name: str, dialog_id: str
+) -> bool:
     tmux = TmuxServer(socket_name())
     screen = tmux.capture_screen(session)
     seen = read_screen(tool, screen)
@@ -47,6 +57,10 @@ def _press(session: str, tool: ToolAdapter, dialog_name: str, choice_name: str) 
     if dialog is None or dialog.name != dialog_name:
         shown = f"{seen.rule}: {seen.line}" if seen else "nothing that a rule reads"
         raise DomainError("no_dialog", f"the dialog {dialog_name!r} is not open; shown: {shown}")
+    if asked_id(dialog, screen) != dialog_id:
+        raise DomainError(
+            "dialog_changed", f"{dialog_name!r} asks something else by now: look at it again"
+        )
     tmux.send_keys(session, _choice(dialog, choice_name).keys)
     deadline = time.monotonic() + CLOSED_WAIT_S
     while time.monotonic() < deadline:
@@ -71,9 +85,4 @@ def _has_closed(tool: ToolAdapter, dialog: Dialog, before: str, after: str) -> b
     seen = read_screen(tool, after)
     if seen is None or seen.dialog is None or seen.dialog.name != dialog.name:
         return True
-    return _asked(dialog, before) != _asked(dialog, after)
-
-
-def _asked(dialog: Dialog, screen: str) -> list[str]:
-    filled = [line.strip(" ❯›>") for line in screen.splitlines() if line.strip()]
-    return filled[-dialog.lines :]
+    return asked_id(dialog, before) != asked_id(dialog, after)

@@ -71,7 +71,7 @@ def would_change(judgement: Judgement) -> str:
     if judgement.state == AgentStatus.EXITED:
         return "a new process: restart the agent, or the next task starts one"
     if judgement.state == AgentStatus.BLOCKED:
-        return "an answer to the dialog, or a screen that no longer shows it"
+        return "an answer to the dialog, or a screen that no longer shows what blocks it"
     if judgement.source in ("mcp", "hook"):
         return (
             "a newer call or hook, the end of the process, a dialog on the screen, "

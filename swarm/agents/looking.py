@@ -7,7 +7,14 @@ from datetime import datetime, timedelta
 
 from swarm.agents.adapters import Dialog, ToolAdapter
 from swarm.agents.judging import Evidence, Judgement, judge
-from swarm.agents.screens import Seen, read_screen
+from swarm.agents.screens import (
+    Seen,
+    SeenWindow,
+    asked_id,
+    read_screen,
+    read_window,
+    tells_of_window,
+)
 from swarm.agents.signals import Signal
 from swarm.agents.views import AgentView
 from swarm.states import AgentStatus
@@ -33,6 +40,10 @@ class Memory:
     rule_since: datetime | None = None
     ended_at: datetime | None = None
     seen: Seen | None = None
+    window: SeenWindow | None = None
+    old_window: SeenWindow | None = None
+    said_again: bool = False
+    words_are_gone: bool = True
     judged: Judgement | None = field(default=None)
 
     def note_screen(self, tool: ToolAdapter, screen: str, now: datetime) -> None:
@@ -41,14 +52,29 @@ class Memory:
             return
         self.screen, self.changed_at = screen, now
         self.seen = read_screen(tool, screen)
+        self._note_window(tool, screen)
         rule = self.seen.rule if self.seen else ""
         if rule != self.rule or self.rule_since is None:
             self.rule, self.rule_since = rule, now
+
+    def _note_window(self, tool: ToolAdapter, screen: str) -> None:
+        self.words_are_gone = not tells_of_window(tool, screen)
+        self.window = read_window(tool, screen)
+        if self.window is None:
+            return
+        old, self.old_window = self.old_window, self.window
+        same = old is not None and old.key == self.window.key
+        self.said_again = same and old is not None and old.times < self.window.times
 
     @property
     def dialog(self) -> Dialog | None:
         """The dialog that the screen shows."""
         return self.seen.dialog if self.seen else None
+
+    @property
+    def dialog_id(self) -> str:
+        """What tells the open dialog from another one of its kind; empty without one."""
+        return asked_id(self.dialog, self.screen) if self.dialog else ""
 
 
 def judged(
@@ -67,9 +93,45 @@ def judged(
         *_screen(memory),
         _silence(view, memory, now),
     ]
+    if waits_for_window(view, memory):
+        evidence = _with_window(view, memory, evidence, now)
     waits = [_after_start(each) if view.started else each for each in evidence]
     memory.judged = judge(waits, now)
     return memory.judged
+
+
+def waits_for_window(view: AgentView, memory: Memory) -> bool:
+    """Tell whether the screen shows an exhausted usage window that is not known to be over."""
+    seen, noted = memory.window, view.window
+    if seen is None:
+        return False
+    return noted is None or noted.key != seen.key or noted.until is not None
+
+
+def _with_window(
+    view: AgentView, memory: Memory, evidence: list[Evidence], now: datetime
+) -> list[Evidence]:
+    """Put the window in the place of what the screen shows else; an open dialog stays first.
+
+    A turn that ended for want of allowance does not make its tool ready.
+    """
+    assert memory.window is not None
+    kept = [
+        each
+        for each in evidence
+        if memory.dialog is not None
+        or (each.source != "screen" and each.state not in (AgentStatus.READY, AgentStatus.WORKING))
+    ]
+    until = view.window.until if view.window is not None else None
+    text = f"{memory.window.shown} (until {until:%Y-%m-%d %H:%M} UTC)" if until else ""
+    found = Evidence(
+        source="screen",
+        state=AgentStatus.BLOCKED,
+        rule=memory.window.rule.name,
+        text=text or memory.window.shown,
+        at=memory.rule_since or now,
+    )
+    return [*kept, found]
 
 
 def _after_start(one: Evidence) -> Evidence:

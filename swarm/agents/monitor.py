@@ -15,7 +15,7 @@ from p2p.database_thread import DatabaseThread
 from p2p.local import local_node
 from p2p.pausing import rung_within
 from p2p.protocol.errors import DomainError, ExternalError
-from swarm.agents.adapters import ToolAdapter, all_tools
+from swarm.agents.adapters import Dialog, ToolAdapter, all_tools
 from swarm.agents.control import ControlClient
 from swarm.agents.deliverer import Deliverer
 from swarm.agents.judging import Judgement, as_stored
@@ -26,6 +26,7 @@ from swarm.agents.streams import Streams
 from swarm.agents.texts import without_escapes
 from swarm.agents.tmux import PANE_FORMAT, TmuxServer, parse_pane
 from swarm.agents.views import AgentView, load_views
+from swarm.agents.window_watch import WindowWatch
 from swarm.services.agents import judge_agent
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ class Monitor:
         self._control = ControlClient(socket_name())
         self._streams = Streams(local_node().home / "streams", self._put_out)
         self._deliverer = Deliverer(self._tmux, database, self._read_anew)
+        self._windows = WindowWatch(database)
         self._tools: dict[str, ToolAdapter] = {}
         self._views: dict[str, AgentView] = {}
         self._memory: dict[str, Memory] = {}
@@ -80,6 +82,7 @@ class Monitor:
             await asyncio.gather(listening, return_exceptions=True)
             self._streams.keep_only(set())
             self._deliverer.stop()
+            self._windows.stop()
             await self._control.close()
 
     async def _listen(self) -> None:
@@ -156,12 +159,15 @@ class Monitor:
         if screen is not None:
             await self._streams.follow(self._tmux, view.session)
             await self._show(view, now)
-        if tool is None or view.run_dir is None:
+        run_dir = view.run_dir
+        if tool is None or run_dir is None:
             return
         if screen is not None:
             memory.note_screen(tool, screen, now)
-        judgement = judged(view, tool, pane, last_signal(view.run_dir), memory, now)
+            view = await self._windows.heed(view, tool, memory, now)
+        judgement = judged(view, tool, pane, last_signal(run_dir), memory, now)
         await self._tell(view, judgement, memory, now)
+        await self._windows.forget(view, memory, judgement.state, now)
         await self._deliverer.tend(view, tool, judgement, memory.screen, now)
         if view.delivery is not None and not view.delivery.stalled:
             self._look_soon(view.session)
@@ -177,13 +183,15 @@ class Monitor:
     async def _tell(
         self, view: AgentView, judgement: Judgement, memory: Memory, now: datetime
     ) -> None:
-        if (view.status, view.source, view.rule) == (
+        dialog = memory.dialog if judgement.state == "blocked" else None
+        dialog_id = memory.dialog_id if dialog else ""
+        if (view.status, view.source, view.rule, view.dialog_id) == (
             judgement.state,
             judgement.source,
             judgement.rule,
+            dialog_id,
         ):
             return
-        dialog = memory.dialog if judgement.state == "blocked" else None
         await self._database.run(
             judge_agent,
             view.id,
@@ -193,7 +201,8 @@ class Monitor:
             evidence=judgement.evidence,
             now=now,
             considered=as_stored(judgement.considered),
-            dialog=_described(dialog) if dialog else None,
+            dialog=_described(dialog, dialog_id) if dialog else None,
+            again=view.dialog_id != dialog_id,
         )
 
     async def _show(self, view: AgentView, now: datetime) -> None:
@@ -242,6 +251,6 @@ def _usable_tools() -> dict[str, ToolAdapter]:
         return {}
 
 
-def _described(dialog: Any) -> dict[str, Any]:
+def _described(dialog: Dialog, dialog_id: str) -> dict[str, Any]:
     choices = [{"name": each.name, "label": each.label} for each in dialog.choices]
-    return {"name": dialog.name, "asks": dialog.asks, "choices": choices}
+    return {"id": dialog_id, "name": dialog.name, "asks": dialog.asks, "choices": choices}

@@ -43,13 +43,17 @@ class Pending:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentSeen:
-    """What is known of the agent: its state with its evidence, and whether the text is shown."""
+    """What is known of the agent: its state with its evidence, and whether the text is shown.
+
+    `exhausted` says that its tool answers that its usage window is exhausted.
+    """
 
     state: AgentStatus
     source: str
     evidence: str
     since: datetime
     text_shown: bool = False
+    exhausted: bool = False
 
 
 def next_step(delivery: Pending, agent: AgentSeen, now: datetime) -> Step:
@@ -75,6 +79,8 @@ def _of_typed(delivery: Pending, agent: AgentSeen, now: datetime) -> Step:
         return Step(StepKind.ACKNOWLEDGE, f"{agent.source}: {agent.evidence}")
     if agent.source in ("mcp", "hook") and agent.since >= delivery.typed_at:
         return Step(StepKind.ACKNOWLEDGE, f"{agent.source}: {agent.evidence}")
+    if agent.exhausted and not agent.text_shown:
+        return Step(StepKind.ACKNOWLEDGE, f"the tool has taken it and says: {agent.evidence}")
     if agent.state not in READY_TO_TYPE:
         return Step(StepKind.WAIT, f"the agent is {agent.state}: {agent.evidence}")
     if not agent.text_shown:

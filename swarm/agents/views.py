@@ -11,7 +11,7 @@ from django.db.models import Q
 
 from swarm.agents.models import Delivery, DeliveryKind
 from swarm.agents.places import run_dir_of
-from swarm.models import Agent
+from swarm.models import Agent, Attempt
 from swarm.states import AgentStatus, AttemptStatus, DeliveryStatus
 
 OPEN = (DeliveryStatus.QUEUED, DeliveryStatus.TYPED)
@@ -31,6 +31,14 @@ class OpenDelivery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NotedWindow:
+    """The usage window that an attempt's tool showed as exhausted; `until` is None once over."""
+
+    key: str
+    until: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AgentView:
     """An agent with a session to look at; `run_dir` is None while it has no run."""
 
@@ -42,10 +50,13 @@ class AgentView:
     source: str
     rule: str
     said: tuple[str, str, str, datetime] | None
+    dialog_id: str
     watched_until: datetime | None
     run_dir: Path | None
     started: bool
     delivery: OpenDelivery | None
+    attempt_id: UUID | None = None
+    window: NotedWindow | None = None
 
     def is_watched(self, now: datetime) -> bool:
         """Tell whether somebody follows its screen."""
@@ -85,11 +96,20 @@ def _view(
         source=agent.source,
         rule=agent.rule,
         said=said,
+        dialog_id=(agent.dialog or {}).get("id", ""),
         watched_until=agent.watched_until,
         run_dir=run_dir_of(attempt) if attempt is not None and at_work else None,
         started=attempt is not None and attempt.id in begun,
         delivery=_open(delivery) if delivery is not None else None,
+        attempt_id=attempt.id if attempt is not None and at_work else None,
+        window=_window(attempt) if attempt is not None else None,
     )
+
+
+def _window(attempt: Attempt) -> NotedWindow | None:
+    if not attempt.window_key:
+        return None
+    return NotedWindow(key=attempt.window_key, until=attempt.window_until)
 
 
 def _open(delivery: Delivery) -> OpenDelivery:

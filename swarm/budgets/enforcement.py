@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime, time, timedelta
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
 
 from p2p.doorbell import ring_on_commit
 from p2p.local import local_node
 from swarm.budgets.limits import AGENT_BUDGET, TASK_BUDGET, limit_of
-from swarm.budgets.money import shown_usd
+from swarm.budgets.money import micros_of, shown_usd
 from swarm.budgets.pauses import pause_agent
 from swarm.models import Agent, Attempt, Task
 from swarm.services.attempts import get_attempt
@@ -23,6 +24,10 @@ def hold_against_limits(attempt_id: UUID, *, now: datetime) -> None:
     task = _own_task(attempt)
     if task is not None and (reason := _over_in_task(task, attempt, now)):
         interrupt(attempt_id, TASK_BUDGET, reason)
+    if task is None and (reason := _over_in_run(attempt)):
+        interrupt(attempt_id, TASK_BUDGET, reason)
+    if attempt.tribute_id is not None and (reason := _over_in_hire(attempt)):
+        interrupt(attempt_id, AGENT_BUDGET, reason)
     if attempt.agent is not None and (reason := _over_in_day(attempt.agent)):
         interrupt(attempt_id, AGENT_BUDGET, reason)
         pause_agent(attempt.agent.id, until=_next_day(now), reason=reason, now=now)
@@ -55,8 +60,12 @@ def interrupt(attempt_id: UUID, code: str, reason: str) -> bool:
 
 
 def worked_s(attempt: Attempt, now: datetime) -> float:
-    """Return for how many seconds an attempt has worked, without its waits for answers."""
-    waits_since = attempt.asked_at if attempt.asked_at and not attempt.answered_at else None
+    """Return for how many seconds an attempt has worked, without its waits.
+
+    It waits for answers, and for the end of its tool's usage window.
+    """
+    asked_at = attempt.asked_at if not attempt.answered_at else None
+    waits_since = min(filter(None, (asked_at, attempt.window_at)), default=None)
     until = waits_since or attempt.ended_at or now
     begun_at = attempt.typed_at or attempt.created_at
     return max(0.0, (until - begun_at).total_seconds() - attempt.waited_s)
@@ -77,6 +86,29 @@ def _over_in_task(task: Task, attempt: Attempt, now: datetime) -> str:
         used = shown_usd(task.cost_used_micros)
         return f"{used} used, the task's limit is {shown_usd(cost)}"
     return _over_in_time(task, attempt, now)
+
+
+def _over_in_run(attempt: Attempt) -> str:
+    """Hold a run for another node against what that node allowed for it."""
+    return _over(
+        attempt, attempt.token_limit, attempt.cost_limit_micros, "its assigner's limit of the run"
+    )
+
+
+def _over_in_hire(attempt: Attempt) -> str:
+    """Hold a hired run against what this node gives for the price of one."""
+    own = settings.ENVIRONMENT
+    tokens, usd = own.hired_token_limit or None, own.hired_cost_limit_usd
+    return _over(attempt, tokens, micros_of(usd) if usd else None, "the seller's limit of a run")
+
+
+def _over(attempt: Attempt, tokens: int | None, cost_micros: int | None, whose: str) -> str:
+    if tokens is not None and attempt.tokens_used > tokens:
+        return f"{attempt.tokens_used:,} tokens used, {whose} is {tokens:,}"
+    if cost_micros is not None and attempt.cost_used_micros > cost_micros:
+        used, allowed = shown_usd(attempt.cost_used_micros), shown_usd(cost_micros)
+        return f"{used} used, {whose} is {allowed}"
+    return ""
 
 
 def _over_in_time(task: Task | None, attempt: Attempt, now: datetime) -> str:

@@ -14,6 +14,7 @@ from swarm import hooks
 from swarm.models import Agent
 from swarm.plain_text import clean_text
 from swarm.queries import describe_agent
+from swarm.replication.agents import publish_agent
 from swarm.services.agents import get_agent
 
 REASON_CHARS_MAX = 300
@@ -35,12 +36,21 @@ def resume_agent(agent_id: UUID, *, now: datetime) -> Agent:
     return _set(agent_id, "resumed", now, paused_until=None, paused_reason="")
 
 
+def end_pauses(now: datetime) -> int:
+    """End the pauses whose time has come, so that all who give work know; returns how many."""
+    over = list(Agent.objects.filter(paused_until__lte=now).values_list("id", flat=True))
+    for agent_id in over:
+        resume_agent(agent_id, now=now)
+    return len(over)
+
+
 def _set(agent_id: UUID, event: str, now: datetime, **columns: object) -> Agent:
     with transaction.atomic():
         get_agent(agent_id)
         Agent.objects.filter(id=agent_id).update(**columns)
         agent = get_agent(agent_id)
         outbox.publish_event("agent_update", event, {"agent": describe_agent(agent)}, now=now)
+        publish_agent(agent, now)
         hooks.agents_changed(now)
         ring_on_commit()
     return agent

@@ -85,7 +85,10 @@ def agent_body(agent: Agent, now: datetime) -> AgentBody:
         rule=_line(agent.rule),
         evidence=agent.evidence[:DETAIL_CHARS_MAX],
         status_since=to_timestamp(agent.status_since),
-        available=agent.status == AgentStatus.READY and attempt is None and not reserved,
+        available=agent.status == AgentStatus.READY
+        and attempt is None
+        and not reserved
+        and not (agent.paused_until and agent.paused_until > now),
         reserved=reserved,
         task_id=_hex(attempt.task_id) if attempt else None,
         task_title=_line(attempt.title) if attempt else "",
@@ -114,6 +117,7 @@ def describe_copy(copy: TaskCopy) -> dict[str, Any]:
         "term": copy.term,
         "phase": phase_of_status(copy.status),
         "progress": copy.progress,
+        "waiting_reason": "",  # known to its emperor only, who tells of it in the history
         "lease_expires_at": None,
         "question": None,  # asked of its emperor's operator only
         "budget": None,

@@ -134,6 +134,8 @@ def _start(command: TaskAssign, task_id: UUID, agents: list[Agent], now: datetim
             acceptance_criteria=spec.acceptance_criteria,
             complexity=spec.complexity,
             time_limit_s=spec.time_limit_s,
+            token_limit=spec.token_limit,
+            cost_limit_micros=spec.cost_limit_micros,
         ),
         agents,
         now=now,

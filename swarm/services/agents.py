@@ -137,21 +137,23 @@ def judge_agent(
     rule: str,
     evidence: str,
     now: datetime,
+    again: bool = False,
     **columns: Any,
 ) -> None:
-    """Set what an agent is known to be doing, with the evidence; no news when nothing changed."""
+    """Set what an agent is known to be doing, with the evidence; no news when nothing changed.
+
+    `again` says that something of `columns` has, where state and rule are as they were.
+    """
     with transaction.atomic():
-        changed = (
-            Agent.objects.filter(id=agent_id)
-            .exclude(status=status, source=source, rule=rule)
-            .update(
-                status=status,
-                source=source,
-                rule=rule,
-                evidence=evidence[:500],
-                status_since=now,
-                **columns,
-            )
+        agents = Agent.objects.filter(id=agent_id)
+        news = agents if again else agents.exclude(status=status, source=source, rule=rule)
+        changed = news.update(
+            status=status,
+            source=source,
+            rule=rule,
+            evidence=evidence[:500],
+            status_since=now,
+            **columns,
         )
         if changed:
             _tell(get_agent(agent_id), str(status), now)

@@ -53,6 +53,8 @@ class Assignment:
     acceptance_criteria: str = ""
     complexity: str = Complexity.MEDIUM
     time_limit_s: int | None = None
+    token_limit: int | None = None
+    cost_limit_micros: int | None = None
 
 
 def start_attempt(assignment: Assignment, agents: list[Agent], *, now: datetime) -> Attempt | None:
@@ -69,6 +71,8 @@ def start_attempt(assignment: Assignment, agents: list[Agent], *, now: datetime)
             acceptance_criteria=assignment.acceptance_criteria,
             complexity=assignment.complexity,
             time_limit_s=assignment.time_limit_s,
+            token_limit=assignment.token_limit,
+            cost_limit_micros=assignment.cost_limit_micros,
             instructions=assignment.instructions,
             shell=assignment.shell,
             feedback=assignment.feedback,

@@ -10,6 +10,7 @@ from django.db import transaction
 
 from p2p import outbox
 from p2p.local import local_node
+from p2p.protocol.limits import AMOUNT_MAX
 from swarm import hooks
 from swarm.budgets.limits import limit_of
 from swarm.git.names import attempt_branch
@@ -123,6 +124,8 @@ def _assign(claimed: Task, to_node_id: str, now: datetime, **fields: Any) -> Non
         acceptance_criteria=claimed.acceptance_criteria,
         complexity=claimed.complexity,  # type: ignore[arg-type]
         time_limit_s=limit_of(claimed, "time_limit_s"),
+        token_limit=_left(claimed, "token_limit", claimed.tokens_used),
+        cost_limit_micros=_left(claimed, "cost_limit_micros", claimed.cost_used_micros),
     )
     outbox.send_command(
         TaskAssign,
@@ -151,6 +154,7 @@ def _claim(task: Task, node_id: str, reason: str, now: datetime, **columns: Any)
         lease_expires_at=reports.lease_end(now),
         claimed_at=now,
         git_branch="",  # named by the claim of whoever takes it
+        waiting_reason="",
         **{"tribute_id": None, **columns},
     )
 
@@ -173,6 +177,12 @@ def _assignment(task: Task) -> Assignment:
         complexity=task.complexity,
         time_limit_s=limit_of(task, "time_limit_s"),
     )
+
+
+def _left(task: Task, name: str, used: int) -> int | None:
+    """Return what a task's limit leaves for another run; the limit is one over all of them."""
+    limit = limit_of(task, name)
+    return None if limit is None else min(AMOUNT_MAX, max(0, limit - used))
 
 
 def _base_commit(task: Task) -> str:

@@ -45,7 +45,7 @@ class Person:
             return
         dialog = shown["dialog"]
         choices = [choice["name"] for choice in dialog["choices"]]
-        body = {"dialog": dialog["name"], "choice": choices[0]}
+        body = {"dialog": dialog["name"], "id": dialog["id"], "choice": choices[0]}
         response = self.node.api.post(f"/agents/{self.agent_id}/dialog", json=body)
         if response.status_code == 409:
             return  # it has closed since it was shown

@@ -115,6 +115,21 @@ def test_a_task_shows_its_history_with_who_why_and_evidence(page: Page) -> None:
     expect(page.locator("#dialog")).to_contain_text("vega-")
 
 
+def test_an_agent_is_paused_and_resumed_in_its_dialog(page: Page) -> None:
+    page.get_by_role("button", name="Terminal of vega-1").click()
+    dialog = page.locator("#dialog")
+
+    dialog.get_by_role("button", name="Pause for 1 h").click()
+
+    expect(dialog).to_contain_text("by the operator", timeout=SOON_MS)
+    card = page.locator("#agents .card", has_text="vega-1")
+    expect(card).to_contain_text("paused,", timeout=SOON_MS)
+    expect(dialog.get_by_role("button", name="Pause for 1 h")).to_have_count(0)
+    dialog.get_by_role("button", name="Resume").click()
+    expect(dialog.get_by_role("button", name="Pause for 1 h")).to_be_visible(timeout=SOON_MS)
+    expect(card).not_to_contain_text("paused,", timeout=SOON_MS)
+
+
 def test_a_text_is_sent_and_an_agent_is_interrupted(
     page: Page, fake: FakeTool, tmp_path: Path
 ) -> None:

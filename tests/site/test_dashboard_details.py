@@ -247,6 +247,20 @@ def test_an_exited_agent_is_restarted_and_a_paused_one_resumed(client: Client) -
     assert (agent.status, agent.crashes, agent.paused_until) == ("starting", 0, None)
 
 
+def test_an_agent_is_paused_for_the_hours_that_are_offered(client: Client) -> None:
+    agent = make_agent("a-1")
+    before = now_utc()
+
+    refused = client.post(f"/agents/{agent.id}/pause", {"hours": "9000"})
+    _saved(client.post(f"/agents/{agent.id}/pause", {"hours": "24"}))
+
+    agent.refresh_from_db()
+    assert refused.status_code == 422 and b"bad_pause" in refused.content
+    assert agent.paused_until is not None
+    assert timedelta(hours=24) <= agent.paused_until - before < timedelta(hours=25)
+    assert agent.paused_reason == "by the operator"
+
+
 def test_a_held_task_is_requeued_and_only_what_has_ended_is_archived(client: Client) -> None:
     task = _asking_task()
 

@@ -137,6 +137,8 @@ def test_defaults() -> None:
         "initial_balance": 1000,
         "allow_nodes": (),
         "price_per_task": 1,
+        "hired_token_limit": 0,
+        "hired_cost_limit_usd": 0.0,
         "agents": 0,
         "max_concurrent_tasks": 0,
         "load_per_core_max": 0.0,

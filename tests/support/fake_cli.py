@@ -5,8 +5,10 @@ a boot banner, a prompt box that takes bracketed pastes, a spinner while it work
 The behaviour is read anew for every prompt: `boot_s`, `banner`, `blank`, `dialog_at_start`,
 `dialog_on_paste` (opens as soon as a paste begins, and swallows it),
 `swallow_pastes` (a number), `paste_s` (slow to show a paste), `work_s`,
+`exhausted` (what it says instead of working),
 `asks` (a question and its choices, by `task_needs_input`; goes on at the next prompt),
-`ask_permission`, `commands` (run by sh in the folder), `claim` (calls `task_complete`), `crash`
+`ask_permission` (for these commands, which it does not run),
+`commands` (run by sh in the folder), `claim` (calls `task_complete`), `crash`
 (`at_start`, `on_paste` or `at_work`), `ignore_submits` (a number). What was submitted is appended
 to `prompts.jsonl` beside the behaviour, every key that came outside a paste to `keys`.
 """
@@ -144,8 +146,11 @@ class FakeCli:
             self._call("task_needs_input", {"task_id": self._task_id, **self._says("asks")})
             self._transcript.append("Asked.")
             return
-        if self._says("ask_permission"):
-            self._dialog("Do you want to run this command?")
+        if self._says("exhausted"):
+            self._transcript.append(self._says("exhausted"))
+            return
+        for command in self._says("ask_permission") or []:
+            self._dialog(f"Do you want to run this command?\n{command}")
         for command in self._says("commands") or []:
             subprocess.run(["sh", "-c", command], check=True, capture_output=True)
         if self._says("claim") and self._task_id and self._mcp:

@@ -37,6 +37,13 @@ asks = "May it run this?"
 match = 'Do you want to run this command\\?'
 choices = [{{ name = "yes", label = "Run it", keys = ["1"] }}]
 
+[[usage_window]]
+name = "allowance"
+match = 'The allowance is used up(?: until (?P<epoch>\\d+)|, again in (?P<duration>[^\\n]+))?'
+unless = 'ctrl\\+c to interrupt'
+fallback_s = 1200
+continue = "Go on."
+
 [[screen]]
 name = "spinner"
 state = "working"

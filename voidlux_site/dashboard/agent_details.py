@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -20,7 +20,7 @@ from swarm.agents.deregistering import deregister
 from swarm.agents.models import DeliveryKind
 from swarm.agents.sockets import socket_name
 from swarm.agents.tmux import TmuxServer
-from swarm.budgets.pauses import resume_agent
+from swarm.budgets.pauses import pause_agent, resume_agent
 from swarm.models import Agent
 from swarm.services import agents, deliveries
 from voidlux_site.dashboard.answers import refusals_shown, saved, staff_only
@@ -28,6 +28,8 @@ from voidlux_site.dashboard.parts import node_context
 
 TERMINAL_LINES = 200
 DELIVERIES_SHOWN = 8
+PAUSE_HOURS = ("1", "24")  # as the buttons of its dialog offer
+PAUSE_REASON = "by the operator"
 _AGENT_PARTS = ("agents", "attention", "waiting", "agent-facts")
 
 Context = dict[str, Any]
@@ -83,6 +85,7 @@ def choose(request: HttpRequest, agent_id: UUID) -> HttpResponse:
     dialogs.answer(
         agent,
         dialog_name=request.POST.get("dialog", ""),
+        dialog_id=request.POST.get("id", ""),
         choice_name=request.POST.get("choice", ""),
     )
     return saved(f"{agent.name} has the answer", *_AGENT_PARTS, stay=True)
@@ -105,6 +108,23 @@ def restart(request: HttpRequest, agent_id: UUID) -> HttpResponse:
     """Let an exited agent start anew."""
     agent = agents.restart_agent(agent_id, now=now_utc())
     return saved(f"{agent.name} starts anew", *_AGENT_PARTS, stay=True)
+
+
+@require_POST
+@staff_only
+@refusals_shown
+def pause(request: HttpRequest, agent_id: UUID) -> HttpResponse:
+    """Give an agent no new work for some hours; its present run goes on."""
+    hours = request.POST.get("hours", "")
+    if hours not in PAUSE_HOURS:
+        allowed = ", ".join(PAUSE_HOURS)
+        raise DomainError(
+            "bad_pause", f"a pause of {hours[:20]!r} hours: {allowed} are allowed", 422
+        )
+    now = now_utc()
+    until = now + timedelta(hours=int(hours))
+    agent = pause_agent(agent_id, until=until, reason=PAUSE_REASON, now=now)
+    return saved(f"{agent.name} is paused", *_AGENT_PARTS, stay=True)
 
 
 @require_POST

@@ -1,8 +1,9 @@
-"""What waits for a person: questions, open dialogs, texts that do not arrive, ended agents."""
+"""What waits for a person: questions, dialogs, texts, ended agents, work that nobody can do."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from django.db.models import Q, QuerySet
 
@@ -32,16 +33,18 @@ class Attention:
     dialogs: list[OpenDialog]
     stalled: list[Delivery]
     ended: list[Agent]
+    unplaceable: list[Task]
 
     @property
     def count(self) -> int:
         """How many things wait."""
-        return len(self.questions) + len(self.dialogs) + len(self.stalled) + len(self.ended)
+        kinds = (self.questions, self.dialogs, self.stalled, self.ended, self.unplaceable)
+        return sum(len(kind) for kind in kinds)
 
 
 def count_waiting() -> int:
     """Return how many things wait for a person, without looking at any screen."""
-    return sum(rows.count() for rows in (_questions(), _blocked(), _stalled(), _ended()))
+    return sum(rows.count() for rows in _all_kinds())
 
 
 def read_attention() -> Attention:
@@ -52,6 +55,7 @@ def read_attention() -> Attention:
         dialogs=[_open_dialog(agent, place) for place, agent in enumerate(blocked)],
         stalled=list(_stalled()[:SHOWN_MAX]),
         ended=list(_ended()[:SHOWN_MAX]),
+        unplaceable=list(_unplaceable()[:SHOWN_MAX]),
     )
 
 
@@ -74,7 +78,19 @@ def _questions() -> QuerySet[Task]:
 
 
 def _blocked() -> QuerySet[Agent]:
-    return Agent.objects.filter(status=AgentStatus.BLOCKED).order_by("status_since")
+    """Those that ask something; the end of a usage window needs nobody."""
+    waits = Q(dialog__isnull=True, attempt__window_until__isnull=False)
+    blocked = Agent.objects.filter(status=AgentStatus.BLOCKED).exclude(waits)
+    return blocked.order_by("status_since")
+
+
+def _unplaceable() -> QuerySet[Task]:
+    ready = Task.objects.filter(status=TaskStatus.PENDING).exclude(waiting_reason="")
+    return ready.select_related("parent").order_by("updated_at", "number")
+
+
+def _all_kinds() -> tuple[QuerySet[Any], ...]:
+    return _questions(), _blocked(), _stalled(), _ended(), _unplaceable()
 
 
 def _stalled() -> QuerySet[Delivery]:

@@ -26,6 +26,7 @@ urlpatterns = [
     path("agents/<uuid:agent_id>/choose", agent_details.choose, name="choose"),
     path("agents/<uuid:agent_id>/interrupt", agent_details.interrupt, name="interrupt"),
     path("agents/<uuid:agent_id>/restart", agent_details.restart, name="restart-agent"),
+    path("agents/<uuid:agent_id>/pause", agent_details.pause, name="pause-agent"),
     path("agents/<uuid:agent_id>/resume", agent_details.resume, name="resume-agent"),
     path("agents/<uuid:agent_id>/remove", agent_details.remove, name="remove-agent"),
     path("deliveries/<uuid:delivery_id>/retry", agent_details.retry, name="retry-delivery"),

@@ -63,7 +63,9 @@ on its branch, and the task fails (`on_budget` `stop`, the default) or asks the 
 (`ask`): the answer `continue` allows as much again, `stop` ends it. An agent may have limits per
 day in UTC (`POST /api/swarm/agents/{id}/budget`); over them it is paused until the next day and
 the task goes to another agent. Tokens and costs are known as far as the tool reports them: by
-`task_progress`, or by its hooks. They are known on the node that runs the agent only.
+`task_progress`, or by its hooks. They are known on the node that runs the agent only: what a
+budget leaves travels with the task, and holds for each run on another node by itself. A seller's
+own limits for hired runs hold besides; over them the task goes back to its buyer.
 
 ## Errors
 

@@ -18,11 +18,14 @@ from p2p.database_thread import DatabaseThread
 from p2p.pausing import rung_within
 from swarm import retention as swarm_retention
 from swarm.budgets.enforcement import enforce_time_limits
+from swarm.budgets.pauses import end_pauses
+from swarm.budgets.windows import end_windows
 from swarm.replication.heartbeats import beat, heartbeat_every_s
 from swarm.services import jobs
 from swarm.services.dispatch import dispatch_ready
 from swarm.services.goals import requeue_lapsed
 from swarm.services.planning import dispatch_planning
+from swarm.services.unplaceable import note_unplaceable
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +37,9 @@ FORGET_EVERY_S = 600.0
 _SWEEPS: tuple[Callable[[datetime], object], ...] = (
     requeue_lapsed,
     enforce_time_limits,
+    end_windows,
+    end_pauses,
+    note_unplaceable,
     jobs.recover_lapsed,
     expire_unanswered,
     lapse_reservations,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -28,11 +28,21 @@ PROTOCOLS: dict[str, ProviderProtocol] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What a provider answers instead: an HTTP status, headers, and a JSON body."""
+
+    status: int
+    headers: dict[str, str]
+    body: dict[str, Any]
+
+
 @dataclass
 class ModelServer:
     """A running server: its address, and what it was asked; `turns` are those with tools."""
 
     script: Sequence[Step]
+    refusal: Refusal | None = None
     port: int = 0
     turns: list[Conversation] = field(default_factory=list)
     keys: set[str] = field(default_factory=set)
@@ -58,9 +68,9 @@ class ModelServer:
 
 
 @contextmanager
-def running_model(script: Sequence[Step]) -> Iterator[ModelServer]:
-    """Serve a model that plays `script` until the block ends."""
-    model = ModelServer(script)
+def running_model(script: Sequence[Step], refusal: Refusal | None = None) -> Iterator[ModelServer]:
+    """Serve a model that plays `script`, or refuses, until the block ends."""
+    model = ModelServer(script, refusal)
     handler = type("Handler", (_Handler,), {"model": model})
     server = ThreadingHTTPServer((HOST, 0), handler)
     model.port = server.server_address[1]
@@ -95,6 +105,10 @@ class _Handler(BaseHTTPRequestHandler):
         if path not in PROTOCOLS:
             self._send(404, "application/json", b'{"error": {"message": "not served"}}')
             return
+        if (refusal := self.model.refusal) is not None:
+            body = json.dumps(refusal.body).encode()
+            self._send(refusal.status, "application/json", body, refusal.headers)
+            return
         try:
             stream = b"".join(self.model.events(path, json.loads(data)))
         except Exception:
@@ -103,10 +117,14 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self._send(200, "text/event-stream", stream)
 
-    def _send(self, status: int, kind: str, body: bytes) -> None:
+    def _send(
+        self, status: int, kind: str, body: bytes, headers: Mapping[str, str] | None = None
+    ) -> None:
         self.send_response(status)
         self.send_header("content-type", kind)
         self.send_header("content-length", str(len(body)))
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)

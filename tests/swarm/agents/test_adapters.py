@@ -21,6 +21,11 @@ match = '>'
 """
 
 
+def window(*lines: str) -> str:
+    """Return a rule for usage windows before the first rule for screens."""
+    return "\n".join(["[[usage_window]]", *lines, "", "[[screen]]"])
+
+
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Path]:
     node = local_node()
@@ -97,6 +102,24 @@ def test_a_changed_file_counts_at_once(home: Path) -> None:
         (
             ('"ready"', '"working"'),
             "screen: a rule with state 'ready' is needed, or nothing is ever typed",
+        ),
+        (
+            ("[[screen]]", window("name = 'w'", "match = '(?P<hour>x)'")),
+            "usage_window[0].match: group 'hour' is unknown; "
+            "clock, date, duration, epoch, zone are allowed",
+        ),
+        (
+            ("[[screen]]", window("name = 'w'", "match = '('")),
+            "usage_window[0].match: missing ), unterminated subpattern at position 0; "
+            "a regular expression is allowed",
+        ),
+        (
+            ("[[screen]]", window("name = 'w'", "match = 'x'", "answers = { a = 'b' }")),
+            "usage_window[0].answers: no dialog 'a' has a choice 'b'",
+        ),
+        (
+            ("[[screen]]", window("name = 'prompt'", "match = 'x'")),
+            "usage_window[0].name: 'prompt' is the name of another rule too",
         ),
         (('name = "mine"', "name ="), "Invalid value (at line 1, column 7)"),
     ],

@@ -19,6 +19,7 @@ from swarm.agents import dialogs, looking, prompt_run, prompt_runner, steps, typ
 from swarm.agents.tmux import TmuxServer
 from swarm.git.command import run_git
 from swarm.mcp.access import McpAccess
+from swarm.models import Agent
 from swarm.services import attempts
 from swarm.services.agents import watch_agent
 from swarm.services.deliveries import queue_delivery, try_again
@@ -97,7 +98,8 @@ async def test_a_dialog_at_the_start_blocks_the_delivery_until_it_is_answered(
         "queued", "the agent is blocked: Do you trust this folder?"
     )
     assert (waiting.tries, bench.fake.pressed()) == (0, b"")
-    assert agent.dialog == {
+    assert agent.dialog is not None and len(agent.dialog["id"]) == 16
+    assert {name: value for name, value in agent.dialog.items() if name != "id"} == {
         "name": "trust",
         "asks": "Is this folder trusted?",
         "choices": [{"name": "yes", "label": "Trust it"}, {"name": "no", "label": "Exit"}],
@@ -116,7 +118,8 @@ async def test_of_two_answers_at_once_to_a_dialog_one_is_given(bench: Bench) -> 
 
     def say_yes() -> bool | str:
         try:
-            return dialogs.answer(agent, dialog_name="trust", choice_name="yes")
+            shown = agent.dialog["id"]
+            return dialogs.answer(agent, dialog_name="trust", dialog_id=shown, choice_name="yes")
         except DomainError as refusal:
             return refusal.code
 
@@ -126,6 +129,38 @@ async def test_of_two_answers_at_once_to_a_dialog_one_is_given(bench: Bench) -> 
     assert set(answers) <= {True, "being_answered", "no_dialog"}
     await bench.until_delivery("acknowledged")
     assert b"1" not in bench.fake.pressed()  # keys that a dialog takes are not kept
+
+
+async def test_an_answer_to_a_dialog_never_goes_to_the_next_one_of_its_kind(bench: Bench) -> None:
+    bench.fake.behave(ask_permission=["make test", "make clean"])
+    await bench.assign()
+    first = await bench.until_agent("blocked", "permission")
+    assert first.dialog is not None
+    shown = first.dialog["id"]
+    bench.press("1")  # a person at the terminal
+
+    async def asks_anew() -> Agent | None:
+        agent = await bench.agent()
+        return agent if agent.dialog and agent.dialog["id"] != shown else None
+
+    second = await bench.until(asks_anew)
+
+    assert (second.status, second.rule) == ("blocked", "permission")
+    with pytest.raises(DomainError, match="asks something else") as refused:
+        await asyncio.to_thread(
+            dialogs.answer, first, dialog_name="permission", dialog_id=shown, choice_name="yes"
+        )
+    assert refused.value.code == "dialog_changed"
+    assert (await bench.agent()).dialog == second.dialog
+    assert second.dialog is not None
+    assert await asyncio.to_thread(
+        dialogs.answer,
+        second,
+        dialog_name="permission",
+        dialog_id=second.dialog["id"],
+        choice_name="yes",
+    )
+    await bench.until_agent("waiting_input", "prompt_box")
 
 
 async def test_a_dialog_that_swallows_the_paste_gets_no_submit_key(bench: Bench) -> None:
@@ -292,7 +327,7 @@ async def test_a_submit_key_that_is_ignored_is_pressed_again(
 
 
 async def test_a_permission_dialog_is_a_block_with_a_way_to_answer(bench: Bench) -> None:
-    bench.fake.behave(ask_permission=True, work_s=0.5)
+    bench.fake.behave(ask_permission=["make test"], work_s=0.5)
     await bench.assign()
 
     agent = await bench.until_agent("blocked", "permission")

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from swarm.agents.adapters import all_tools, tool_named
-from swarm.agents.screens import read_screen
+from swarm.agents.screens import asked_id, read_screen
 
 SCREENS = Path(__file__).parents[2] / "screens"
 RECORDED = sorted(SCREENS.glob("*/*.txt"))
@@ -55,6 +55,22 @@ def test_without_the_rules_of_a_state_its_screens_are_not_read(tool: str, state:
 @pytest.mark.parametrize("tool", sorted(set(all_tools()) - {"shell"}))
 def test_a_blank_screen_says_nothing(tool: str) -> None:
     assert read_screen(tool_named(tool), "\n  \n\n") is None
+
+
+def test_an_id_tells_two_questions_of_a_kind_apart_but_not_two_cursors() -> None:
+    dialog = next(each for each in tool_named("codex").dialog if each.name == "permission")
+    folder = SCREENS / "codex"
+    texts = [
+        (folder / f"blocked-{name}.txt").read_text(encoding="utf-8")
+        for name in ("permission", "permission-2")
+    ]
+    moved = texts[0].replace("› 1.", "  1.").replace("  2.", "› 2.")
+    assert moved != texts[0]
+
+    ids = [asked_id(dialog, text) for text in (*texts, moved, texts[0] + "\n\n")]
+
+    assert ids[0] == ids[2] == ids[3] != ids[1]
+    assert [len(each) for each in ids] == [16] * 4
 
 
 def test_a_dialog_comes_with_its_answers() -> None:
