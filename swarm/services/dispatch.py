@@ -39,7 +39,7 @@ def dispatch_ready(now: datetime) -> int:
     if not supply:
         return 0
     queue = ReadyQueue()
-    while supply and (task := queue.next(supply.fits)) is not None:
+    while supply and (task := queue.next(supply)) is not None:
         if _try_to_give(task, now):
             given += 1
             queue.given(task)
@@ -137,7 +137,7 @@ def _assign(claimed: Task, to_node_id: str, now: datetime, **fields: Any) -> Non
 
 
 def _claim(task: Task, node_id: str, reason: str, now: datetime, **columns: Any) -> Task:
-    return move_task(
+    claimed = move_task(
         task.id,
         TaskStatus.CLAIMED,
         by=Actor.DISPATCHER,
@@ -153,6 +153,8 @@ def _claim(task: Task, node_id: str, reason: str, now: datetime, **columns: Any)
         git_branch="",  # named by the claim of whoever takes it
         **{"tribute_id": None, **columns},
     )
+    claimed.parent = task.parent  # it was read with the task, and need not be read again
+    return claimed
 
 
 def _assignment(task: Task) -> Assignment:
