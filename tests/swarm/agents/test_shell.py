@@ -183,6 +183,9 @@ def test_survivors_are_found_after_the_leader_of_the_block_is_gone(
     tmux: TmuxServer, session: str, worktree: Path, run_dir: Path
 ) -> None:
     runner, block = _start_sleeper(tmux, session, worktree, run_dir)
+    # Killed any sooner the leader would have left nobody behind.
+    sleeper = ["pgrep", "-g", str(block), "-x", "sleep"]
+    wait_for(lambda: subprocess.run(sleeper, stdout=subprocess.DEVNULL).returncode == 0)
     os.kill(runner, signal.SIGKILL)
     os.kill(block, signal.SIGKILL)
     wait_for(lambda: run_block.process_mark(block) is None)
