@@ -134,6 +134,9 @@ class Task(models.Model):
         indexes = [
             models.Index(fields=["status", "parent"], name="task_queue"),
             models.Index(fields=["status", "created_at"], name="task_status_created"),
+            models.Index(
+                fields=["status", "-priority", "created_at", "number"], name="task_dispatch_order"
+            ),
             models.Index(fields=["archived_at", "created_at"], name="task_list"),
             models.Index(fields=["parent", "number"], name="task_parent"),
         ]

@@ -95,6 +95,8 @@ def submit(node: NodeProcess, remote: Path, number: int) -> dict[str, float]:
     goal = node.api.post(
         "/tasks", {"description": text, "repository": str(remote), "test_command": "true"}
     )
+    # By the file, as the bare way is watched: questions by HTTP would slow the node down.
+    wait(lambda: is_said(said))
     wait(lambda: node.api.get(f"/tasks/{goal['id']}")["status"] in ENDED)
     began_process_s = float(said.read_text())
     [task] = node.api.items(f"/tasks/{goal['id']}/subtasks")
@@ -139,7 +141,7 @@ class Bare:
         arguments = ("worktree", "add", "-q", "-b", f"task/{number}", str(worktree), "main")
         run_git(arguments, cwd=self._clone)
         self._tmux("send-keys", "-t", "bare", f"cd {worktree} && {saying(said)}", "Enter")
-        wait(lambda: said.exists() and said.read_text().endswith("\n"))
+        wait(lambda: is_said(said))
         return (float(said.read_text()) - began_s) * 1000
 
     def end(self) -> None:
@@ -155,6 +157,11 @@ class Bare:
 def saying(path: Path) -> str:
     """Return the command whose first act is to write the time (seconds)."""
     return f"date +%s.%N > {path}"
+
+
+def is_said(path: Path) -> bool:
+    """Tell whether a command has written its time."""
+    return path.exists() and path.read_text().endswith("\n")
 
 
 def make_remote(folder: Path, files: int) -> Path:

@@ -52,8 +52,7 @@ def main(tasks: int) -> None:
     judge_agent(agent.id, AgentStatus.READY, **seen)
 
     def choose() -> None:
-        supply = Supply.look(now)
-        assert ReadyQueue().next(supply.fits) is not None
+        assert ReadyQueue().next(Supply.look(now)) is not None
 
     def dispatch_one() -> None:
         assert dispatch_ready(now) == 1

@@ -6,16 +6,16 @@ from benchmarks.swarm.begin import FILE_BYTES, POSTED, READY
 
 REASONS = {
     READY: (
-        "between the two commands of the bare way VoidLux proves things: the clone is locked and "
-        "its settings checked, the branch and its worktree are looked for (what a killed node left "
-        "is resumed, never overwritten), hooks are read, an access to MCP is issued, each step is "
-        "a committed row, the terminal is asked whether it lives, and a small Python program "
-        "watches the process so that its end is on record whatever happens. That is about ten "
-        "short calls of git, eight of tmux and one start of Python, however large the repository."
+        "VoidLux runs the same two programs, one `git worktree add` and one `tmux`, and does more "
+        "beside them: the choice, the claim and each step are committed rows with their events, "
+        "an access to MCP is issued, and a small Python program is started that watches the "
+        "process so that its end is on record whatever happens. That takes the same time however "
+        "large the repository."
     ),
     POSTED: (
-        "a goal is a job before its tasks are ready: the worker asks the remote for the branch and "
-        "tries a push (`--dry-run`) before anybody begins, which a bare worktree does not."
+        "a goal is a job before its tasks are ready: the worker asks the remote for the branch "
+        "and, at the same time, tries a push (`--dry-run`) before anybody begins, which a bare "
+        "worktree does not."
     ),
 }
 
@@ -24,7 +24,8 @@ SETTINGS = f"""- **A ready task to its process**: a real node with one idle agen
 (`created_at`), and from the POST, until the first command of the agent has said what time it is. \
 Beside it, in turn and on the same machine: `git worktree add` in a bare clone and \
 `tmux send-keys` of that command into a shell that waits. The repository has files of \
-{FILE_BYTES:,} bytes, all of which both ways check out. The first round of each does not count.
+{FILE_BYTES:,} bytes, all of which both ways check out. Either way is watched by the file that the \
+command writes, so that no question slows down who is asked. The first round of each does not count.
 - **Monitor**: 20 agents in tmux redraw a spinner ten times a second and nobody watches; CPU time \
 of the monitor's process, its threads included, through wall time.
 - **Dispatch**: 1,000 subtasks of 125 goals wait, one agent is idle; a decision finds it the next \

@@ -18,6 +18,14 @@ SCRIPT_BYTES_MAX = 256 * 1024
 WRAPPER = "run.sh"
 SAY = "say"
 
+# Imported, for Python keeps what it has compiled of an imported module only; and after all else,
+# so that nothing here is taken for a module of the standard library.
+_FOLDER, _MODULE = Path(run_block.__file__).parent, Path(run_block.__file__).stem
+_PROGRAM = (
+    f"import sys; sys.path.append({str(_FOLDER)!r}); "
+    f"import {_MODULE}; sys.exit({_MODULE}.main(*sys.argv[1:]))"
+)
+
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NOT_TEXT = re.compile(r"[\x00\ud800-\udfff]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -79,7 +87,7 @@ def _last_bytes(path: Path, count: int) -> bytes:
 def _wrapper_text(run_dir: Path, worktree: Path, env: Mapping[str, str]) -> str:
     told = {**env, "VOIDLUX_SAY": str(run_dir / SAY)}
     exports = [f"export {name}={shlex.quote(value)}" for name, value in sorted(told.items())]
-    argv = _isolated(run_block.__file__, str(run_dir), str(worktree))
+    argv = [sys.executable, "-I", "-S", "-c", _PROGRAM, str(run_dir), str(worktree)]
     return "\n".join([*exports, f"exec {shlex.join(argv)}", ""])
 
 
@@ -92,9 +100,8 @@ def _write_private(path: Path, text: str) -> None:
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+        # Not synced to the disk: where a machine died before the start, all of it is written anew.
         file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
     draft.replace(path)
 
 

@@ -80,8 +80,8 @@ class AgentLoop:
         if self._stopping:
             return
         try:
-            await self._tend_sessions()
             await self._start_runners()
+            await self._tend_sessions()
         except Exception:
             log.exception("the agent loop failed and goes on")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable
 from uuid import UUID
 
 from p2p.clock import now_utc
@@ -11,7 +12,7 @@ from p2p.protocol.errors import DomainError, ExternalError
 from swarm.agents import prompt_run, steps
 from swarm.agents.models import Delivery, DeliveryKind
 from swarm.agents.prompts import prompt_of
-from swarm.agents.runner import Runner, Watch, with_retries
+from swarm.agents.runner import Runner, Watch, all_ended, with_retries
 from swarm.agents.threads import on_thread
 from swarm.mcp.access import config_for
 from swarm.models import Agent, Attempt
@@ -29,8 +30,8 @@ class PromptRunner(Runner):
     Never by silence: a tool that says nothing keeps its task as long as its process lives.
     """
 
-    async def _begin(self, attempt: Attempt) -> None:
-        await self._slowly(attempt, "preparing", steps.make_worktree)
+    async def _begin(self, attempt: Attempt, *noted: Awaitable[object]) -> None:
+        await all_ended(self._slowly(attempt, "preparing", steps.make_worktree), *noted)
         access = await self._database.run(config_for, attempt)
         await with_retries(lambda: prompt_run.start(attempt, access))
         await self._database.run(_queue_prompt, attempt)

@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 from uuid import UUID
 
 from django.conf import settings
@@ -19,7 +19,7 @@ from swarm.agents import steps
 from swarm.agents.shell import RunKind, RunState
 from swarm.agents.threads import on_thread
 from swarm.errors import WrongState
-from swarm.mcp.access import config_for
+from swarm.mcp.access import McpAccess, config_for
 from swarm.models import Attempt
 from swarm.services import attempts, claims, reports
 from swarm.states import ATTEMPT_TERMINAL, AttemptStatus
@@ -63,7 +63,8 @@ class Runner:
 
     async def _step(self, attempt: Attempt) -> None:
         if attempt.status == AttemptStatus.QUEUED:
-            await self._move(AttemptStatus.PREPARING)
+            attempt.status = AttemptStatus.PREPARING  # so that whatever fails now is stopped
+            await self._begin(attempt, self._move(AttemptStatus.PREPARING))
         elif attempt.status == AttemptStatus.PREPARING:
             await self._begin(attempt)
         elif attempt.status == AttemptStatus.WORKING:
@@ -75,18 +76,18 @@ class Runner:
                 attempts.succeed, self._id, commit=commit, output=output, now=now_utc()
             )
 
-    async def _begin(self, attempt: Attempt) -> None:
-        """Make the worktree and type the run into the terminal."""
-        await self._slowly(attempt, "preparing", steps.set_up)
-        await self._give_access(attempt)
-        await with_retries(lambda: steps.deliver(attempt))
+    async def _begin(self, attempt: Attempt, *noted: Awaitable[object]) -> None:
+        """Make the worktree and type the run into the terminal, while `noted` is written."""
+        set_up = self._slowly(attempt, "preparing", steps.set_up)
+        _, access, *_ = await all_ended(set_up, self._access(attempt), *noted)
+        await with_retries(lambda: steps.deliver(attempt, access))
         await self._move(AttemptStatus.WORKING, typed_at=now_utc())
 
-    async def _give_access(self, attempt: Attempt) -> None:
+    async def _access(self, attempt: Attempt) -> McpAccess | None:
         # Once only: a run that started before the node was killed holds the token already.
-        if not await on_thread(steps.has_access, attempt):
-            access = await self._database.run(config_for, attempt)
-            await on_thread(steps.give_access, attempt, access)
+        if await on_thread(steps.has_access, attempt):
+            return None
+        return await self._database.run(config_for, attempt)
 
     def _publish(self, attempt: Attempt) -> str:
         return steps.publish(attempt)
@@ -256,6 +257,18 @@ class Watch:
         if due:
             self._status_at = time.monotonic()
         return due
+
+
+async def all_ended(*doing: Awaitable[Any]) -> list[Any]:
+    """Wait for all of them, then return what they return or raise the first failure.
+
+    What follows a failure must find nothing of them still at work.
+    """
+    outcomes = await asyncio.gather(*doing, return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+    return outcomes
 
 
 async def with_retries(step: Callable[[], R]) -> R:

@@ -25,7 +25,7 @@ from swarm.git.committing import commit_all, current_branch
 from swarm.git.pushing import push_branch
 from swarm.git.removal import remove_worktree
 from swarm.git.repository import Repository
-from swarm.git.worktrees import add_worktree, unlock_files
+from swarm.git.worktrees import add_worktree, begin_worktree, unlock_files
 from swarm.mcp.access import McpAccess
 from swarm.models import Agent, Attempt
 from swarm.worktrees import room
@@ -71,9 +71,10 @@ def make_worktree(attempt: Attempt) -> None:
     if not worktree.exists():
         room.require_room()
     with _naming_a_full_disk():
-        repository.ensure(attempt.base_commit)
-        start = start_point(repository, attempt.base_commit, attempt.previous_branch or None)
-        add_worktree(repository, worktree, attempt.branch, start)
+        if not _begins_afresh(attempt, repository, worktree):
+            repository.ensure(attempt.base_commit)
+            start = start_point(repository, attempt.base_commit, attempt.previous_branch or None)
+            add_worktree(repository, worktree, attempt.branch, start)
         prepare(repository, worktree, attempt.base_commit, run_dir_of(attempt))
 
 
@@ -93,11 +94,21 @@ def give_access(attempt: Attempt, access: McpAccess) -> None:
     temporary.replace(path)
 
 
-def deliver(attempt: Attempt) -> None:
-    """Type the attempt's run into its agent's session, unless it has started."""
+def deliver(attempt: Attempt, access: McpAccess | None = None) -> None:
+    """Type the attempt's run into its agent's session, unless it has started.
+
+    `access` to MCP is written into its folder before.
+
+    A session that is gone, or whose program ended, is started anew.
+    """
     agent = _agent(attempt)
-    ensure_session(agent)
-    shell.deliver(tmux_server(), agent.session, run_dir_of(attempt))
+    if access is not None:
+        give_access(attempt, access)
+    try:
+        shell.deliver(tmux_server(), agent.session, run_dir_of(attempt))
+    except ExternalError:
+        ensure_session(agent)
+        shell.deliver(tmux_server(), agent.session, run_dir_of(attempt))
 
 
 def observe(attempt: Attempt) -> shell.RunState:
@@ -212,6 +223,12 @@ def _check_claim(repository: Repository, attempt: Attempt, head: str) -> None:
     raise DomainError(
         "other_commit", f"the agent named {said}, which {attempt.branch} does not hold"
     )
+
+
+def _begins_afresh(attempt: Attempt, repository: Repository, worktree: Path) -> bool:
+    if attempt.previous_branch:
+        return False
+    return begin_worktree(repository, worktree, attempt.branch, attempt.base_commit)
 
 
 def _access_file(attempt: Attempt) -> Path:

@@ -24,6 +24,8 @@ PASTE_BYTES_MAX = 1024 * 1024
 DEFAULT_COMMAND = ("sh", "-i")
 SIGNAL_EXIT_BASE = 128
 PANE_FORMAT = "#{session_name}|#{pane_dead}|#{pane_dead_status}|#{pane_dead_signal}"
+ENDED = "ended"
+SAY_ENDED = f"display-message -p {ENDED}"
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _BRACKETED_PASTE_END = "\x1b[201~"
@@ -34,6 +36,7 @@ _ABSENT = (
     "can't find window",
     "can't find pane",
     "session not found",
+    "no current target",  # there is no session at all, which is so while the server ends
     "(No such file or directory)",
     "(Connection refused)",
 )
@@ -117,11 +120,20 @@ class TmuxServer:
         the paste early, and ExternalError when the session or its program is gone.
         """
         data = _checked_paste(text)
-        self._require_alive(name)
-        if data:
-            self._paste_buffer(name, data, bracketed)
-        if enter:
-            self._send_key(name, "Enter")
+        buffer = f"paste-{uuid4().hex}"
+        load = ("load-buffer", "-b", buffer, "-", ";") if data else ()
+        steps = _typing(_pane(name), buffer if data else "", enter=enter, bracketed=bracketed)
+        # In one go: tmux itself sees to it that nothing is typed where the program has ended.
+        choice = ("if-shell", "-F", "-t", _pane(name), "#{pane_dead}", SAY_ENDED, steps)
+        try:
+            ended = self._run(*load, *choice, stdin=data).strip() == ENDED
+        except ExternalError:
+            self._forget_buffer(buffer)
+            raise
+        if ended:
+            self._forget_buffer(buffer)
+            message = f"session '{name}' cannot be typed to: its program ended with "
+            raise ExternalError(f"{message}{self.pane_dead(name)}", retryable=True)
 
     def send_keys(self, name: str, keys: Sequence[str]) -> None:
         """Press keys by their tmux names (`Enter`, `Escape`, `C-c`), one after the other."""
@@ -208,17 +220,6 @@ class TmuxServer:
             env=env,
         )
 
-    def _paste_buffer(self, name: str, data: bytes, bracketed: bool) -> None:
-        buffer = f"paste-{uuid4().hex}"
-        target = _pane(name)
-        self._run("load-buffer", "-b", buffer, "-", stdin=data)
-        try:
-            marks = ("-p",) if bracketed else ()
-            self._run("paste-buffer", *marks, "-r", "-d", "-b", buffer, "-t", target)
-        except ExternalError:
-            self._forget_buffer(buffer)
-            raise
-
     def _forget_buffer(self, buffer: str) -> None:
         try:
             self._run("delete-buffer", "-b", buffer)
@@ -229,12 +230,6 @@ class TmuxServer:
         # A user who scrolls back has put the pane into a mode that would swallow the key.
         target = _pane(name)
         self._run("copy-mode", "-q", "-t", target, ";", "send-keys", "-t", target, key)
-
-    def _require_alive(self, name: str) -> None:
-        status = self.pane_dead(name)
-        if status is not None:
-            message = f"session '{name}' cannot be typed to: its program ended with {status}"
-            raise ExternalError(message, retryable=True)
 
     def _pane_fields(self, name: str, *formats: str) -> list[str]:
         line = self._run("list-panes", "-t", _window(name), "-F", "|".join(formats))
@@ -268,6 +263,17 @@ def parse_pane(line: str) -> tuple[str, int | None]:
     if dead != "1":
         return session, None
     return session, int(status) if status else SIGNAL_EXIT_BASE + int(signal_number or 0)
+
+
+def _typing(pane: str, buffer: str, *, enter: bool, bracketed: bool) -> str:
+    """Return tmux's commands that type what is in a buffer, then Enter if asked."""
+    steps = [f"has-session -t {pane}"]
+    if buffer:
+        steps.append(f"paste-buffer {'-p ' if bracketed else ''}-r -d -b {buffer} -t {pane}")
+    if enter:
+        # A user who scrolls back has put the pane into a mode that would swallow the key.
+        steps += [f"copy-mode -q -t {pane}", f"send-keys -t {pane} Enter"]
+    return " ; ".join(steps)
 
 
 def _failure(command: str, code: int, stderr: bytes) -> ExternalError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 from p2p.clock import now_utc
 from p2p.local import local_node
 from swarm.git.repository import Repository
@@ -20,9 +22,12 @@ def prepare_goal(goal: Task) -> None:
     ExternalError (retryable) for a remote that cannot be reached.
     """
     repository = Repository(goal.repository, local_node().home)
-    branch, commit = repository.resolve_base(goal.base_branch)
-    repository.ensure(commit)
-    refusal = repository.can_push()
+    # Two conversations with the remote that do not need each other.
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="probe") as pool:
+        probe = pool.submit(repository.can_push)
+        branch, commit = repository.resolve_base(goal.base_branch)
+        repository.ensure(commit)
+        refusal = probe.result()
     if refusal is not None:
         raise refusal
     store = store_plan if parse_goal(goal.description).items else note_prepared

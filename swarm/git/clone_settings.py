@@ -24,11 +24,42 @@ SETTINGS = {
 }
 
 
+_Look = tuple[str, int, int, int, int]
+# What each clone's file of settings looked like when it was last found to be right.
+_right: dict[Path, _Look | None] = {}
+
+
 def apply_settings(clone: Path, url: str) -> None:
-    """Set what is not, or no longer, set as it must be: agents can change the settings."""
-    wanted = {**SETTINGS, "remote.origin.url": url}
+    """Set what is not, or no longer, set as it must be: agents can change the settings.
+
+    A file that was not written since it was found to be right is not read again.
+    """
+    look = _look(clone, url)
+    if look is not None and _right.get(clone) == look:
+        return
+    if _correct(clone, {**SETTINGS, "remote.origin.url": url}):
+        return  # read again the next time: it was we who wrote it, or an agent in between
+    _right[clone] = look
+
+
+def _correct(clone: Path, wanted: dict[str, str]) -> bool:
+    """Set what differs from `wanted`; tell whether anything did."""
     shown = run_git(["config", "--local", "--list", "-z"], cwd=clone).stdout
     entries = [entry.partition("\n") for entry in shown.split("\0") if entry]
-    for name, value in wanted.items():
-        if [found for key, _, found in entries if key == name] != [value]:
-            run_git(["config", "--local", "--replace-all", name, value], cwd=clone)
+    wrong = [
+        name
+        for name, value in wanted.items()
+        if [found for key, _, found in entries if key == name] != [value]
+    ]
+    for name in wrong:
+        run_git(["config", "--local", "--replace-all", name, wanted[name]], cwd=clone)
+    return bool(wrong)
+
+
+def _look(clone: Path, url: str) -> _Look | None:
+    try:
+        stat = (clone / "config").stat()
+    except OSError:
+        return None  # git says what is wrong with it
+    # No program can set the time of a change (ctime) back, as it can that of a modification.
+    return (url, stat.st_dev, stat.st_ino, stat.st_size, stat.st_ctime_ns)

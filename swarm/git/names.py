@@ -22,6 +22,8 @@ _ALLOWED_URLS = (
     re.compile(r"/.+"),
 )
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# Whatever is made of these alone git accepts too, so that it need not be asked.
+_PLAIN_BRANCH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*(?:/[A-Za-z0-9_-]+)*")
 _SHA = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 
@@ -43,7 +45,7 @@ def validate_branch(branch: str) -> str:
         raise DomainError(
             "bad_branch", f"branch {branch[:40]!r}: 1 to {BRANCH_CHARS_MAX} characters allowed", 422
         )
-    valid = run_git(["check-ref-format", f"refs/heads/{branch}"], check=False).code == 0
+    valid = _PLAIN_BRANCH.fullmatch(branch) is not None or _is_accepted_by_git(branch)
     if not valid or branch.startswith("-") or branch == "HEAD":
         raise DomainError("bad_branch", f"branch {branch!r} is no valid branch name", 422)
     return branch
@@ -65,6 +67,10 @@ def attempt_branch(task_id: UUID | str, attempt: int) -> str:
 def integration_branch(parent_id: UUID | str) -> str:
     """Return the branch that collects a parent's merged work: `integrate/{id8}`."""
     return f"integrate/{_id8(parent_id)}"
+
+
+def _is_accepted_by_git(branch: str) -> bool:
+    return run_git(["check-ref-format", f"refs/heads/{branch}"], check=False).code == 0
 
 
 def _id8(identifier: UUID | str) -> str:

@@ -28,6 +28,8 @@ PROBE_IDENTITY = {
     "GIT_COMMITTER_NAME": "VoidLux",
     "GIT_COMMITTER_EMAIL": "voidlux@voidlux.invalid",
 }
+# Every git knows the empty tree, and that by this id wherever ids are SHA-1.
+EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 
 
 class Repository:
@@ -154,9 +156,9 @@ class Repository:
         # An empty repository of its own: the answer must not wait for a first clone.
         with tempfile.TemporaryDirectory(prefix="voidlux-probe-") as folder:
             cwd = Path(folder)
-            run_git(["init", "--quiet", "--bare"], cwd=cwd)
-            tree = run_git(["write-tree"], cwd=cwd).stdout.strip()
-            made = run_git(["commit-tree", "-m", "probe", tree], cwd=cwd, env_extra=PROBE_IDENTITY)
+            run_git(["init", "--quiet", "--bare", "--template=", "--object-format=sha1"], cwd=cwd)
+            commit = ["commit-tree", "-m", "probe", EMPTY_TREE]
+            made = run_git(commit, cwd=cwd, env_extra=PROBE_IDENTITY)
             target = f"refs/heads/voidlux-probe-{os.urandom(8).hex()}"
             refspec = f"{made.stdout.strip()}:{target}"
             args = ["push", "--dry-run", "--quiet", self.url, refspec]

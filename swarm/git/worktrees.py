@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from p2p.protocol.errors import DomainError
+from swarm.git.clone_settings import apply_settings
 from swarm.git.command import run_git
 from swarm.git.names import validate_branch, validate_commit
 from swarm.git.repository import Repository
@@ -45,6 +46,22 @@ def find_worktree(repo: Repository, path: Path) -> Worktree | None:
     """Return the registered worktree at `path`, or None."""
     wanted = path.resolve()
     return next((tree for tree in list_worktrees(repo) if tree.path == wanted), None)
+
+
+def begin_worktree(repo: Repository, path: Path, branch: str, start_commit: str) -> bool:
+    """Make a worktree of which nothing exists yet, by one command of git.
+
+    False where git refuses, because of what stands in the way, what is missing or what went
+    wrong: `add_worktree` then finds out.
+    """
+    validate_branch(branch)
+    validate_commit(start_commit)
+    path = path.resolve()
+    if path.exists() or not repo.path.is_dir():
+        return False
+    with repo.locked():
+        apply_settings(repo.path, repo.url)
+        return _make_branch(repo, path, branch, start_commit, check=False)
 
 
 def add_worktree(repo: Repository, path: Path, branch: str, start_commit: str) -> Worktree:
@@ -119,11 +136,19 @@ def _reusable(repo: Repository, found: Worktree | None, branch: str) -> bool:
 
 
 def _make(repo: Repository, path: Path, branch: str, start_commit: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     if repo.local_head(branch) is None:
-        repo.git("worktree", "add", "--no-track", "-b", branch, "--", str(path), start_commit)
+        _make_branch(repo, path, branch, start_commit)
     else:
+        path.parent.mkdir(parents=True, exist_ok=True)
         repo.git("worktree", "add", "--", str(path), branch)
+
+
+def _make_branch(
+    repo: Repository, path: Path, branch: str, start_commit: str, *, check: bool = True
+) -> bool:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    args = ("worktree", "add", "--no-track", "-b", branch, "--", str(path), start_commit)
+    return repo.git(*args, check=check).code == 0
 
 
 def _clear(repo: Repository, path: Path, found: Worktree | None) -> None:

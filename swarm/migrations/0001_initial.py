@@ -413,6 +413,10 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='task',
+            index=models.Index(fields=['status', '-priority', 'created_at', 'number'], name='task_dispatch_order'),
+        ),
+        migrations.AddIndex(
+            model_name='task',
             index=models.Index(fields=['archived_at', 'created_at'], name='task_list'),
         ),
         migrations.AddIndex(

@@ -40,7 +40,7 @@ def dispatch_ready(now: datetime) -> int:
     if not supply:
         return 0
     queue = ReadyQueue()
-    while supply and (task := queue.next(supply.fits)) is not None:
+    while supply and (task := queue.next(supply)) is not None:
         if _try_to_give(task, now):
             given += 1
             queue.given(task)
@@ -140,7 +140,7 @@ def _assign(claimed: Task, to_node_id: str, now: datetime, **fields: Any) -> Non
 
 
 def _claim(task: Task, node_id: str, reason: str, now: datetime, **columns: Any) -> Task:
-    return move_task(
+    claimed = move_task(
         task.id,
         TaskStatus.CLAIMED,
         by=Actor.DISPATCHER,
@@ -157,6 +157,8 @@ def _claim(task: Task, node_id: str, reason: str, now: datetime, **columns: Any)
         waiting_reason="",
         **{"tribute_id": None, **columns},
     )
+    claimed.parent = task.parent  # it was read with the task, and need not be read again
+    return claimed
 
 
 def _assignment(task: Task) -> Assignment:

@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any
 from uuid import UUID
 
-from django.db.models import Min, TextField
+from django.db.models import Q, QuerySet, TextField
 from django.db.models.functions import Cast
 
 from swarm.models import Task
 from swarm.queries import busy_goals
+from swarm.services.supply import Supply
 from swarm.states import TaskStatus
 
-Needs = tuple[str, ...]
-
-
-@dataclass
-class _Group:
-    """Ready subtasks of one goal that need the same: who could take one could take any."""
-
-    goal_id: UUID
-    priority: int
-    needs: Needs
-    place: int  # among all groups, by priority, age and place in the plan
+FIRST_LOOK = 20  # rows; the goal of one of them mostly has nobody at work, which decides
 
 
 class ReadyQueue:
@@ -36,22 +27,18 @@ class ReadyQueue:
     """
 
     def __init__(self) -> None:
-        """Look at what is ready now: two queries, however much it is."""
-        self._turns = busy_goals()
-        self._groups = _groups()
+        """Look at what is asked for by whatever is ready now."""
+        self._needs = set(_ready().values_list("needs", flat=True).distinct())
         self._skipped: set[UUID] = set()
 
-    def next(self, fits: Callable[[UUID, Needs], bool]) -> Task | None:
-        """Return the first task that `fits(goal id, capabilities)` can place; None for none."""
-        wanted = [each for each in self._groups if fits(each.goal_id, each.needs)]
-        while wanted:
-            group = min(wanted, key=self._rank)
-            task = self._first_of(group)
-            if task is not None:
-                return task
-            wanted.remove(group)
-            self._groups.remove(group)
-        return None
+    def next(self, supply: Supply) -> Task | None:
+        """Return the first task that finds a place in the supply; None for none."""
+        fitting = {needs for needs in self._needs if supply.can(json.loads(needs))}
+        found = _ready().exclude(id__in=self._skipped) if self._skipped else _ready()
+        if fitting != self._needs:
+            found = found.filter(Q(needs__in=fitting) | Q(parent_id__in=supply.hiring))
+        first = self._first_of(found) if self._needs else None
+        return None if first is None else Task.objects.get(id=first)
 
     def given(self, task: Task) -> None:
         """Note that a task found its agent: its goal's turn is over."""
@@ -62,34 +49,31 @@ class ReadyQueue:
         """Leave a task out of this round."""
         self._skipped.add(task.id)
 
-    def _rank(self, group: _Group) -> tuple[int, int, int]:
-        return -group.priority, self._turns.get(group.goal_id, 0), group.place
+    @cached_property
+    def _turns(self) -> dict[UUID, int]:
+        return busy_goals()
 
-    def _first_of(self, group: _Group) -> Task | None:
-        ready = Task.objects.filter(
-            parent_id=group.goal_id, status=TaskStatus.PENDING, priority=group.priority
-        )
-        for task in ready.order_by("created_at", "number"):
-            if task.id not in self._skipped and tuple(task.required_capabilities) == group.needs:
-                return task
-        return None
+    def _first_of(self, found: QuerySet[Any]) -> UUID | None:
+        best: tuple[int, int, UUID] | None = None
+        for task_id, goal_id, priority in _in_parts(found):
+            if best is not None and priority < best[0]:
+                break
+            turns = self._turns.get(goal_id, 0)
+            if best is None or turns < best[1]:
+                best = (priority, turns, task_id)
+            if turns == 0:
+                break
+        return None if best is None else best[2]
 
 
-def _groups() -> list[_Group]:
+def _ready() -> QuerySet[Any]:
     ready = Task.objects.filter(status=TaskStatus.PENDING, parent__isnull=False).order_by()
-    alike = ready.values("parent_id", "priority", "required_capabilities")
-    aged = alike.annotate(oldest_at=Min("created_at"), first_number=Min("number"))
-    # Their order is the database's work: reading a thousand dates would cost more than the rest.
-    rows = aged.order_by("-priority", "oldest_at", "first_number").values_list(
-        "parent_id", "priority", Cast("required_capabilities", TextField())
-    )
-    return [
-        _Group(goal_id, priority, _needs_in(text), place)
-        for place, (goal_id, priority, text) in enumerate(rows)
-        if goal_id is not None
-    ]
+    return ready.annotate(needs=Cast("required_capabilities", TextField()))
 
 
-@lru_cache(maxsize=1_000)
-def _needs_in(text: str) -> Needs:
-    return tuple(json.loads(text))
+def _in_parts(found: QuerySet[Any]) -> Iterator[tuple[UUID, UUID, int]]:
+    """Return task, goal and priority of each in their order; most of them are hardly ever read."""
+    ordered = found.order_by("-priority", "created_at", "number")
+    rows = ordered.values_list("id", "parent_id", "priority")
+    yield from rows[:FIRST_LOOK]
+    yield from rows[FIRST_LOOK:]

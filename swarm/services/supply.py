@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
@@ -26,7 +26,6 @@ class Supply:
 
     abilities: list[frozenset[str]]
     hiring: set[UUID]
-    _fitting: dict[tuple[str, ...], bool] = field(default_factory=dict)
 
     @classmethod
     def look(cls, now: datetime) -> Supply:
@@ -38,11 +37,9 @@ class Supply:
     def __bool__(self) -> bool:
         return bool(self.abilities or self.hiring)
 
-    def fits(self, goal_id: UUID, needs: tuple[str, ...]) -> bool:
-        """Tell whether somebody may take a task of this goal with these needs."""
-        if needs not in self._fitting:
-            self._fitting[needs] = any(able.issuperset(needs) for able in self.abilities)
-        return self._fitting[needs] or goal_id in self.hiring
+    def can(self, needs: Sequence[str]) -> bool:
+        """Tell whether an idle agent meets these needs."""
+        return any(able.issuperset(needs) for able in self.abilities)
 
 
 def own_agents(now: datetime) -> list[Agent]:

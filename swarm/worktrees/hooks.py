@@ -5,13 +5,17 @@ from __future__ import annotations
 import hashlib
 import tomllib
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, Literal
 
 from p2p.protocol.errors import DomainError
+from swarm.git.command import run_git
 from swarm.git.repository import Repository
 
 FILE = ".voidlux.toml"
 TEXT_CHARS_MAX = 4_000
+COMMITS_REMEMBERED = 100
 TIME_LIMIT_S = 300.0
 TIME_LIMIT_MAX_S = 3_600.0
 KEYS = frozenset({"setup", "teardown", "time_limit_s"})
@@ -38,14 +42,30 @@ def read_hooks(repo: Repository, commit: str) -> dict[Kind, Hook]:
 
     They are read from the commit, so that an agent cannot change them in its worktree.
     """
-    shown = repo.git("show", f"{commit}:{FILE}", check=False)
-    if shown.code != 0:
-        return {}
+    return {hook.kind: hook for hook in _hooks_at(repo.path, commit)}
+
+
+# What a commit holds never changes, and the goals of a repository mostly begin at the same one.
+@lru_cache(maxsize=COMMITS_REMEMBERED)
+def _hooks_at(clone: Path, commit: str) -> tuple[Hook, ...]:
+    if not _has_file(clone, commit):
+        return ()
+    text = run_git(["show", f"{commit}:{FILE}"], cwd=clone).stdout
     try:
-        section = tomllib.loads(shown.stdout).get("worktree", {})
+        section = tomllib.loads(text).get("worktree", {})
     except tomllib.TOMLDecodeError as error:
         raise _bad(f"is not TOML: {error}") from error
-    return _checked(section)
+    return tuple(_checked(section).values())
+
+
+def _has_file(clone: Path, commit: str) -> bool:
+    """Tell whether a commit has the file; DomainError `commit_missing` without the commit."""
+    names = f"{commit}^{{commit}}\n{commit}:{FILE}\n"
+    shown = run_git(["cat-file", "--batch-check"], cwd=clone, stdin=names).stdout.splitlines()
+    has_commit, has_file = (not line.endswith(" missing") for line in shown)
+    if not has_commit:
+        raise DomainError("commit_missing", f"commit {commit} is not in {clone.name}")
+    return has_file
 
 
 def _checked(section: Any) -> dict[Kind, Hook]:

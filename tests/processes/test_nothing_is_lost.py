@@ -63,7 +63,7 @@ class Chaos:
         kinds: list[tuple[str, int, Callable[[], bool]]] = [
             ("git", 100, lambda: self._kill_process("git ")),
             ("block", 30, lambda: self._kill_terminal("block.sh")),
-            ("runner", 20, lambda: self._kill_terminal("run_block.py")),
+            ("runner", 20, lambda: self._kill_terminal("run_block")),
             ("worker", 5, self._kill_worker),
             ("node", 5, self._kill_node),
             ("tmux", 5, self._kill_tmux),

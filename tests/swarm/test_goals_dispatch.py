@@ -15,6 +15,8 @@ from swarm.models import Agent, Attempt, Job, Task
 from swarm.services import attempts, dispatch, goals, reports
 from swarm.services.agents import judge_agent, register_agent, remove_agent, reserve_agents
 from swarm.services.dispatch import dispatch_ready
+from swarm.services.ready_queue import FIRST_LOOK, ReadyQueue
+from swarm.services.supply import Supply
 from swarm.services.transitions import move_task
 from swarm.states import Actor, AgentStatus, AttemptStatus, JobStatus, TaskStatus
 
@@ -242,6 +244,69 @@ def test_tasks_that_nobody_can_do_keep_no_other_from_its_agent() -> None:
     an_agent("a")
 
     assert dispatch_ready(NOW) == 1
+
+
+def copies_of(task: Task, count: int, **columns: object) -> None:
+    """Store so many more subtasks like this one, with other columns."""
+    for name, value in columns.items():
+        setattr(task, name, value)
+    for _ in range(count):
+        task.pk = uuid4()
+        task.save(force_insert=True)
+
+
+def test_a_goal_without_anybody_at_work_comes_first_however_many_tasks_are_older() -> None:
+    busy = a_goal()
+    copies_of(busy.subtasks.get(number=1), 3 * FIRST_LOOK)
+    quiet = a_goal(now=NOW + timedelta(seconds=1))
+    urgent = a_goal(now=NOW + timedelta(seconds=2), priority=1)
+    queue, supply = ReadyQueue(), Supply([frozenset()], set())
+    order = []
+    for _ in range(6):
+        task = queue.next(supply)
+        assert task is not None
+        order.append(task.parent_id)
+        queue.given(task)
+        move_task(task.id, TaskStatus.CLAIMED, by=Actor.DISPATCHER, reason="r", now=NOW)
+
+    assert order == [urgent.id, urgent.id, busy.id, quiet.id, busy.id, quiet.id]
+
+
+def test_where_nobody_is_able_a_goal_that_hires_finds_a_place() -> None:
+    one, other = a_goal(), a_goal(now=NOW + timedelta(seconds=1))
+    Task.objects.filter(parent__isnull=False).update(required_capabilities=["rare"])
+    unable = Supply([frozenset({"python"})], set())
+    hiring = Supply([frozenset({"python"})], {other.id})
+
+    assert ReadyQueue().next(unable) is None
+    first = ReadyQueue().next(hiring)
+    assert first is not None and (first.parent_id, first.number) == (other.id, 1)
+    able = ReadyQueue().next(Supply([frozenset({"rare"})], set()))
+    assert able is not None and able.parent_id == one.id
+
+
+def test_a_task_that_was_left_out_is_not_found_again() -> None:
+    goal = a_goal()
+    queue, supply, numbers = ReadyQueue(), Supply([frozenset()], set()), []
+    while (task := queue.next(supply)) is not None:
+        numbers.append(task.number)
+        queue.skip(task)
+
+    assert numbers == [1, 4]
+    assert statuses(goal) == ["pending", "blocked", "blocked", "pending"]
+
+
+def test_a_choice_reads_one_task_however_many_wait(
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    copies_of(a_goal().subtasks.get(number=1), 200)
+    supply = Supply([frozenset()], set())
+
+    with django_assert_num_queries(4) as seen:  # needs, order, goals at work, the task
+        assert ReadyQueue().next(supply) is not None
+
+    limits = [query["sql"].rpartition("LIMIT")[2].strip() for query in seen.captured_queries]
+    assert limits[1] == str(FIRST_LOOK)
 
 
 def test_waiting_tasks_cost_nothing_while_nobody_is_free(

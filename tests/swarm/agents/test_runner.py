@@ -15,6 +15,7 @@ from django.db.models import QuerySet
 
 from p2p.database_thread import DatabaseThread
 from p2p.local import LocalNode, acting_as, local_node
+from p2p.protocol.errors import DomainError
 from swarm.agents import loop as agent_loop
 from swarm.agents import run_block, runner, steps
 from swarm.agents.places import run_dir_of
@@ -102,6 +103,67 @@ async def test_a_run_that_is_given_up_can_not_begin_later(
     ended = await database.run(attempts.get_attempt, attempt.id)
     assert (ended.status, ended.error) == ("failed", "typed 3 times and never seen to start")
     assert run_block.write_exclusive(run_dir_of(attempt) / run_block.STARTED, {}) is False
+
+
+async def test_a_run_whose_beginning_fails_can_not_begin_later(
+    database: DatabaseThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt = await database.run(an_attempt, AttemptStatus.QUEUED)
+    monkeypatch.setattr(steps, "set_up", lambda _: None)
+
+    def deliver(*_: object) -> None:
+        raise DomainError("bad_path", "half of it was typed")
+
+    monkeypatch.setattr(steps, "deliver", deliver)
+
+    await runner.Runner(attempt.id, database).run()
+
+    ended = await database.run(attempts.get_attempt, attempt.id)
+    assert (ended.status, ended.error) == ("failed", "half of it was typed")
+    assert run_block.write_exclusive(run_dir_of(attempt) / run_block.STARTED, {}) is False
+
+
+async def test_what_was_cancelled_while_it_was_set_up_is_cleaned_up_after_that(
+    database: DatabaseThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt = await database.run(an_attempt, AttemptStatus.QUEUED)
+    done: list[str] = []
+    go_on, begun = threading.Event(), threading.Event()
+
+    def set_up(_: Attempt) -> None:
+        begun.set()
+        assert go_on.wait(20)
+        done.append("set up")
+
+    monkeypatch.setattr(steps, "set_up", set_up)
+    monkeypatch.setattr(steps, "salvage", lambda _: True)
+    monkeypatch.setattr(steps, "clean_up", lambda _: done.append("cleaned up"))
+    monkeypatch.setattr(steps, "deliver", lambda *_: done.append("typed"))
+    driver = asyncio.create_task(runner.Runner(attempt.id, database).run())
+    assert await asyncio.to_thread(begun.wait, 20)
+    await database.run(attempts.cancel, attempt.id, reason="not wanted", now=NOW)
+    go_on.set()
+
+    assert await driver is True
+
+    assert done[:1] + done[-1:] == ["set up", "cleaned up"]
+    assert run_block.write_exclusive(run_dir_of(attempt) / run_block.STARTED, {}) is False
+
+
+async def test_the_first_failure_is_told_when_all_have_ended() -> None:
+    ended: list[str] = []
+
+    async def slow() -> None:
+        await asyncio.sleep(0)
+        ended.append("slow")
+
+    async def fails() -> None:
+        raise DomainError("gone", "it is gone")
+
+    with pytest.raises(DomainError, match="it is gone"):
+        await runner.all_ended(fails(), slow())
+
+    assert ended == ["slow"]
 
 
 async def test_a_driver_that_dies_is_followed_by_another(

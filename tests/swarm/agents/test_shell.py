@@ -7,6 +7,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,30 @@ def test_a_block_that_succeeds(
     assert state.started_at <= state.ended_at
     assert (worktree / "made.txt").read_text() == "done\n"
     wait_for(lambda: '"two" lines' in tmux.capture(session))
+
+
+def test_the_program_of_a_run_starts_without_what_is_slow_to_import() -> None:
+    folder = str(Path(run_block.__file__).parent)
+    asked = f"import sys; sys.path.append({folder!r}); import run_block; print(*sys.modules)"
+    command = [sys.executable, "-I", "-S", "-c", asked]
+    loaded = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+
+    assert "run_block" in loaded
+    slow = {"contextlib", "enum", "json", "pathlib", "re", "signal", "subprocess", "typing"}
+    assert slow & set(loaded) == set()
+
+
+def test_records_are_json(tmp_path: Path) -> None:
+    fields = {"code": -2, "signal": None, "over": True, "at": run_block.now_text(), "mark": "1/2"}
+
+    run_block.write_atomic(tmp_path / "record", fields)
+
+    assert json.loads((tmp_path / "record").read_text()) == fields
+    assert datetime.fromisoformat(str(fields["at"])).utcoffset() == timedelta()
+    for text in ('"', "\\", "\n", "\u00e4"):
+        with pytest.raises(ValueError, match="is no plain word"):
+            run_block.write_atomic(tmp_path / "record", {"mark": text})
+    assert json.loads((tmp_path / "record").read_text()) == fields
 
 
 @pytest.mark.parametrize(
@@ -158,6 +183,9 @@ def test_survivors_are_found_after_the_leader_of_the_block_is_gone(
     tmux: TmuxServer, session: str, worktree: Path, run_dir: Path
 ) -> None:
     runner, block = _start_sleeper(tmux, session, worktree, run_dir)
+    # Killed any sooner the leader would have left nobody behind.
+    sleeper = ["pgrep", "-g", str(block), "-x", "sleep"]
+    wait_for(lambda: subprocess.run(sleeper, stdout=subprocess.DEVNULL).returncode == 0)
     os.kill(runner, signal.SIGKILL)
     os.kill(block, signal.SIGKILL)
     wait_for(lambda: run_block.process_mark(block) is None)

@@ -14,10 +14,13 @@ from p2p.local import LocalNode, acting_as, local_node
 from p2p.protocol.errors import DomainError
 from swarm.agents import steps
 from swarm.agents.places import worktree_of
+from swarm.agents.tmux import TmuxServer
 from swarm.git.command import run_git
 from swarm.git.committing import commit_all
-from swarm.models import Attempt
+from swarm.git.names import attempt_branch
+from swarm.models import Agent, Attempt
 from tests.support.git_remote import GitRemote
+from tests.swarm.agents.waiting import wait_for
 
 TASK_ID = uuid.UUID("5" * 32)
 BRANCH = "task/55555555"
@@ -30,10 +33,15 @@ def home(tmp_path: Path) -> Iterator[Path]:
         yield tmp_path / "home"
 
 
-def an_attempt(remote: GitRemote, base: str, assigner_node_id: str = "a" * 32) -> Attempt:
+def an_attempt(
+    remote: GitRemote,
+    base: str,
+    assigner_node_id: str = "a" * 32,
+    task_id: uuid.UUID = TASK_ID,
+) -> Attempt:
     """Return an attempt whose worktree is set up; nothing is stored."""
     attempt = Attempt(
-        task_id=TASK_ID,
+        task_id=task_id,
         assigner_node_id=assigner_node_id,
         title="Part",
         number=1,
@@ -41,7 +49,7 @@ def an_attempt(remote: GitRemote, base: str, assigner_node_id: str = "a" * 32) -
         shell="true",
         repository=str(remote.path),
         base_commit=base,
-        branch=BRANCH,
+        branch=attempt_branch(task_id, 1),
         created_at=datetime.now(UTC),
     )
     steps.set_up(attempt)
@@ -52,6 +60,39 @@ def a_remote(folder: Path) -> tuple[GitRemote, str]:
     folder.mkdir()
     remote = GitRemote(folder)
     return remote, remote.push("main", {"README": "hello\n"})
+
+
+def test_a_first_attempt_in_a_known_clone_takes_one_command_of_git(
+    home: Path, tmp_path: Path, git_commands: list[str]
+) -> None:
+    remote, base = a_remote(tmp_path / "git")
+    an_attempt(remote, base)
+    an_attempt(remote, base, task_id=uuid.UUID("6" * 32))
+    git_commands.clear()
+
+    another = an_attempt(remote, base, task_id=uuid.UUID("7" * 32))
+
+    assert git_commands == ["worktree add"]
+    assert (worktree_of(another) / "README").read_text() == "hello\n"
+
+
+def test_a_session_that_is_gone_or_over_is_started_for_the_delivery(
+    home: Path, tmp_path: Path, tmux: TmuxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remote, base = a_remote(tmp_path / "git")
+    monkeypatch.setattr(steps, "tmux_server", lambda: tmux)
+    attempt = an_attempt(remote, base)
+    attempt.agent = Agent(name="one", tool="shell", session="vl-one")
+
+    steps.deliver(attempt)
+    wait_for(lambda: steps.observe(attempt).code == 0)
+    tmux.paste("vl-one", "exit 3", enter=True)
+    wait_for(lambda: tmux.pane_dead("vl-one") == 3)
+    other = an_attempt(remote, base, task_id=uuid.UUID("6" * 32))
+    other.agent = attempt.agent
+    steps.deliver(other)
+
+    wait_for(lambda: steps.observe(other).code == 0)
 
 
 def test_another_assigner_with_the_same_task_id_gets_a_worktree_of_its_own(

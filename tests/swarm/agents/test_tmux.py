@@ -120,6 +120,7 @@ def test_paste_into_a_missing_or_ended_session_fails(tmux: TmuxServer, session: 
     wait_for(lambda: tmux.pane_dead(session) is not None)
     with pytest.raises(ExternalError, match="its program ended with 3"):
         tmux.paste(session, "x", enter=True)
+    assert _tmux_command(tmux, "list-buffers") == ""
 
 
 def test_exit_status_stays_readable(tmux: TmuxServer, session: str) -> None:

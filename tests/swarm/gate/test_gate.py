@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-from p2p.protocol.errors import ExternalError
+from p2p.protocol.errors import DomainError, ExternalError
 from swarm import jobs as runner
 from swarm.gate.gate import run_gate
 from swarm.gate.preparation import prepare_goal
 from swarm.git.command import run_git
 from swarm.git.integration import Integration
 from swarm.git.names import integration_branch
+from swarm.git.repository import Repository
 from swarm.models import MergeRun, Task, TestRun
 from swarm.services import goals, jobs
 from swarm.services.transitions import move_task
@@ -53,6 +54,28 @@ def a_goal(remote: GitRemote, titles: str = "One,Two", test_command: str = GREEN
     prepare_goal(goal)
     goal.refresh_from_db()
     return goal
+
+
+@pytest.mark.parametrize(
+    ("base_branch", "why"),
+    [("none", "has no branch 'none'"), ("main", "the remote takes no push")],
+)
+def test_a_goal_is_planned_only_on_a_branch_that_exists_of_a_remote_that_takes_pushes(
+    remote: GitRemote, monkeypatch: pytest.MonkeyPatch, base_branch: str, why: str
+) -> None:
+    refusal = ExternalError("the remote takes no push", retryable=False)
+    monkeypatch.setattr(Repository, "can_push", lambda _: refusal)
+    outline = f"# Goal\n\n- [ ] One\n{SHELL}"
+    request = goals.GoalRequest(
+        description=outline, repository=str(remote.path), base_branch=base_branch
+    )
+    goal = goals.create_goal(request, now=NOW)
+
+    with pytest.raises((DomainError, ExternalError), match=why):
+        prepare_goal(goal)
+
+    goal.refresh_from_db()
+    assert (goal.status, goal.subtasks.count()) == ("planning", 0)
 
 
 def report(goal: Task, number: int, remote: GitRemote, files: dict[str, str | None]) -> Task:

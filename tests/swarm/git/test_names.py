@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from p2p.protocol.errors import DomainError
+from swarm.git.command import run_git
 from swarm.git.names import (
     attempt_branch,
     integration_branch,
@@ -95,3 +96,10 @@ def test_branches_of_attempts_and_integration() -> None:
     assert attempt_branch(TASK_ID, 1) == "task/0a1b2c3d"
     assert attempt_branch(TASK_ID, 2) == "task/0a1b2c3d-2"
     assert integration_branch(TASK_ID) == "integrate/0a1b2c3d"
+
+
+@pytest.mark.parametrize("branch", ["task/0a1b2c3d-2", "main", "a/b_c/-d", "_x"])
+def test_plain_branch_names_need_no_git_to_be_judged(branch: str, git_commands: list[str]) -> None:
+    assert validate_branch(branch) == branch
+    assert git_commands == []
+    assert run_git(["check-ref-format", f"refs/heads/{branch}"], check=False).code == 0

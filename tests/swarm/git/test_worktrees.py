@@ -13,7 +13,13 @@ from swarm.git.merging import identity_environment
 from swarm.git.pushing import push_branch
 from swarm.git.removal import remove_worktree, unpushed
 from swarm.git.repository import Repository
-from swarm.git.worktrees import add_worktree, find_worktree, list_worktrees, unlock_files
+from swarm.git.worktrees import (
+    add_worktree,
+    begin_worktree,
+    find_worktree,
+    list_worktrees,
+    unlock_files,
+)
 from tests.support.git_remote import GitRemote
 
 BRANCH = "task/0a1b2c3d"
@@ -31,6 +37,55 @@ def test_worktree_starts_at_its_commit(repo: Repository, tree: Path, base: str) 
     assert found is not None
     assert (found.head, found.branch, found.lock_reason) == (base, BRANCH, None)
     assert (tree / "shared.txt").read_text() == "one\ntwo\nthree\n"
+
+
+def test_a_worktree_of_which_nothing_exists_is_begun_by_one_command(
+    repo: Repository, base: str, tmp_path: Path, git_commands: list[str]
+) -> None:
+    assert begin_worktree(repo, tmp_path / "first", "task/1", base) is True
+    git_commands.clear()
+
+    assert begin_worktree(repo, tmp_path / "wt" / "one", BRANCH, base) is True
+
+    assert git_commands == ["worktree add"]
+    found = find_worktree(repo, tmp_path / "wt" / "one")
+    assert found is not None
+    assert (found.head, found.branch, found.lock_reason) == (base, BRANCH, None)
+
+
+def test_what_exists_already_is_not_begun_again(repo: Repository, tree: Path, base: str) -> None:
+    (tree / "new.txt").write_text("new")
+    committed = commit_all(tree, "work", AUTHOR)
+
+    assert begin_worktree(repo, tree, BRANCH, base) is False  # the folder
+    assert begin_worktree(repo, tree.with_name("two"), BRANCH, base) is False  # the branch
+
+    assert [(each.path, each.head) for each in list_worktrees(repo)] == [(tree, committed)]
+    assert not tree.with_name("two").exists()
+
+
+def test_a_branch_that_another_worktree_stands_on_unborn_is_not_begun(
+    repo: Repository, tree: Path, base: str
+) -> None:
+    run_git(["symbolic-ref", "HEAD", "refs/heads/task/unborn"], cwd=tree)
+
+    assert begin_worktree(repo, tree.with_name("two"), "task/unborn", base) is False
+
+    assert not tree.with_name("two").exists()
+    with pytest.raises(DomainError) as caught:
+        add_worktree(repo, tree.with_name("two"), "task/unborn", base)
+    assert caught.value.code == "branch_in_use"
+
+
+def test_nothing_begins_without_its_commit_or_its_clone(
+    repo: Repository, remote: GitRemote, tmp_path: Path
+) -> None:
+    assert begin_worktree(repo, tmp_path / "wt", BRANCH, "0" * 40) is False
+    fresh = Repository(str(remote.path), tmp_path / "fresh")
+    assert begin_worktree(fresh, tmp_path / "wt", BRANCH, "0" * 40) is False
+
+    assert list_worktrees(repo) == []
+    assert repo.local_head(BRANCH) is None
 
 
 def test_second_call_gives_the_same_worktree_with_its_work(

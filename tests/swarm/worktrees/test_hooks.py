@@ -46,6 +46,22 @@ def test_hooks_are_read_from_the_commit(repo: Repository, remote: GitRemote, bas
     }
 
 
+def test_a_commit_is_asked_once_for_its_hooks_and_not_before_it_is_here(
+    repo: Repository, remote: GitRemote, git_commands: list[str]
+) -> None:
+    commit = remote.push("main", {".voidlux.toml": toml()})
+    with pytest.raises(DomainError) as missing:
+        read_hooks(repo, commit)
+    repo.fetch()
+    git_commands.clear()
+
+    first, second = read_hooks(repo, commit), read_hooks(repo, commit)
+
+    assert missing.value.code == "commit_missing"
+    assert first == second == {"setup": Hook("setup", SETUP, 300.0)}
+    assert git_commands == ["cat-file --batch-check", f"show {commit}:.voidlux.toml"]
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [
