@@ -30,7 +30,9 @@ class PromptRunner(Runner):
     """
 
     async def _begin(self, attempt: Attempt) -> None:
-        await self._slowly(attempt, "preparing", steps.make_worktree)
+        await self._slowly(
+            attempt, "preparing", lambda each: steps.make_worktree(each, with_conflict=True)
+        )
         access = await self._database.run(config_for, attempt)
         await with_retries(lambda: prompt_run.start(attempt, access))
         await self._database.run(_queue_prompt, attempt)
