@@ -85,6 +85,9 @@ class Task(models.Model):
     git_branch = models.CharField(max_length=200, blank=True)
     commit = models.CharField(max_length=64, blank=True, help_text="The commit last reported.")
     merged_commit = models.CharField(max_length=64, blank=True)
+    changed_paths = models.JSONField(
+        default=list, blank=True, help_text="What its last reported commit changes; the first 200."
+    )
     feedback = models.TextField(blank=True, help_text="What the next attempt should know.")
     progress = models.CharField(max_length=500, blank=True)
     result = models.TextField(blank=True)

@@ -31,7 +31,10 @@ class PromptRunner(Runner):
     """
 
     async def _begin(self, attempt: Attempt, *noted: Awaitable[object]) -> None:
-        await all_ended(self._slowly(attempt, "preparing", steps.make_worktree), *noted)
+        made = self._slowly(
+            attempt, "preparing", lambda each: steps.make_worktree(each, with_conflict=True)
+        )
+        await all_ended(made, *noted)
         access = await self._database.run(config_for, attempt)
         await with_retries(lambda: prompt_run.start(attempt, access))
         await self._database.run(_queue_prompt, attempt)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from p2p.protocol.errors import DomainError
+from swarm.agents import conflict_notes
 from swarm.agents.adapters import ToolAdapter
 from swarm.agents.places import run_dir_of, worktree_of
 from swarm.agents.signals import SIGNALS
@@ -24,12 +25,34 @@ PROMPT = """\
 # {title}
 
 {instructions}
-{criteria}{shell}{feedback}
+{criteria}{shell}{feedback}{conflict}
 ## How to work and how to finish
 
 {rules}
 
 VoidLux task {task_id}, attempt {number}, generation {generation}.
+"""
+
+CONFLICT = """
+## The conflict to resolve
+
+This worktree stands in a merge: {base}, which the others' accepted work led to, is being merged
+into what {branch} holds. Conflicts are marked in these files (diff3 style):
+
+{paths}
+
+What the other side wanted:
+
+{intents}
+
+What it did there:
+
+```diff
+{diff}
+```
+
+Keep the intent of both sides, leave no conflict marker, `git add` what you resolved and commit
+the merge before you finish.
 """
 
 WORK_RULES = """\
@@ -68,10 +91,26 @@ def prompt_of(attempt: Attempt) -> str:
         criteria=f"\n## It is done when\n\n{criteria}\n" if criteria else "",
         shell=shell,
         feedback=f"\n## What became of the earlier attempt\n\n{feedback}\n" if feedback else "",
+        conflict=_conflict_of(attempt),
         rules=rules.format(branch=attempt.branch, task_id=task_id),
         task_id=task_id,
         number=attempt.number,
         generation=attempt.generation,
+    )
+
+
+def _conflict_of(attempt: Attempt) -> str:
+    met = conflict_notes.read(run_dir_of(attempt))
+    if met is None:
+        return ""
+    intents = "\n".join(f"- {intent}" for intent in met.intents) or "- (not said)"
+    paths = "\n".join(f"- {path}" for path in met.paths)
+    return CONFLICT.format(
+        branch=attempt.previous_branch,
+        base=attempt.base_commit[:12],
+        paths=paths,
+        intents=intents,
+        diff=met.diff.strip(),
     )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from p2p.local import local_node
 from p2p.protocol.errors import DomainError, ExternalError
-from swarm.agents import shell
+from swarm.agents import conflict_notes, shell
 from swarm.agents.adapters import tool_named
 from swarm.agents.places import agent_dir, run_dir_of, worktree_of
 from swarm.agents.sockets import SESSION_PREFIX, socket_name
@@ -22,6 +22,7 @@ from swarm.clean_env import clean_environment
 from swarm.git.attempts import start_point
 from swarm.git.command import tells_full_disk
 from swarm.git.committing import commit_all, current_branch
+from swarm.git.conflicts import describe_conflict, leave_conflict, require_no_markers
 from swarm.git.pushing import push_branch
 from swarm.git.removal import remove_worktree
 from swarm.git.repository import Repository
@@ -61,9 +62,11 @@ def set_up(attempt: Attempt) -> None:
         _prepare_run(attempt, worktree_of(attempt))
 
 
-def make_worktree(attempt: Attempt) -> None:
+def make_worktree(attempt: Attempt, *, with_conflict: bool = False) -> None:
     """Make the attempt's worktree at its start and prepare it; may be repeated.
 
+    Where the earlier attempt conflicts with the base, the worktree holds that conflict, for an
+    agent `with_conflict` to resolve; a block begins at the base instead, and is run anew.
     DomainError `no_room` where the quota or the disk has none for another.
     """
     repository = _repository(attempt)
@@ -73,9 +76,21 @@ def make_worktree(attempt: Attempt) -> None:
     with _naming_a_full_disk():
         if not _begins_afresh(attempt, repository, worktree):
             repository.ensure(attempt.base_commit)
-            start = start_point(repository, attempt.base_commit, attempt.previous_branch or None)
-            add_worktree(repository, worktree, attempt.branch, start)
+            _go_on(attempt, repository, worktree, with_conflict=with_conflict)
         prepare(repository, worktree, attempt.base_commit, run_dir_of(attempt))
+
+
+def _go_on(
+    attempt: Attempt, repository: Repository, worktree: Path, *, with_conflict: bool
+) -> None:
+    start = start_point(repository, attempt.base_commit, attempt.previous_branch or None)
+    begins_at_base = bool(start.conflicts) and not with_conflict
+    commit = attempt.base_commit if begins_at_base else start.commit
+    add_worktree(repository, worktree, attempt.branch, commit)
+    if start.conflicts and with_conflict:
+        leave_conflict(worktree, attempt.base_commit, author_of(attempt))
+        found = describe_conflict(repository, commit, attempt.base_commit, start.conflicts)
+        conflict_notes.write(run_dir_of(attempt), found)
 
 
 def has_access(attempt: Attempt) -> bool:
@@ -137,7 +152,8 @@ def publish(attempt: Attempt) -> str:
 
     DomainError `no_changes` where it adds nothing to the base, and `wrong_branch` where it left
     the attempt's branch: what it did elsewhere stays in its worktree and is not pushed for it.
-    DomainError `other_commit` where the commit that the agent named is not part of that.
+    DomainError `other_commit` where the commit that the agent named is not part of that,
+    `unmerged_files` and `conflict_markers` where it left the conflict that it was to resolve.
     """
     if attempt.planning:
         raise DomainError("no_plan", "the planner ended without calling task_plan")
@@ -150,6 +166,9 @@ def publish(attempt: Attempt) -> str:
         raise DomainError("wrong_branch", f"the run left {attempt.branch} for {where}")
     unlock_files(repository, worktree_of(attempt), attempt.branch)
     head = commit_all(worktree_of(attempt), attempt.title, author_of(attempt))
+    met = conflict_notes.read(run_dir_of(attempt))
+    if met is not None:
+        require_no_markers(worktree_of(attempt), met.paths)
     if repository.is_ancestor(head, attempt.base_commit):
         raise DomainError("no_changes", f"the run left nothing that {head[:8]} does not have")
     _check_claim(repository, attempt, head)

@@ -19,11 +19,13 @@ from p2p.local import local_node
 from p2p.protocol.errors import DomainError, ExternalError
 from swarm.errors import WrongState
 from swarm.gate.evidence import how_it_ended, note_merge, test_commit
+from swarm.gate.forecast import note_arrival
 from swarm.git.integration import Integration, MergeOutcome, open_integration
 from swarm.git.names import integration_branch
 from swarm.git.repository import Repository
 from swarm.models import Task, TestRun
 from swarm.services.goals import get_task, requeue_or_fail, settle_dependants
+from swarm.services.overlaps import Overlap, warning
 from swarm.services.transitions import move_task
 from swarm.states import Actor, TaskStatus
 
@@ -176,7 +178,7 @@ def _verify_reports(goal: Task, repository: Repository) -> None:
                 {"reported": task.commit, "base": task.base_commit},
             )
         else:
-            _begin_merging(task)
+            _begin_merging(task, note_arrival(task, repository))
 
 
 def _adds_nothing(task: Task, repository: Repository) -> bool:
@@ -188,15 +190,19 @@ def _adds_nothing(task: Task, repository: Repository) -> bool:
         return False  # the branch moved on since it was asked; merging says what is wrong
 
 
-def _begin_merging(task: Task) -> None:
+def _begin_merging(task: Task, overlaps: list[Overlap]) -> None:
     with _unless_moved(task):
         move_task(
             task.id,
             TaskStatus.MERGING,
             by=Actor.GATE,
-            reason=f"the remote shows {task.commit[:8]} on {task.git_branch}",
+            reason=f"the remote shows {task.commit[:8]} on {task.git_branch}{warning(overlaps)}",
             now=now_utc(),
-            evidence={"branch": task.git_branch, "commit": task.commit},
+            evidence={
+                "branch": task.git_branch,
+                "commit": task.commit,
+                "overlaps": [each.as_evidence() for each in overlaps],
+            },
         )
 
 

@@ -6,24 +6,27 @@ from pathlib import Path
 
 from p2p.protocol.errors import DomainError
 from swarm.git.command import run_git
+from swarm.git.conflicts import add_resolved, listing, merge_under_way
 from swarm.git.locking import clone_lock
 from swarm.git.merging import identity_environment
 
-NAMED_PATHS_MAX = 10
 GITLINK_MODE = "160000"
 
 
 def commit_all(worktree: Path, message: str, author: str) -> str:
     """Commit everything uncommitted as `author` ("Name <mail>") and return HEAD's id.
 
-    Files that the repository ignores stay out.  DomainError `unmerged_files` while a merge is
-    unresolved, and `embedded_repository` for a nested clone, of which git keeps only the id.
+    Files that the repository ignores stay out, and a merge under way is concluded.  DomainError
+    `unmerged_files` while it is unresolved, and `embedded_repository` for a nested clone, of
+    which git keeps only the id.
     """
     with clone_lock(_common_dir(worktree)):
-        _refuse_unmerged(worktree)
+        add_resolved(worktree)
         run_git(["add", "--all"], cwd=worktree)
         _refuse_embedded(worktree)
-        if run_git(["diff", "--cached", "--quiet"], cwd=worktree, check=False).code != 0:
+        changed = run_git(["diff", "--cached", "--quiet"], cwd=worktree, check=False).code != 0
+        # A merge resolved to our side changes no file, and is still to be concluded.
+        if changed or merge_under_way(worktree):
             args = ["commit", "--quiet", "--no-verify", "--no-gpg-sign", "-m", message]
             run_git(args, cwd=worktree, env_extra=identity_environment(author))
         return run_git(["rev-parse", "--verify", "HEAD"], cwd=worktree).stdout.strip()
@@ -33,12 +36,6 @@ def current_branch(worktree: Path) -> str:
     """Return the branch that the worktree is on; empty where its head is detached."""
     args = ["symbolic-ref", "--quiet", "--short", "HEAD"]
     return run_git(args, cwd=worktree, check=False).stdout.strip()
-
-
-def _refuse_unmerged(worktree: Path) -> None:
-    paths = _paths(worktree, "diff", "--name-only", "--diff-filter=U", "-z")
-    if paths:
-        raise DomainError("unmerged_files", f"unresolved conflicts in {_listing(paths)}")
 
 
 def _refuse_embedded(worktree: Path) -> None:
@@ -51,7 +48,7 @@ def _refuse_embedded(worktree: Path) -> None:
     embedded = [path for path in added if not _is_submodule(worktree, path)]
     if embedded:
         run_git(["reset", "--quiet", "--", *embedded], cwd=worktree)
-        message = f"nested repository in {_listing(embedded)} would be committed as its id only"
+        message = f"nested repository in {listing(embedded)} would be committed as its id only"
         raise DomainError("embedded_repository", message)
 
 
@@ -67,8 +64,3 @@ def _common_dir(worktree: Path) -> Path:
 
 def _paths(worktree: Path, *args: str) -> list[str]:
     return [part for part in run_git(args, cwd=worktree).stdout.split("\0") if part]
-
-
-def _listing(paths: list[str]) -> str:
-    more = f" and {len(paths) - NAMED_PATHS_MAX} more" if len(paths) > NAMED_PATHS_MAX else ""
-    return ", ".join(paths[:NAMED_PATHS_MAX]) + more

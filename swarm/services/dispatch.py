@@ -19,6 +19,7 @@ from swarm.models import RemoteAgent, Task
 from swarm.replication import terms
 from swarm.services import reports
 from swarm.services.attempts import Assignment, start_attempt
+from swarm.services.overlaps import overlaps_of, warning
 from swarm.services.ready_queue import ReadyQueue
 from swarm.services.supply import Supply, best_first, member_agents, own_agents
 from swarm.services.transitions import move_task
@@ -140,12 +141,15 @@ def _assign(claimed: Task, to_node_id: str, now: datetime, **fields: Any) -> Non
 
 
 def _claim(task: Task, node_id: str, reason: str, now: datetime, **columns: Any) -> Task:
+    overlaps = overlaps_of(task)
+    evidence = {"overlaps": [each.as_evidence() for each in overlaps]} if overlaps else {}
     claimed = move_task(
         task.id,
         TaskStatus.CLAIMED,
         by=Actor.DISPATCHER,
-        reason=reason,
+        reason=f"{reason}{warning(overlaps)}",
         now=now,
+        evidence=evidence,
         assigned_node=node_id,
         base_commit=_base_commit(task),
         attempt=task.attempt + 1,

@@ -14,10 +14,12 @@ from p2p.local import LocalNode, acting_as, local_node
 from p2p.protocol.errors import DomainError
 from swarm.agents import steps
 from swarm.agents.places import worktree_of
+from swarm.agents.prompts import prompt_of
 from swarm.agents.tmux import TmuxServer
 from swarm.git.command import run_git
 from swarm.git.committing import commit_all
 from swarm.git.names import attempt_branch
+from swarm.git.repository import Repository
 from swarm.models import Agent, Attempt
 from tests.support.git_remote import GitRemote
 from tests.swarm.agents.waiting import wait_for
@@ -185,3 +187,74 @@ def test_work_beside_the_branch_is_not_reported_but_rescued(
     assert set(remote.refs()) == {"refs/heads/main", ref}
     assert run_git(["show", f"{ref}:work.txt"], cwd=remote.path).stdout == "work"
     assert not worktree.exists()
+
+
+def a_second_attempt(folder: Path) -> tuple[GitRemote, Attempt]:
+    """Return an attempt whose earlier work meets its base in README; no worktree yet."""
+    remote, base = a_remote(folder)
+    first = an_attempt(remote, base)
+    (worktree_of(first) / "README").write_text("ours\n")
+    steps.publish(first)
+    moved = remote.push("main", {"README": "theirs\n"}, start=base)
+    second = Attempt(
+        task_id=TASK_ID,
+        assigner_node_id="a" * 32,
+        title="Part",
+        number=2,
+        generation=2,
+        shell="true",
+        repository=str(remote.path),
+        base_commit=moved,
+        previous_branch=BRANCH,
+        branch=f"{BRANCH}-2",
+        created_at=datetime.now(UTC),
+    )
+    return remote, second
+
+
+def test_an_agent_meets_the_conflict_of_its_earlier_work_and_reports_what_it_made_of_it(
+    home: Path, tmp_path: Path
+) -> None:
+    remote, second = a_second_attempt(tmp_path / "git")
+    steps.make_worktree(second, with_conflict=True)
+    readme = worktree_of(second) / "README"
+
+    prompt = prompt_of(second)
+    told = prompt.split("## The conflict to resolve")[1].split("## How to work")[0]
+    assert "- README\n" in told
+    assert "What the other side wanted:\n\n- change main\n" in told
+    assert "-hello\n+theirs\n```" in told
+
+    with pytest.raises(DomainError, match="unresolved conflicts in README"):
+        steps.publish(second)
+    readme.write_text("both\n")
+    commit = steps.publish(second)
+
+    assert remote.text(commit, "README") == "both\n"
+    repository = Repository(str(remote.path), local_node().home)
+    assert repository.is_ancestor(second.base_commit, commit)
+
+
+def test_conflict_markers_that_an_agent_committed_are_not_reported(
+    home: Path, tmp_path: Path
+) -> None:
+    remote, second = a_second_attempt(tmp_path / "git")
+    steps.make_worktree(second, with_conflict=True)
+    run_git(["add", "--all"], cwd=worktree_of(second))
+
+    with pytest.raises(DomainError, match="conflict markers are left in README") as refused:
+        steps.publish(second)
+
+    assert refused.value.code == "conflict_markers"
+    assert f"refs/heads/{BRANCH}-2" not in remote.refs()
+
+
+def test_a_block_begins_at_the_base_that_its_earlier_work_conflicts_with(
+    home: Path, tmp_path: Path
+) -> None:
+    _, second = a_second_attempt(tmp_path / "git")
+
+    steps.set_up(second)
+
+    assert (worktree_of(second) / "README").read_text() == "theirs\n"
+    assert "The conflict to resolve" not in prompt_of(second)
