@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarm.gate.judging import Judge, Suspect, Verdict, next_sizes
+from swarm.gate.batch.judging import Judge, Suspect, Verdict, next_sizes
 
 Items = tuple[int, ...]
 
