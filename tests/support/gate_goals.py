@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
@@ -29,6 +30,14 @@ def a_goal(remote: GitRemote, titles: str = "One,Two", test_command: str = GREEN
     prepare_goal(goal)
     goal.refresh_from_db()
     return goal
+
+
+def widen(goal: Task, count: int) -> None:
+    """Give a goal more subtasks, up to `count`, than an outline may have."""
+    task = goal.subtasks.get(number=1)
+    for number in range(goal.subtasks.count() + 1, count + 1):
+        task.pk, task.number, task._state.adding = uuid.uuid4(), number, True
+        task.save()
 
 
 def report(goal: Task, number: int, remote: GitRemote, files: Mapping[str, str | None]) -> Task:
