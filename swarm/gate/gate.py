@@ -10,8 +10,8 @@ from p2p.local import local_node
 from swarm.gate.accepting import finish_pushed
 from swarm.gate.batches import Batch
 from swarm.gate.deciding import decide_goal
+from swarm.gate.opening import open_last_good
 from swarm.gate.reports import in_status, verify_reports
-from swarm.git.integration import open_integration
 from swarm.git.places import drop_places
 from swarm.git.repository import Repository
 from swarm.models import Task
@@ -32,10 +32,7 @@ def run_gate(goal: Task) -> None:
 
 def _merge_ready(goal: Task, repository: Repository) -> None:
     """Judge what waits in `merging`, batch after batch, each on top of what the last one left."""
-    integration = open_integration(
-        repository, goal.id, goal.base_commit, last_pushed=goal.integration_commit
-    )
-    drop_places(integration)  # a killed worker may have left some
+    integration = open_last_good(goal, repository)
     start, pushed = integration.head, integration.pushed or ""
     try:
         while ready := in_status(goal, TaskStatus.MERGING):

@@ -18,6 +18,7 @@ class BatchOutcome(models.TextChoices):
     FLAKY = "flaky", "a suspect that was green when run again; accepted"
     RED = "red", "to blame: red again on top of what is green"
     OWN_RED = "own_red", "its own test is red"
+    ADOPTED = "adopted", "pushed by somebody else, and no worse than before"
     BASE_RED = "base_red", "red before anything was merged; blamed on nobody"
 
 
