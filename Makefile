@@ -11,7 +11,7 @@ PYTEST := $(PY) -m pytest
 TOOLS := git tmux
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-kills test-agents simulate fuzz check lint bench bench-mesh bench-swarm lock docs clean run-env dev-env bench-env tools
+.PHONY: help demo run test test-kills test-agents simulate fuzz check lint bench bench-mesh bench-swarm bench-merge lock docs clean run-env dev-env bench-env tools
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,13 +65,16 @@ lint: dev-env ## format, style, types, layers, migrations and generated pages
 
 check: lint test ## all that must hold before a change is merged: lint, then test
 
-bench: bench-mesh bench-swarm ## all benchmarks, one after the other
+bench: bench-mesh bench-swarm bench-merge ## all benchmarks, one after the other
 
 bench-mesh: dev-env bench-env ## the mesh beside others, in docs/benchmarks/mesh.md (ARGS=--no-docs)
 	@$(PY) -m benchmarks.mesh --others $(BENCH_VENV)/bin/python $(ARGS)
 
 bench-swarm: dev-env ## from a task to its process, dispatch, monitor, lists (ARGS=--no-docs)
 	@$(PY) -m benchmarks.swarm $(ARGS)
+
+bench-merge: dev-env ## many branches beside plain git, and culprits (ARGS=--no-docs)
+	@$(PY) -m benchmarks.merge $(ARGS)
 
 docs: run-env ## write the generated pages in docs/
 	@$(PY) manage.py docs

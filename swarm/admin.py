@@ -13,6 +13,7 @@ from swarm.models import (
     Agent,
     Attempt,
     Delivery,
+    FlakyTest,
     Job,
     KnownTerm,
     McpToken,
@@ -109,6 +110,14 @@ class TestRunAdmin(ReadOnlyAdmin):
     search_fields = ("commit", "command", "goal__title")
     list_select_related = ("goal",)
     ordering = ("-id",)
+
+
+@admin.register(FlakyTest)
+class FlakyTestAdmin(ReadOnlyAdmin):
+    """Tests that were red and green on the same work."""
+
+    list_display = ("last_at", "repository", "command", "name", "flaky_times", "runs_seen")
+    search_fields = ("repository", "command", "name")
 
 
 @admin.register(MergeRun)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from swarm.models import Attempt, MergeRun, TaskEvent, TestRun
+from swarm.models import Attempt, FlakyTest, MergeRun, TaskEvent, TestRun
 
 
 def describe_event(event: TaskEvent) -> dict[str, Any]:
@@ -27,12 +27,28 @@ def describe_test_run(run: TestRun) -> dict[str, Any]:
         "id": run.id,
         "commit": run.commit,
         "command": run.command,
+        "number": run.number,
         "passed": run.passed,
         "exit_code": run.exit_code,
         "timed_out": run.timed_out,
         "duration_ms": run.duration_ms,
         "output_tail": run.output_tail,
+        "failing_tests": run.failing_tests,
         "at": _time(run.at),
+    }
+
+
+def describe_flaky_test(test: FlakyTest) -> dict[str, Any]:
+    """Return a flaky test as JSON-ready data; without a name it is the command as a whole."""
+    return {
+        "repository": test.repository,
+        "command": test.command,
+        "name": test.name,
+        "runs_seen": test.runs_seen,
+        "flaky_times": test.flaky_times,
+        "rate": test.rate,
+        "test_runs": test.runs,
+        "last_at": _time(test.last_at),
     }
 
 

@@ -9,7 +9,8 @@ from django.db.models import F, Q
 
 from swarm.agents.models import Delivery as Delivery  # found by Django here
 from swarm.budgets.models import Usage as Usage  # found by Django here
-from swarm.gate.models import MergeRun as MergeRun  # found by Django here
+from swarm.gate.models import FlakyTest as FlakyTest  # found by Django here
+from swarm.gate.models import MergeRun as MergeRun
 from swarm.gate.models import TestRun as TestRun
 from swarm.mcp.models import McpToken as McpToken  # found by Django here
 from swarm.replication.models import KnownTerm as KnownTerm  # found by Django here

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from swarm.models import Job, SeenDispatch
+from swarm.models import FlakyTest, Job, SeenDispatch
 from swarm.replication.tasks import forget_archived
 from swarm.states import JobStatus
 
 DONE_JOBS_KEPT = timedelta(days=1)
 FAILED_JOBS_KEPT = timedelta(days=30)  # the operator is shown why
 
+FLAKY_TESTS_KEPT = timedelta(days=180)  # by then it is mended, or nobody runs it any more
 DISPATCHES_KEPT = timedelta(days=7)  # no command travels for longer
 
 
@@ -21,4 +22,5 @@ def forget_old(now: datetime) -> None:
     failed = Job.objects.filter(status=JobStatus.FAILED, ended_at__lt=now - FAILED_JOBS_KEPT)
     failed.delete()
     forget_archived(now)
+    FlakyTest.objects.filter(last_at__lt=now - FLAKY_TESTS_KEPT).delete()
     SeenDispatch.objects.filter(seen_at__lt=now - DISPATCHES_KEPT).delete()

@@ -17,8 +17,14 @@ from p2p.protocol.limits import DESCRIPTION_CHARS_MAX
 from swarm.budgets.limits import Limits
 from swarm.budgets.money import USD_MAX
 from swarm.budgets.spent import set_limits
-from swarm.descriptions import describe_event, describe_merge_run, describe_test_run
+from swarm.descriptions import (
+    describe_event,
+    describe_flaky_test,
+    describe_merge_run,
+    describe_test_run,
+)
 from swarm.errors import NotFound
+from swarm.gate.flaky import flaky_tests_of
 from swarm.models import Task, TaskCopy
 from swarm.queries import describe_task, describe_tasks, trouble_of
 from swarm.replication.bodies import copy_details, copy_history, describe_copy
@@ -127,6 +133,7 @@ def show_task(request: HttpRequest, task_id: UUID) -> dict[str, Any]:
         "shell": task.shell,
         "feedback": task.feedback,
         "depends_on": [each.id.hex for each in task.depends_on.order_by("number")],
+        "test_run_count": task.test_runs.count(),
         "trouble": trouble_of(task),
     }
 
@@ -153,7 +160,10 @@ def list_events(request: HttpRequest, task_id: UUID, page: Query[PageQuery]) -> 
 
 @router.get("/tasks/{task_id}/evidence", summary="Show a goal's evidence")
 def show_evidence(request: HttpRequest, task_id: UUID) -> dict[str, Any]:
-    """The gate's merge runs and test runs of a goal, oldest first; its emperor alone has them."""
+    """The gate's merge runs and test runs of a goal, oldest first; its emperor alone has them.
+
+    With them the tests of its repository that are known to be flaky, the last one first.
+    """
     _require_own(task_id)
     task = get_task(task_id)
     goal = task.parent or task
@@ -161,6 +171,7 @@ def show_evidence(request: HttpRequest, task_id: UUID) -> dict[str, Any]:
         "goal_id": goal.id.hex,
         "merge_runs": [describe_merge_run(run) for run in goal.merge_runs.all()],
         "test_runs": [describe_test_run(run) for run in goal.test_runs.all()],
+        "flaky_tests": [describe_flaky_test(each) for each in flaky_tests_of(goal)],
     }
 
 

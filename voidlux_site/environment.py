@@ -27,6 +27,7 @@ from p2p.discovery.addresses import is_loopback
 
 EXIT_WRONG_ENVIRONMENT = 2
 AGENTS_MAX = 50
+TEST_WORKERS_MAX = 8
 AMOUNT_MAX = 10**12
 VALUE_SHOWN_MAX = 200
 IN_MEMORY_DATABASE = "sqlite://:memory:"
@@ -167,6 +168,12 @@ class Environment(BaseSettings):
     )
     test_time_limit_s: int = Field(
         default=600, ge=1, le=86_400, description="a whole number of seconds from 1 to 86400"
+    )
+    test_workers: int = Field(
+        default=1,
+        ge=1,
+        le=TEST_WORKERS_MAX,
+        description=f"a whole number from 1 to {TEST_WORKERS_MAX}",
     )
     initial_balance: int = Field(
         default=1000, ge=0, le=AMOUNT_MAX, description=f"a whole number from 0 to {AMOUNT_MAX}"

@@ -5,19 +5,43 @@ from __future__ import annotations
 from django.db import models
 
 
+class BatchOutcome(models.TextChoices):
+    """What became of a batch, or of one subtask of it."""
+
+    PUSHING = "pushing", "green; its push has begun"
+    MERGED = "merged", "merged, tested and pushed"
+    UNPUSHED = "unpushed", "green, but its push never arrived"
+    UNUSABLE = "unusable", "git cannot use the commit"
+    CONFLICT = "conflict", "does not merge"
+    SPLIT = "split", "red; searched for its culprits"
+    SUSPECT = "suspect", "the last subtask of the smallest red part"
+    FLAKY = "flaky", "a suspect that was green when run again; accepted"
+    RED = "red", "to blame: red again on top of what is green"
+    OWN_RED = "own_red", "its own test is red"
+    ADOPTED = "adopted", "pushed by somebody else, and no worse than before"
+    BASE_RED = "base_red", "red before anything was merged; blamed on nobody"
+
+
 class TestRun(models.Model):
-    """One run of a test command on one commit, kept as evidence and not repeated."""
+    """One run of a test command on one commit, kept as evidence.
+
+    A commit is run again (a higher `number`) only to find out whether its red was a flaky one.
+    """
 
     __test__ = False  # not a pytest class
 
     goal = models.ForeignKey("swarm.Task", on_delete=models.CASCADE, related_name="test_runs")
     commit = models.CharField(max_length=64)
     command = models.CharField(max_length=1000)
+    number = models.PositiveSmallIntegerField(default=1, help_text="1 for the first run.")
     passed = models.BooleanField()
     exit_code = models.SmallIntegerField(null=True, blank=True)
     timed_out = models.BooleanField(default=False)
     duration_ms = models.PositiveIntegerField()
     output_tail = models.TextField(blank=True)
+    failing_tests = models.JSONField(
+        default=list, blank=True, help_text="Names of the tests that failed, where known."
+    )
     log_path = models.CharField(max_length=500, blank=True)
     at = models.DateTimeField()
 
@@ -26,7 +50,7 @@ class TestRun(models.Model):
         ordering = ("id",)
         constraints = [
             models.UniqueConstraint(
-                fields=["goal", "commit", "command"], name="test_run_once_per_commit"
+                fields=["goal", "commit", "command", "number"], name="test_run_once_per_commit"
             ),
         ]
 
@@ -35,13 +59,13 @@ class TestRun(models.Model):
 
 
 class MergeRun(models.Model):
-    """One batch that the gate merged and judged: what went in and what came of it."""
+    """One batch that the gate merged and judged, or one subtask of it, and what came of it."""
 
     goal = models.ForeignKey("swarm.Task", on_delete=models.CASCADE, related_name="merge_runs")
     tasks = models.JSONField(help_text="Ids of the batch's subtasks in merge order.")
     base_commit = models.CharField(max_length=64)
     head_commit = models.CharField(max_length=64, blank=True)
-    outcome = models.CharField(max_length=16, help_text="merged, conflict, red or split")
+    outcome = models.CharField(max_length=16, choices=BatchOutcome)
     detail = models.JSONField(default=dict, blank=True)
     test_run = models.ForeignKey(TestRun, on_delete=models.SET_NULL, null=True, blank=True)
     at = models.DateTimeField()
@@ -52,3 +76,32 @@ class MergeRun(models.Model):
 
     def __str__(self) -> str:
         return f"{self.outcome} {self.head_commit[:8]}"
+
+
+class FlakyTest(models.Model):
+    """A test that was red and, run again, green; without a name it is the command as a whole."""
+
+    repository = models.CharField(max_length=512)
+    command = models.CharField(max_length=1000)
+    name = models.CharField(max_length=300, blank=True)
+    runs_seen = models.PositiveIntegerField(default=0, help_text="Runs of the command here.")
+    flaky_times = models.PositiveIntegerField(default=0)
+    runs = models.JSONField(default=list, help_text="Ids of the last test runs that were both.")
+    last_at = models.DateTimeField()
+
+    class Meta:
+        app_label = "swarm"
+        ordering = ("-last_at",)
+        constraints = [
+            models.UniqueConstraint(
+                fields=["repository", "command", "name"], name="flaky_test_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name or self.command} {self.rate:.0%}"
+
+    @property
+    def rate(self) -> float:
+        """The share of the runs in which it was flaky, 0 to 1."""
+        return min(1.0, self.flaky_times / self.runs_seen) if self.runs_seen else 0.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from swarm.git.merging import GATE_AUTHOR, commit_merge, forecast_merge
+from swarm.git.merging import GATE_AUTHOR, commit_merge, forecast_merge, latest_date
 from swarm.git.repository import Repository
 
 
@@ -40,11 +40,6 @@ def start_point(repo: Repository, base_commit: str, previous_branch: str | None)
         return Start(base_commit)
     message = f"Merge {base_commit[:12]} into {previous_branch}"
     parents = (head, base_commit)
-    date = _latest_date(repo, parents)
+    date = latest_date(repo.path, parents)
     tree = forecast.tree
     return Start(commit_merge(repo.path, tree, parents, message, author=GATE_AUTHOR, date=date))
-
-
-def _latest_date(repo: Repository, commits: tuple[str, str]) -> str:
-    shown = repo.git("show", "--no-patch", "--format=%ct", *commits).stdout.split()
-    return f"@{max(int(seconds) for seconds in shown)} +0000"

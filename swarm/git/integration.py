@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
 
-from swarm.git.command import run_git
-from swarm.git.merging import GATE_AUTHOR, commit_merge, forecast_merge
+from p2p.protocol.errors import DomainError
+from swarm.git.command import redact, run_git
+from swarm.git.credits import credited
+from swarm.git.merging import GATE_AUTHOR, commit_merge, forecast_merge, latest_date
 from swarm.git.names import integration_branch, validate_commit
 from swarm.git.pushing import push_branch
 from swarm.git.repository import Repository
@@ -27,11 +29,15 @@ class MergeOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Integration:
-    """An open integration worktree; one job at a time may hold it."""
+    """An open integration worktree; one job at a time may hold it.
+
+    `pushed` is what the remote showed at the branch when it was opened, None for no such branch.
+    """
 
     repo: Repository
     path: Path
     branch: str
+    pushed: str | None = None
 
     @property
     def head(self) -> str:
@@ -44,15 +50,30 @@ class Integration:
         DomainError `commit_missing` where the clone lacks `commit`.
         """
         self.repo.require_commit(commit)
-        head = self.head
-        if self.repo.is_ancestor(commit, head):
+        outcome = self.merge_onto(self.head, commit, message)
+        if outcome.ok:
+            self.reset(outcome.commit)
+        return outcome
+
+    def merge_onto(self, head: str, commit: str, message: str) -> MergeOutcome:
+        """Make the merge of `commit` into `head`, both in the clone; no ref and no file moves.
+
+        The same arguments give the same commit again, so that what a killed worker did is found.
+        """
+        forecast = forecast_merge(self.repo.path, head, commit)
+        if forecast.contained:
             return MergeOutcome(True, head, detail="already merged")
-        forecast = forecast_merge(self.path, head, commit)
         if not forecast.clean:
             return MergeOutcome(False, head, forecast.conflicts, forecast.detail)
         parents = (head, commit)
-        made = commit_merge(self.path, forecast.tree, parents, message, author=GATE_AUTHOR)
-        self.reset(made)
+        made = commit_merge(
+            self.repo.path,
+            forecast.tree,
+            parents,
+            credited(self.repo, head, commit, message),
+            author=GATE_AUTHOR,
+            date=latest_date(self.repo.path, parents),
+        )
         return MergeOutcome(True, made)
 
     def reset(self, commit: str) -> None:
@@ -74,10 +95,13 @@ class Integration:
             _discard(self.repo, self.path)
 
 
-def open_integration(repo: Repository, parent_id: UUID | str, base_commit: str) -> Integration:
+def open_integration(
+    repo: Repository, parent_id: UUID | str, base_commit: str, *, last_pushed: str = ""
+) -> Integration:
     """Open the parent's worktree at its pushed branch, or at `base_commit` before any push.
 
-    Whatever a killed worker left there, merged or half merged, is dropped first.
+    Whatever a killed worker left there, merged or half merged, is dropped first.  A branch that
+    was deleted is opened at `last_pushed`; DomainError `integration_rewritten` where it lost that.
     """
     branch = integration_branch(parent_id)
     id8 = branch.rpartition("/")[2]
@@ -85,8 +109,13 @@ def open_integration(repo: Repository, parent_id: UUID | str, base_commit: str) 
     pushed = repo.remote_head(branch)
     if pushed is not None:
         repo.fetch_commit(branch, pushed)
-    start = pushed or validate_commit(base_commit)
+    start = pushed or validate_commit(last_pushed or base_commit)
     repo.require_commit(start)
+    if last_pushed and not repo.is_ancestor(last_pushed, start):
+        raise DomainError(
+            "integration_rewritten",
+            f"branch {branch} of {redact(repo.url)} shows {start}, without {last_pushed}",
+        )
     with repo.locked():
         if _usable(repo, path):
             _place(path, branch, start)
@@ -94,7 +123,7 @@ def open_integration(repo: Repository, parent_id: UUID | str, base_commit: str) 
             _discard(repo, path)
             path.parent.mkdir(parents=True, exist_ok=True)
             repo.git("worktree", "add", "--no-track", "-B", branch, "--", str(path), start)
-    return Integration(repo, path, branch)
+    return Integration(repo, path, branch, pushed)
 
 
 def _usable(repo: Repository, path: Path) -> bool:

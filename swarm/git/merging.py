@@ -18,11 +18,15 @@ _AUTHOR = re.compile(r"(?P<name>[^<>\n]*?)\s*<(?P<email>[^<>\n]+)>")
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What merging would give: a tree where it is clean, else the paths in conflict and why."""
+    """What merging would give: a tree where it is clean, else the paths in conflict and why.
+
+    `contained` tells that there is nothing to merge.
+    """
 
     tree: str
     conflicts: list[str]
     detail: str
+    contained: bool = False
 
     @property
     def clean(self) -> bool:
@@ -47,10 +51,11 @@ def forecast_merge(cwd: Path, ours: str, theirs: str) -> Forecast:
     base = run_git(["merge-base", ours, theirs], cwd=cwd, check=False)
     if base.code == 1:
         return Forecast("", [], f"{theirs} shares no history with {ours}")
+    contained = base.stdout.strip() == theirs
     args = ["merge-tree", "--write-tree", "-z", "--name-only", ours, theirs]
     result = run_git(args, cwd=cwd, check=False)
     if result.code == 0:
-        return Forecast(result.stdout.split("\0")[0].strip(), [], "")
+        return Forecast(result.stdout.split("\0")[0].strip(), [], "", contained)
     if result.code != 1:
         raise git_failure(args, result)
     return _conflicts(result)
@@ -63,6 +68,12 @@ def commit_merge(
     args = ["commit-tree", tree, "-p", parents[0], "-p", parents[1], "-m", message]
     environment = identity_environment(author, date)
     return run_git(args, cwd=cwd, env_extra=environment).stdout.strip()
+
+
+def latest_date(cwd: Path, commits: tuple[str, str]) -> str:
+    """Return the later commit date of two commits, in the form that git takes dates."""
+    shown = run_git(["show", "--no-patch", "--format=%ct", *commits], cwd=cwd).stdout.split()
+    return f"@{max(int(seconds) for seconds in shown)} +0000"
 
 
 def _conflicts(result: GitResult) -> Forecast:

@@ -7,6 +7,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from p2p.protocol.errors import DomainError, ExternalError
@@ -22,6 +23,7 @@ from swarm.git.command import (
 from swarm.git.locking import clear_stale_locks, clone_lock
 from swarm.git.names import validate_branch, validate_commit, validate_url
 
+NAMES_ASKED_MAX = 200  # of one question to the remote, so that its command line stays short
 PROBE_IDENTITY = {
     "GIT_AUTHOR_NAME": "VoidLux",
     "GIT_AUTHOR_EMAIL": "voidlux@voidlux.invalid",
@@ -91,6 +93,16 @@ class Repository:
         """Ask the remote for the commit at `branch`; None where it has no such branch."""
         return self._ask(f"refs/heads/{validate_branch(branch)}").get(f"refs/heads/{branch}")
 
+    def remote_heads(self, branches: Sequence[str]) -> dict[str, str]:
+        """Ask the remote once for the commits at `branches`; those that it lacks are left out."""
+        refs = {f"refs/heads/{validate_branch(branch)}": branch for branch in branches}
+        found: dict[str, str] = {}
+        names = list(refs)
+        for start in range(0, len(names), NAMES_ASKED_MAX):
+            answer = self._ask(*names[start : start + NAMES_ASKED_MAX])
+            found |= {refs[name]: commit for name, commit in answer.items() if name in refs}
+        return found
+
     def resolve_base(self, branch: str = "") -> tuple[str, str]:
         """Return (branch, commit) on the remote, of its default branch where none is named."""
         if branch:
@@ -135,6 +147,11 @@ class Repository:
             self.git(*args)
         return result.code == 0
 
+    def same_files(self, one: str, other: str) -> bool:
+        """Tell whether two commits of the clone have the same files."""
+        shown = self.git("rev-parse", f"{one}^{{tree}}", f"{other}^{{tree}}").stdout.split()
+        return shown[0] == shown[1]
+
     def local_head(self, branch: str) -> str | None:
         """Return the commit of the clone's own branch, or None."""
         ref = f"refs/heads/{branch}^{{commit}}"
@@ -164,16 +181,16 @@ class Repository:
             args = ["push", "--dry-run", "--quiet", self.url, refspec]
             run_git(args, cwd=cwd, timeout_s=QUERY_TIMEOUT_S)
 
-    def _ask(self, name: str) -> dict[str, str]:
-        """Return the remote's commit at exactly `name`, and the branch of HEAD as `symref`."""
-        args = ["ls-remote", "--symref", "--", self.url, name]
+    def _ask(self, *names: str) -> dict[str, str]:
+        """Return the remote's commits at exactly `names`, and the branch of HEAD as `symref`."""
+        args = ["ls-remote", "--symref", "--", self.url, *names]
         answer: dict[str, str] = {}
         for line in run_git(args, timeout_s=QUERY_TIMEOUT_S).stdout.splitlines():
             value, _, found = line.partition("\t")
-            if found == name and value.startswith("ref: refs/heads/"):
+            if found in names and value.startswith("ref: refs/heads/"):
                 answer["symref"] = value.removeprefix("ref: refs/heads/")
-            elif found == name:
-                answer[name] = value
+            elif found in names:
+                answer[found] = value
         return answer
 
     def _clone(self) -> None:

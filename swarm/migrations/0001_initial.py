@@ -160,6 +160,23 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name='FlakyTest',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('repository', models.CharField(max_length=512)),
+                ('command', models.CharField(max_length=1000)),
+                ('name', models.CharField(blank=True, max_length=300)),
+                ('runs_seen', models.PositiveIntegerField(default=0, help_text='Runs of the command here.')),
+                ('flaky_times', models.PositiveIntegerField(default=0)),
+                ('runs', models.JSONField(default=list, help_text='Ids of the last test runs that were both.')),
+                ('last_at', models.DateTimeField()),
+            ],
+            options={
+                'ordering': ('-last_at',),
+                'constraints': [models.UniqueConstraint(fields=('repository', 'command', 'name'), name='flaky_test_once')],
+            },
+        ),
+        migrations.CreateModel(
             name='Job',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
@@ -325,11 +342,13 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('commit', models.CharField(max_length=64)),
                 ('command', models.CharField(max_length=1000)),
+                ('number', models.PositiveSmallIntegerField(default=1, help_text='1 for the first run.')),
                 ('passed', models.BooleanField()),
                 ('exit_code', models.SmallIntegerField(blank=True, null=True)),
                 ('timed_out', models.BooleanField(default=False)),
                 ('duration_ms', models.PositiveIntegerField()),
                 ('output_tail', models.TextField(blank=True)),
+                ('failing_tests', models.JSONField(blank=True, default=list, help_text='Names of the tests that failed, where known.')),
                 ('log_path', models.CharField(blank=True, max_length=500)),
                 ('at', models.DateTimeField()),
                 ('goal', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='test_runs', to='swarm.task')),
@@ -345,7 +364,7 @@ class Migration(migrations.Migration):
                 ('tasks', models.JSONField(help_text="Ids of the batch's subtasks in merge order.")),
                 ('base_commit', models.CharField(max_length=64)),
                 ('head_commit', models.CharField(blank=True, max_length=64)),
-                ('outcome', models.CharField(help_text='merged, conflict, red or split', max_length=16)),
+                ('outcome', models.CharField(choices=[('pushing', 'green; its push has begun'), ('merged', 'merged, tested and pushed'), ('unpushed', 'green, but its push never arrived'), ('unusable', 'git cannot use the commit'), ('conflict', 'does not merge'), ('split', 'red; searched for its culprits'), ('suspect', 'the last subtask of the smallest red part'), ('flaky', 'a suspect that was green when run again; accepted'), ('red', 'to blame: red again on top of what is green'), ('own_red', 'its own test is red'), ('adopted', 'pushed by somebody else, and no worse than before'), ('base_red', 'red before anything was merged; blamed on nobody')], max_length=16)),
                 ('detail', models.JSONField(blank=True, default=dict)),
                 ('at', models.DateTimeField()),
                 ('goal', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='merge_runs', to='swarm.task')),
@@ -442,6 +461,6 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='testrun',
-            constraint=models.UniqueConstraint(fields=('goal', 'commit', 'command'), name='test_run_once_per_commit'),
+            constraint=models.UniqueConstraint(fields=('goal', 'commit', 'command', 'number'), name='test_run_once_per_commit'),
         ),
     ]

@@ -121,6 +121,10 @@ def test_a_goal_shows_subtasks_events_and_evidence(db: None) -> None:
     assert [item["target"] for item in events["items"]] == ["completed"]
     assert [run["outcome"] for run in evidence["merge_runs"]] == ["merged"]
     assert [run["passed"] for run in evidence["test_runs"]] == [True]
+    assert detail["test_run_count"] == 1
+    assert [(each["name"], each["rate"]) for each in evidence["flaky_tests"]] == [
+        ("tests.test_greeting::test_latin", 0.05)
+    ]
 
 
 def test_an_agent_is_shown_with_its_evidence_and_run(db: None) -> None:

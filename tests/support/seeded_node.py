@@ -20,6 +20,7 @@ from swarm.agents.models import Delivery, DeliveryKind
 from swarm.budgets.usage import record_usage
 from swarm.mcp.tokens import issue_token
 from swarm.models import (
+    FlakyTest,
     Job,
     MergeRun,
     TaskEvent,
@@ -122,6 +123,15 @@ def _finished_goal(at: datetime) -> None:
         outcome="merged",
         test_run=run,
         at=at,
+    )
+    FlakyTest.objects.create(
+        repository=REPOSITORY,
+        command=run.command,
+        name="tests.test_greeting::test_latin",
+        runs_seen=20,
+        flaky_times=1,
+        runs=[run.id],
+        last_at=at,
     )
 
 

@@ -26,13 +26,20 @@ _TONES = {
         "merged",
         "green",
         "live",
+        "adopted",
     ),
     "active": (
         *("planning", "claimed", "in_progress", "pending_review", "merging", "working"),
         *("accepted", "open", "running", "preparing", "pushing", "proposed", "voted"),
     ),
-    "wait": ("pending", "waiting_input", "unknown", "split", "queued", "starting", "typed"),
-    "bad": ("failed", "rejected", "exited", "refused", "conflict", "red", "aborted"),
+    "wait": (
+        *("pending", "waiting_input", "unknown", "queued", "starting", "typed"),
+        *("split", "suspect", "flaky", "base_red", "unpushed"),
+    ),
+    "bad": (
+        *("failed", "rejected", "exited", "refused", "aborted"),
+        *("conflict", "unusable", "red", "own_red"),
+    ),
 }
 _TONE_OF = {status: tone for tone, statuses in _TONES.items() for status in statuses}
 

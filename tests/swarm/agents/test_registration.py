@@ -139,7 +139,13 @@ def test_crashes_in_a_row_double_the_wait_and_the_fifth_is_for_the_operator() ->
 def test_wellness_names_who_is_stuck_and_why() -> None:
     now = now_utc()
     make_agent("well", tool="claude")
-    make_agent("asked", tool="claude", status="blocked", evidence="Trust this folder?")
+    make_agent(
+        "asked",
+        tool="claude",
+        status="blocked",
+        evidence="Trust this folder?",
+        dialog={"asks": "Trust this folder?"},
+    )
     make_agent("gone", tool="claude", status="exited", evidence="claude is not in PATH")
     make_agent("new", tool="claude", status="unknown", status_since=now)
     make_agent("lost", tool="claude", status="unknown", status_since=now - timedelta(minutes=2))

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import UTC, datetime
-from pathlib import Path
-
 import pytest
 from django.conf import settings
 
 from p2p.protocol.errors import DomainError, ExternalError
-from swarm import jobs as runner
 from swarm.gate.gate import run_gate
 from swarm.gate.preparation import prepare_goal
 from swarm.git.command import run_git
@@ -18,42 +13,14 @@ from swarm.git.integration import Integration
 from swarm.git.names import integration_branch
 from swarm.git.repository import Repository
 from swarm.models import MergeRun, Task, TestRun
-from swarm.services import goals, jobs
-from swarm.services.transitions import move_task
-from swarm.states import Actor, TaskStatus
+from swarm.services import goals
+from swarm.states import TaskStatus
+from tests.support.gate_goals import NOW, a_goal, after_gate, pushed, report
 from tests.support.git_remote import GitRemote
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-NOW = datetime.now(UTC)
-GREEN = "! grep -rq BUG ."
 SHELL = "  ```sh\n  true\n  ```\n"
-
-
-@pytest.fixture
-def remote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[GitRemote]:
-    from p2p.local import LocalNode, acting_as, local_node
-
-    jobs.nudge_with(lambda _: None)
-    made = GitRemote(tmp_path)
-    made.push("main", {"README": "hello\n"})
-    home = tmp_path / "home"
-    home.mkdir()
-    node = local_node()
-    with acting_as(LocalNode(home, node.identity, node.network, node.swarm)):
-        yield made
-    jobs.nudge_with(runner.nudge_worker)
-
-
-def a_goal(remote: GitRemote, titles: str = "One,Two", test_command: str = GREEN) -> Task:
-    items = "\n".join(f"- [ ] {title}\n{SHELL}" for title in titles.split(","))
-    request = goals.GoalRequest(
-        description=f"# Goal\n\n{items}", repository=str(remote.path), test_command=test_command
-    )
-    goal = goals.create_goal(request, now=NOW)
-    prepare_goal(goal)
-    goal.refresh_from_db()
-    return goal
 
 
 @pytest.mark.parametrize(
@@ -76,40 +43,6 @@ def test_a_goal_is_planned_only_on_a_branch_that_exists_of_a_remote_that_takes_p
 
     goal.refresh_from_db()
     assert (goal.status, goal.subtasks.count()) == ("planning", 0)
-
-
-def report(goal: Task, number: int, remote: GitRemote, files: dict[str, str | None]) -> Task:
-    """Push a branch for a subtask and report it, as its executor would."""
-    task = goal.subtasks.get(number=number)
-    branch = f"task/{task.id8}" + (f"-{task.attempt + 1}" if task.attempt else "")
-    commit = remote.push(branch, files, start=goal.base_commit)
-    move_task(
-        task.id,
-        TaskStatus.CLAIMED,
-        by=Actor.DISPATCHER,
-        reason="r",
-        now=NOW,
-        attempt=task.attempt + 1,
-    )
-    return move_task(
-        task.id,
-        TaskStatus.PENDING_REVIEW,
-        by=Actor.REPORT,
-        reason="r",
-        now=NOW,
-        git_branch=branch,
-        commit=commit,
-    )
-
-
-def after_gate(goal: Task) -> list[str]:
-    run_gate(goal)
-    goal.refresh_from_db()
-    return list(goal.subtasks.order_by("number").values_list("status", flat=True))
-
-
-def pushed(goal: Task, remote: GitRemote) -> str | None:
-    return remote.refs().get(f"refs/heads/{integration_branch(goal.id)}")
 
 
 def test_a_green_batch_is_pushed_and_completes_the_goal(remote: GitRemote) -> None:
@@ -200,9 +133,9 @@ def test_the_culprit_of_a_red_batch_goes_back_and_the_others_are_merged(
     assert "the tests turned red" in culprit.error
     assert [run.outcome for run in MergeRun.objects.filter(goal=goal)] == [
         "split",
+        "suspect",
         "merged",
         "red",
-        "merged",
     ]
     assert goal.status == TaskStatus.IN_PROGRESS
     report(goal, 2, remote, {"two": "2\n"})
@@ -281,7 +214,8 @@ def test_a_test_command_that_hangs_is_ended_and_named(
     assert after_gate(goal) == ["pending"]
 
     assert "ran longer than its limit of" in goal.subtasks.get(number=1).error
-    assert TestRun.objects.get(timed_out=True).exit_code is None
+    hanging = TestRun.objects.filter(timed_out=True)
+    assert [(run.number, run.exit_code) for run in hanging] == [(1, None), (2, None)]
 
 
 def test_without_a_test_command_the_merge_says_so(remote: GitRemote) -> None:
@@ -304,7 +238,7 @@ def test_a_gate_that_died_after_its_push_completes_without_a_second_merge(
         raise ExternalError("killed", retryable=True)
 
     with monkeypatch.context() as patched:
-        patched.setattr("swarm.gate.gate.note_merge", dies)
+        patched.setattr("swarm.gate.accepting._complete_batch", dies)
         with pytest.raises(ExternalError):
             run_gate(goal)
     first = pushed(goal, remote)

@@ -8,6 +8,8 @@ import pytest
 from p2p.protocol.errors import DomainError
 from swarm.git.command import run_git
 from swarm.git.integration import Integration, open_integration
+from swarm.git.merging import identity_environment
+from swarm.git.places import drop_places, put_place
 from swarm.git.repository import Repository
 from swarm.git.worktrees import list_worktrees
 from tests.support.git_remote import GitRemote
@@ -46,9 +48,10 @@ def test_merge_makes_a_merge_commit_even_where_it_could_fast_forward(
 
     outcome = integration.merge(work, "Merge a")
 
-    shown = run_git(["show", "-s", "--format=%P|%cn|%s", "HEAD"], cwd=integration.path).stdout
+    shown = run_git(["show", "-s", "--format=%P|%cn|%B", "HEAD"], cwd=integration.path).stdout
     assert (outcome.ok, outcome.commit, outcome.conflicts) == (True, integration.head, [])
-    assert shown == f"{base} {work}|VoidLux gate|Merge a\n"
+    credit = "Co-authored-by: Test <test@example.invalid>"
+    assert shown == f"{base} {work}|VoidLux gate|Merge a\n\n{credit}\n\n"
     assert (integration.path / "a.txt").read_text() == "a"
     assert _status(integration) == ""
     assert repo.local_head(BRANCH) == outcome.commit
@@ -228,3 +231,83 @@ def test_close_removes_the_worktree_and_may_be_repeated(
 
     assert not integration.path.exists()
     assert list_worktrees(repo) == []
+
+
+def test_the_same_merge_is_the_same_commit_in_whatever_clone(
+    integration: Integration, repo: Repository, remote: GitRemote, base: str, tmp_path: Path
+) -> None:
+    work = _work(repo, remote, base, "a.txt", "a")
+    other = Repository(str(remote.path), tmp_path / "other home")
+    other.ensure()
+
+    first = integration.merge_onto(base, work, "Merge a")
+
+    assert open_integration(other, PARENT, base).merge_onto(base, work, "Merge a") == first
+    assert integration.head == base, "nothing moved"
+
+
+def test_a_merge_credits_each_author_and_co_author_once(
+    integration: Integration, repo: Repository, remote: GitRemote, base: str
+) -> None:
+    tree = repo.git("rev-parse", f"{base}^{{tree}}").stdout.strip()
+    tip = base
+    for author, message in (
+        ("Ann <ann@example.invalid>", "One"),
+        ("Bob <bob@example.invalid>", "Two\n\nCo-authored-by: Cy <cy@example.invalid>"),
+        ("Ann <ann@example.invalid>", "Three\n\nco-authored-by: Cy <cy@example.invalid>"),
+    ):
+        args = ["commit-tree", tree, "-p", tip, "-m", message]
+        made = run_git(args, cwd=repo.path, env_extra=identity_environment(author))
+        tip = made.stdout.strip()
+
+    outcome = integration.merge_onto(base, tip, "Merge work\n\nTask: 1\nNode: 2")
+
+    trailers = "--format=%(trailers:key=Co-authored-by,valueonly)"
+    shown = repo.git("show", "-s", trailers, outcome.commit).stdout.split("\n")
+    names = [line.partition(" <")[0] for line in shown if line]
+    assert sorted(names) == ["Ann", "Bob", "Cy"]
+    message = repo.git("show", "-s", "--format=%B", outcome.commit).stdout
+    assert message.startswith("Merge work\n\nTask: 1\nNode: 2\nCo-authored-by: Ann <")
+
+
+def test_a_deleted_branch_is_opened_at_what_was_pushed_last(
+    integration: Integration, repo: Repository, remote: GitRemote, base: str
+) -> None:
+    merged = integration.merge(_work(repo, remote, base, "a.txt", "a"), "Merge a").commit
+    integration.push(None)
+    run_git(["update-ref", "-d", f"refs/heads/{BRANCH}"], cwd=remote.path)
+
+    again = open_integration(repo, PARENT, base, last_pushed=merged)
+
+    assert (again.head, again.pushed) == (merged, None)
+
+
+def test_a_branch_that_lost_what_was_pushed_is_refused(
+    integration: Integration, repo: Repository, remote: GitRemote, base: str
+) -> None:
+    merged = integration.merge(_work(repo, remote, base, "a.txt", "a"), "Merge a").commit
+    integration.push(None)
+    run_git(["update-ref", f"refs/heads/{BRANCH}", base], cwd=remote.path)
+
+    with pytest.raises(DomainError) as caught:
+        open_integration(repo, PARENT, base, last_pushed=merged)
+
+    assert caught.value.code == "integration_rewritten"
+
+
+def test_places_hold_their_own_commits_and_leave_nothing(
+    integration: Integration, repo: Repository, remote: GitRemote, base: str
+) -> None:
+    work = _work(repo, remote, base, "a.txt", "a")
+
+    one, two = put_place(integration, 1, base), put_place(integration, 2, work)
+    (one / "left.log").write_text("ignored")
+
+    assert (one.name, two.name) == ("feed0000-test-1", "feed0000-test-2")
+    assert [(each / "a.txt").exists() for each in (one, two)] == [False, True]
+    put_place(integration, 1, work)
+    assert ((one / "a.txt").exists(), (one / "left.log").exists()) == (True, False)
+    shutil.rmtree(two)  # as a worker that is killed while it removes them
+    drop_places(integration)
+    assert [tree.path for tree in list_worktrees(repo)] == [integration.path]
+    assert [path.name for path in integration.path.parent.iterdir()] == ["feed0000"]

@@ -222,3 +222,12 @@ def test_two_processes_share_one_clone_from_its_making(
     assert [worker.exitcode for worker in workers] == [0, 0]
     names = {tree.branch for tree in list_worktrees(Repository(str(remote.path), home))}
     assert names == {f"task/{number}-{step}" for number in (1, 2) for step in range(3)}
+
+
+def test_the_heads_of_many_branches_are_asked_for_at_once(
+    repo: Repository, remote: GitRemote, base: str
+) -> None:
+    one = remote.push("task/one", {"one": "1"}, start=base)
+    remote.push("other/task/one", {"one": "2"}, start=base)
+
+    assert repo.remote_heads(["task/one", "main", "task/none"]) == {"task/one": one, "main": base}

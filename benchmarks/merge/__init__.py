@@ -1,0 +1,1 @@
+"""How the merge gate merges and finds culprits, beside a loop of plain git commands."""

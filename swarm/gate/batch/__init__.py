@@ -1,0 +1,1 @@
+"""A batch of ready subtasks: merged in memory, tested, and searched for its culprits."""

@@ -1,0 +1,28 @@
+"""A remote on disk, and a node with a home of its own that no worker is told by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from swarm import jobs as runner
+from swarm.services import jobs
+from tests.support.git_remote import GitRemote
+
+
+@pytest.fixture
+def remote(tmp_path: Path) -> Iterator[GitRemote]:
+    """A remote with one file on `main`; the test is a node with an empty home."""
+    from p2p.local import LocalNode, acting_as, local_node
+
+    jobs.nudge_with(lambda _: None)
+    made = GitRemote(tmp_path)
+    made.push("main", {"README": "hello\n"})
+    home = tmp_path / "home"
+    home.mkdir()
+    node = local_node()
+    with acting_as(LocalNode(home, node.identity, node.network, node.swarm)):
+        yield made
+    jobs.nudge_with(runner.nudge_worker)
