@@ -18,6 +18,7 @@ from p2p.database_thread import DatabaseThread
 from p2p.pausing import rung_within
 from swarm import retention as swarm_retention
 from swarm.budgets.enforcement import enforce_time_limits
+from swarm.gate.run_rows import close_abandoned
 from swarm.replication.heartbeats import beat, heartbeat_every_s
 from swarm.services import jobs
 from swarm.services.dispatch import dispatch_ready
@@ -35,6 +36,7 @@ _SWEEPS: tuple[Callable[[datetime], object], ...] = (
     requeue_lapsed,
     enforce_time_limits,
     jobs.recover_lapsed,
+    close_abandoned,
     expire_unanswered,
     lapse_reservations,
     expire_offerings,

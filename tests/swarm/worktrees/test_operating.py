@@ -21,7 +21,7 @@ from swarm.git.repository import Repository
 from swarm.git.upkeep import tidy
 from swarm.git.worktrees import add_worktree
 from swarm.models import Attempt, TestRun
-from swarm.states import AttemptStatus, TaskStatus
+from swarm.states import AttemptStatus, TaskStatus, TestRunState
 from swarm.worktrees.hooks import Hook
 from swarm.worktrees.trust import note_seen
 from tests.support.factories import make_agent, make_attempt, make_task
@@ -212,6 +212,7 @@ def test_logs_of_goals_that_have_not_ended_stay(home: Path) -> None:
             goal=goal,
             commit="a" * 40,
             command="make",
+            state=TestRunState.PASSED,
             passed=True,
             duration_ms=1,
             log_path=str(path.relative_to(home)),
