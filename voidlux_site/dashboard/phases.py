@@ -25,6 +25,7 @@ _TONES = {
         "committed",
         "merged",
         "green",
+        "passed",
         "live",
     ),
     "active": (
@@ -32,7 +33,7 @@ _TONES = {
         *("accepted", "open", "running", "preparing", "pushing", "proposed", "voted"),
     ),
     "wait": ("pending", "waiting_input", "unknown", "split", "queued", "starting", "typed"),
-    "bad": ("failed", "rejected", "exited", "refused", "conflict", "red", "aborted"),
+    "bad": ("failed", "rejected", "exited", "refused", "conflict", "red", "aborted", "timed_out"),
 }
 _TONE_OF = {status: tone for tone, statuses in _TONES.items() for status in statuses}
 
