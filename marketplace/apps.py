@@ -48,6 +48,7 @@ class MarketplaceConfig(AppConfig):
         jobs.register()
         hooks.admit_by(sales.admit_assignment)
         hooks.hire_sources.append(hooks.HireSource(settlement.hiring_goals, settlement.hire))
+        hooks.stranger_sources.append(settlement.tasks_of_strangers)
         hooks.task_listeners.append(settlement.on_task_moved)
         hooks.task_listeners.append(tributes.on_goal_moved)
         hooks.agents_listeners.append(offerings.refresh_offering)

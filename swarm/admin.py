@@ -105,8 +105,8 @@ class JobAdmin(ReadOnlyAdmin):
 class TestRunAdmin(ReadOnlyAdmin):
     """Runs of test commands."""
 
-    list_display = ("at", "goal", "commit", "command", "passed", "exit_code", "duration_ms")
-    list_filter = ("passed", "timed_out")
+    list_display = ("at", "goal", "commit", "command", "state", "exit_code", "duration_ms")
+    list_filter = ("state", "sandboxed")
     search_fields = ("commit", "command", "goal__title")
     list_select_related = ("goal",)
     ordering = ("-id",)

@@ -26,15 +26,23 @@ def describe_test_run(run: TestRun) -> dict[str, Any]:
     return {
         "id": run.id,
         "commit": run.commit,
+        "goal_id": run.goal_id.hex,
         "command": run.command,
         "number": run.number,
+        "state": run.state,
         "passed": run.passed,
         "exit_code": run.exit_code,
         "timed_out": run.timed_out,
+        "time_limit_s": run.time_limit_s,
         "duration_ms": run.duration_ms,
-        "output_tail": run.output_tail,
+        "sandboxed": run.sandboxed,
+        "tests_run": run.tests_run,
+        "tests_failed": run.tests_failed,
         "failing_tests": run.failing_tests,
+        "report_note": run.report_note,
+        "output_tail": run.output_tail,
         "at": _time(run.at),
+        "ended_at": _time(run.ended_at),
     }
 
 

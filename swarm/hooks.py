@@ -56,6 +56,8 @@ agents_listeners: list[Callable[[datetime], None]] = []
 delivery_listeners: list[Callable[[Delivery, datetime], None]] = []
 # Who types an answer into the terminal of an attempt's agent: (attempt, text, now).
 answer_carriers: list[Callable[[Attempt, str, datetime], None]] = []
+# Which tasks of a goal were ever given to somebody whose work is tested in a sandbox only.
+stranger_sources: list[Callable[[UUID], set[UUID]]] = []
 _admissions: list[Admission] = []
 
 
@@ -76,6 +78,11 @@ def admission() -> Admission | None:
 def hiring_goals() -> set[UUID]:
     """Return the goals whose tasks may find a place on another node."""
     return set().union(*(source.goals() for source in hire_sources))
+
+
+def tasks_of_strangers(goal_id: UUID) -> set[UUID]:
+    """Return the tasks of a goal that were ever given to somebody whom nobody vouches for."""
+    return set().union(*(source(goal_id) for source in stranger_sources))
 
 
 def agents_changed(now: datetime) -> None:

@@ -27,6 +27,7 @@ from swarm.states import (
     JobStatus,
     OnBudget,
     TaskStatus,
+    TestSource,
 )
 
 ATTEMPTS_MAX_DEFAULT = 3  # design section 7: at most 3 attempts, then failed with its evidence
@@ -65,6 +66,12 @@ class Task(models.Model):
         default=False, help_text="The test command already failed on the base."
     )
     test_command = models.CharField(max_length=1000, blank=True)
+    test_source = models.CharField(
+        max_length=12, choices=TestSource, blank=True, help_text="Who chose the test command."
+    )
+    test_settings = models.JSONField(
+        default=dict, blank=True, help_text="What the repository's settings say of tests."
+    )
 
     created_by = models.CharField(max_length=32, help_text="Node id of the task's emperor.")
     assigned_node = models.CharField(max_length=32, blank=True)

@@ -71,6 +71,8 @@ def describe_task(task: Task, phase: str | None = None) -> dict[str, Any]:
         "base_red": task.base_red,
         "integration_commit": task.integration_commit,
         "test_command": task.test_command,
+        "test_source": task.test_source,
+        "test_settings": task.test_settings,
         "created_by": task.created_by,
         "emperor_node_id": task.created_by,
         "term": task.term,

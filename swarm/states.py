@@ -89,6 +89,29 @@ class OnBudget(TextChoices):
     ASK = "ask"
 
 
+class TestSource(TextChoices):
+    """Who chose a goal's test command; empty while that is not decided."""
+
+    __test__ = False  # not a pytest class
+
+    GOAL = "goal"
+    ENVIRONMENT = "environment"
+    REPOSITORY = "repository"
+    NOBODY = "nobody"
+
+
+class TestRunState(TextChoices):
+    """How far a run of a test command has got; an interrupted one is no result."""
+
+    __test__ = False  # not a pytest class
+
+    RUNNING = "running"
+    PASSED = "passed"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    INTERRUPTED = "interrupted"
+
+
 class JobStatus(TextChoices):
     """Where a job row is; the Celery message is only its nudge."""
 

@@ -175,6 +175,11 @@ class Environment(BaseSettings):
         le=TEST_WORKERS_MAX,
         description=f"a whole number from 1 to {TEST_WORKERS_MAX}",
     )
+    test_network: Literal["0", "1"] = Field(default="0", description="'0' or '1'")
+    test_sandbox_paths: Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_split)] = Field(
+        default=(), max_length=32, description="a comma list of up to 32 absolute paths"
+    )
+    unsafe_test_without_sandbox: Literal["0", "1"] = Field(default="0", description="'0' or '1'")
     initial_balance: int = Field(
         default=1000, ge=0, le=AMOUNT_MAX, description=f"a whole number from 0 to {AMOUNT_MAX}"
     )
@@ -242,6 +247,14 @@ class Environment(BaseSettings):
         """Refuse to go without TLS where others than this machine can connect."""
         if value == "off" and not _is_loopback(info.data.get("host", "")):
             raise ValueError("without TLS beyond loopback")
+        return value
+
+    @field_validator("test_sandbox_paths")
+    @classmethod
+    def _absolute(cls, value: tuple[Path, ...]) -> tuple[Path, ...]:
+        """Refuse paths that would mean another place in another folder."""
+        if not all(path.is_absolute() for path in value):
+            raise ValueError("not absolute")
         return value
 
     @model_validator(mode="before")

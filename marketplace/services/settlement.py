@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
 
 from marketplace.messages import TributeVerdict
@@ -39,6 +40,17 @@ def hire(task: Task, now: datetime) -> Hire | None:
         tribute=tribute, task_id=task.id, defaults={"title": task.title, "opened_at": now}
     )
     return Hire(node_id=tribute.to_node_id, tribute_id=tribute.id)
+
+
+def tasks_of_strangers(goal_id: UUID) -> set[UUID]:
+    """Return the tasks of a goal that were ever hired out to a seller not on the allow-list.
+
+    Also those that another has taken over: an attempt begins where the last one stopped.
+    """
+    strange = Execution.objects.filter(
+        tribute__goal_id=goal_id, tribute__from_node_id=local_node().node_id
+    ).exclude(tribute__to_node_id__in=settings.ENVIRONMENT.allow_nodes)
+    return set(strange.values_list("task_id", flat=True))
 
 
 def on_task_moved(moved: TaskMoved) -> None:

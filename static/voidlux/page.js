@@ -3,6 +3,7 @@
 import { LiveEvents } from "./live.js";
 import { keepDetails, refreshAll, refreshFor, refreshNamed } from "./parts.js";
 import { Terminal } from "./terminal.js";
+import { TestLogs } from "./testlog.js";
 import { keepTimes } from "./times.js";
 
 const STATES = { connecting: "Connecting", live: "Live", offline: "Offline, retrying" };
@@ -68,6 +69,7 @@ dialog.addEventListener("close", () => {
   byId("dialog-body").replaceChildren();
   byId("dialog-notice").replaceChildren();
   terminal.look(dialog);
+  testLogs.look(dialog);
 });
 
 // What the page says while a dialog is open must be said in the dialog, which covers the page.
@@ -76,6 +78,7 @@ document.body.addEventListener("htmx:beforeSwap", ({ detail }) => {
 });
 
 document.body.addEventListener("htmx:afterSwap", ({ detail }) => {
+  if (dialog.contains(detail.target)) testLogs.look(dialog);
   if (detail.target.id !== "dialog-body") return;
   if (!dialog.open) dialog.showModal();
   byId("dialog-notice").replaceChildren();
@@ -106,5 +109,6 @@ const events = new LiveEvents({
   onScreen: (event) => terminal.show(event),
   onEvent: (event) => { refreshFor(event); announce(newsOf(event)); },
 });
+const testLogs = new TestLogs();
 const terminal = new Terminal((message) => events.send(message));
 events.start();

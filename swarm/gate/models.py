@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from django.db import models
+from django.db.models import Q
+
+from swarm.states import TestRunState
 
 
 class BatchOutcome(models.TextChoices):
@@ -23,7 +26,7 @@ class BatchOutcome(models.TextChoices):
 
 
 class TestRun(models.Model):
-    """One run of a test command on one commit, kept as evidence.
+    """One run of a test command on one commit, seen from its start, and kept as evidence.
 
     A commit is run again (a higher `number`) only to find out whether its red was a flaky one.
     """
@@ -34,28 +37,56 @@ class TestRun(models.Model):
     commit = models.CharField(max_length=64)
     command = models.CharField(max_length=1000)
     number = models.PositiveSmallIntegerField(default=1, help_text="1 for the first run.")
-    passed = models.BooleanField()
+    state = models.CharField(
+        max_length=12, choices=TestRunState, default=TestRunState.RUNNING, help_text="Where it is."
+    )
+    passed = models.BooleanField(default=False)
     exit_code = models.SmallIntegerField(null=True, blank=True)
     timed_out = models.BooleanField(default=False)
-    duration_ms = models.PositiveIntegerField()
-    output_tail = models.TextField(blank=True)
-    failing_tests = models.JSONField(
-        default=list, blank=True, help_text="Names of the tests that failed, where known."
+    time_limit_s = models.PositiveIntegerField(default=0)
+    duration_ms = models.PositiveIntegerField(default=0)
+    sandboxed = models.BooleanField(default=False)
+    tests_run = models.PositiveIntegerField(
+        null=True, blank=True, help_text="As its JUnit report says."
     )
+    tests_failed = models.PositiveIntegerField(null=True, blank=True)
+    failing_tests = models.JSONField(
+        default=list, blank=True, help_text="Names as class::test, at most 200."
+    )
+    report_note = models.CharField(
+        max_length=300, blank=True, help_text="Why its JUnit report was not read."
+    )
+    output_tail = models.TextField(blank=True)
     log_path = models.CharField(max_length=500, blank=True)
-    at = models.DateTimeField()
+    at = models.DateTimeField(help_text="When it began.")
+    ended_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         app_label = "swarm"
         ordering = ("id",)
+        indexes = [
+            models.Index(
+                fields=["goal"], condition=Q(state=TestRunState.RUNNING), name="test_run_running"
+            ),
+        ]
         constraints = [
             models.UniqueConstraint(
-                fields=["goal", "commit", "command", "number"], name="test_run_once_per_commit"
+                fields=["goal", "commit", "command", "number"],
+                condition=~Q(state=TestRunState.INTERRUPTED),
+                name="test_run_once_per_commit",
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=TestRunState.values), name="test_run_state_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(passed=True, state=TestRunState.PASSED)
+                | (Q(passed=False) & ~Q(state=TestRunState.PASSED)),
+                name="test_run_passed_by_state",
             ),
         ]
 
     def __str__(self) -> str:
-        return f"{self.commit[:8]} {'green' if self.passed else 'red'}"
+        return f"{self.commit[:8]} {self.state}"
 
 
 class MergeRun(models.Model):

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from p2p.clock import now_utc
 from p2p.local import local_node
+from swarm.gate.test_choice import choose_test
 from swarm.git.repository import Repository
 from swarm.models import Task
 from swarm.outline import parse_goal
@@ -18,8 +19,8 @@ def prepare_goal(goal: Task) -> None:
 
     A goal without an outline stays in planning, for a planner.
 
-    Raises DomainError for a branch that does not exist or a remote that refuses a push, and
-    ExternalError (retryable) for a remote that cannot be reached.
+    Raises DomainError for a branch that does not exist, settings with a mistake or a remote that
+    refuses a push, and ExternalError (retryable) for a remote that cannot be reached.
     """
     repository = Repository(goal.repository, local_node().home)
     # Two conversations with the remote that do not need each other.
@@ -30,5 +31,7 @@ def prepare_goal(goal: Task) -> None:
         refusal = probe.result()
     if refusal is not None:
         raise refusal
+    now = now_utc()
+    choose_test(goal, repository, commit, now)
     store = store_plan if parse_goal(goal.description).items else note_prepared
-    store(goal.id, base_branch=branch, base_commit=commit, now=now_utc())
+    store(goal.id, base_branch=branch, base_commit=commit, now=now)

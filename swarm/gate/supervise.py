@@ -1,7 +1,7 @@
 """Run one command so that nothing of it outlives its time limit or the worker that asked.
 
 Started as a program of its own (`python -I supervise.py`), standard library only.  Standard input
-carries one JSON line with command, log, time_limit_s, head_bytes and tail_bytes, and then stays
+carries one JSON line with argv, log, time_limit_s, head_bytes and tail_bytes, and then stays
 open: its end means that the worker died.  Standard output answers with one JSON line: exit_code,
 timed_out and duration_s, or interrupted, or error.
 """
@@ -71,12 +71,12 @@ class Supervisor:
     """One command in a process group of its own, watched until nothing of it is left."""
 
     def __init__(self, request: dict[str, Any]) -> None:
-        """Start the command; OSError where shell or log cannot be opened."""
+        """Start the command; OSError where program or log cannot be opened."""
         self._log = BoundedLog(request["log"], request["head_bytes"], request["tail_bytes"])
         self._started = time.monotonic()
         self._deadline = self._started + request["time_limit_s"]
         self._process = subprocess.Popen(
-            ["/bin/sh", "-c", request["command"]],
+            request["argv"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

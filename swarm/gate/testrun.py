@@ -8,7 +8,7 @@ import math
 import selectors
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -47,8 +47,11 @@ def run_test_command(
     log_path: Path,
     time_limit_s: float,
     env: Mapping[str, str] | None = None,
+    wrap: Callable[[Sequence[str]], list[str]] = list,
 ) -> TestOutcome:
     """Run `command` with `sh -c` in `cwd` and return what it did; output goes to `log_path`.
+
+    `wrap` turns the command line into that of a sandbox around it.
 
     DomainError `bad_test_command` for an empty command or limit; ExternalError where it cannot
     start.  Everything the command started has ended on return, and soon after our own death.
@@ -56,7 +59,7 @@ def run_test_command(
     _require_sensible(command, time_limit_s)
     log_path.parent.mkdir(parents=True, exist_ok=True)
     request = {
-        "command": command,
+        "argv": wrap(["/bin/sh", "-c", command]),
         "log": str(log_path.resolve()),
         "time_limit_s": time_limit_s,
         "head_bytes": LOG_HEAD_BYTES,

@@ -23,7 +23,7 @@ from swarm.replication.tasks import publish_task
 from swarm.services import jobs
 from swarm.services.dependencies import check_acyclic
 from swarm.services.transitions import move_task, note_event
-from swarm.states import TASK_TERMINAL, TASK_WITH_AGENT, Actor, TaskStatus
+from swarm.states import TASK_TERMINAL, TASK_WITH_AGENT, Actor, TaskStatus, TestSource
 
 PREPARE_GOAL = "prepare_goal"
 GATE = "gate"
@@ -38,7 +38,8 @@ class GoalRequest:
 
     A description without a checklist is planned by an agent with the capability `planner`.
 
-    Without a test command (None) the node's VOIDLUX_TEST_COMMAND proves it; "" means no test.
+    Without a test command (None) the node's VOIDLUX_TEST_COMMAND proves it, or else what the
+    repository names; "" means no test.
     """
 
     description: str
@@ -55,9 +56,7 @@ def create_goal(request: GoalRequest, *, now: datetime) -> Task:
     terms.require_emperor()
     outline = parse_goal(request.description)
     title = (request.title or outline.title or outline.items[0].title).strip()
-    test_command = request.test_command
-    if test_command is None:
-        test_command = settings.ENVIRONMENT.test_command
+    test_command, test_source = _test_of(request)
     _check(title, test_command, request)
     with transaction.atomic():
         goal = Task.objects.create(
@@ -68,6 +67,7 @@ def create_goal(request: GoalRequest, *, now: datetime) -> Task:
             repository=request.repository,
             base_branch=request.base_branch,
             test_command=test_command,
+            test_source=test_source,
             priority=request.priority,
             **columns_of(request.limits),
             created_by=local_node().node_id,
@@ -194,6 +194,14 @@ def get_task(task_id: UUID) -> Task:
     if task is None:
         raise NotFound("task", task_id)
     return task
+
+
+def _test_of(request: GoalRequest) -> tuple[str, str]:
+    """Return the test command and who says it; empty where the repository is still to be asked."""
+    if request.test_command is not None:
+        return request.test_command.strip(), TestSource.GOAL
+    command = settings.ENVIRONMENT.test_command
+    return command, TestSource.ENVIRONMENT if command else ""
 
 
 def _check(title: str, test_command: str, request: GoalRequest) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.conf import settings
 
 from marketplace.models import Execution, Offering, Payment, Tribute
 from marketplace.services import offerings, sales, tributes
 from marketplace.states import EntryKind, ExecutionStatus, PaymentStatus, TributeStatus
 from p2p.protocol.errors import DomainError
+from swarm import hooks
 from swarm.models import Agent, Attempt, Task
 from swarm.queries import idle_agents
 from swarm.services import goals
@@ -328,3 +330,26 @@ def test_a_hired_task_that_the_operator_takes_back_stops_at_the_seller_and_is_pa
 
     assert market.wallet(market.seller) == (GRANT + PRICE, 0)
     market.check_books()
+
+
+def test_the_work_of_a_seller_counts_as_a_strangers_unless_the_buyer_vouches_for_it(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    market = Market.open(cluster)
+    goal = market.goal(2)
+    tribute = market.request(goal, 1)
+    for _ in range(3):
+        cluster.step()
+    market.dispatch()
+    with cluster.acting(market.buyer):
+        hired = goal.subtasks.get(tribute_id=tribute.id)
+        assert hooks.tasks_of_strangers(goal.id) == {hired.id}
+        assert hooks.tasks_of_strangers(tribute.id) == set()
+
+        # Somebody else goes on with what the seller began.
+        goal.subtasks.filter(id=hired.id).update(tribute_id=None)
+        assert hooks.tasks_of_strangers(goal.id) == {hired.id}
+
+        trusting = settings.ENVIRONMENT.model_copy(update={"allow_nodes": (market.seller.node_id,)})
+        monkeypatch.setattr(settings, "ENVIRONMENT", trusting)
+        assert hooks.tasks_of_strangers(goal.id) == set()

@@ -17,6 +17,7 @@ NODE_ID = "0123456789abcdef0123456789abcdef"
 PORT = "a whole number from 1 to 65535 is allowed"
 SEEDS = "a comma list of host:port, IPv6 addresses in brackets, is allowed"
 WORD = "a word of up to 64 of a-z, 0-9 and '._+-', a letter or digit first, is allowed"
+PATHS = "a comma list of up to 32 absolute paths"
 AMOUNT = "a whole number from 0 to 1000000000000 is allowed"
 TLS = "'on', or 'off' where VOIDLUX_HOST is a loopback address, is allowed"
 SECONDS = "a whole number of seconds from 1 to 86400 is allowed"
@@ -37,6 +38,13 @@ WRONG = [
     ("VOIDLUX_ROLE", "king", "'emperor' or 'worker' is allowed"),
     ("VOIDLUX_TEST_TIME_LIMIT_S", "0", SECONDS),
     ("VOIDLUX_TEST_WORKERS", "9", "a whole number from 1 to 8 is allowed"),
+    ("VOIDLUX_TEST_NETWORK", "yes", "'0' or '1' is allowed"),
+    ("VOIDLUX_UNSAFE_TEST_WITHOUT_SANDBOX", "on", "'0' or '1' is allowed"),
+    (
+        "VOIDLUX_TEST_SANDBOX_PATHS",
+        "/opt,tools",
+        "a comma list of up to 32 absolute paths is allowed",
+    ),
     ("VOIDLUX_INITIAL_BALANCE", "-1", AMOUNT),
     ("VOIDLUX_INITIAL_BALANCE", "1000000000001", AMOUNT),
     ("VOIDLUX_PRICE_PER_TASK", "1.5", AMOUNT),
@@ -136,6 +144,9 @@ def test_defaults() -> None:
         "test_command": "",
         "test_time_limit_s": 600,
         "test_workers": 1,
+        "test_network": "0",
+        "test_sandbox_paths": (),
+        "unsafe_test_without_sandbox": "0",
         "initial_balance": 1000,
         "allow_nodes": (),
         "price_per_task": 1,

@@ -26,7 +26,7 @@ from swarm.models import (
     TaskEvent,
     TestRun,
 )
-from swarm.states import Actor, JobStatus, TaskStatus
+from swarm.states import Actor, JobStatus, TaskStatus, TestRunState
 from tests.support.factories import (
     BUYER,
     NOW,
@@ -109,6 +109,7 @@ def _finished_goal(at: datetime) -> None:
         goal=goal,
         commit="c0ffee" * 6 + "abcd",
         command="python -m pytest -q",
+        state=TestRunState.PASSED,
         passed=True,
         exit_code=0,
         duration_ms=1840,
@@ -161,7 +162,7 @@ def _failed_goal(at: datetime) -> None:
         goal=goal,
         commit="dead" * 10,
         command="make manual",
-        passed=False,
+        state=TestRunState.FAILED,
         exit_code=2,
         duration_ms=912,
         output_tail="make: *** [manual] Error 2",

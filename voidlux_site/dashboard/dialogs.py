@@ -54,6 +54,9 @@ def goal(request: HttpRequest) -> HttpResponse:
     form = GoalForm(request.POST or None, initial=initial)
 
     def submit(fields: dict[str, Any]) -> HttpResponse:
+        # A field that was never filled leaves it to the repository; one that was emptied does not.
+        if not fields["test_command"] and not settings.ENVIRONMENT.test_command:
+            fields["test_command"] = None
         created = create_goal(GoalRequest(**fields), now=now_utc())
         return saved(f"{created.title} is submitted", "tasks")
 

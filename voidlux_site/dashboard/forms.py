@@ -70,7 +70,8 @@ class GoalForm(forms.Form):
     test_command = forms.CharField(
         required=False,
         max_length=1000,
-        help_text="Run on the merged result; it must pass before the goal is done.",
+        help_text="Run on the merged result; it must pass before the goal is done. "
+        "Empty, where the node names none: what .voidlux.toml of the repository says.",
         widget=forms.TextInput(attrs={"placeholder": "python -m pytest -q", "class": "code"}),
     )
 

@@ -193,7 +193,7 @@ PARTS = {
         Part("waiting", _waiting, "task_update agent_update delivery_update"),
         Part("attention", _attention, "task_update agent_update delivery_update"),
         Part("trouble", _trouble, "task_update tribute_update"),
-        Part("tasks", _tasks, "task_update"),
+        Part("tasks", _tasks, "task_update test_run_update"),
         Part("agents", _agents, "agent_update"),
         Part("offerings", _offerings, "offering_update"),
         Part("tributes", _tributes, "tribute_update"),

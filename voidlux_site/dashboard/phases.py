@@ -25,6 +25,7 @@ _TONES = {
         "committed",
         "merged",
         "green",
+        "passed",
         "live",
         "adopted",
     ),
@@ -38,7 +39,7 @@ _TONES = {
     ),
     "bad": (
         *("failed", "rejected", "exited", "refused", "aborted"),
-        *("conflict", "unusable", "red", "own_red"),
+        *("conflict", "unusable", "red", "own_red", "timed_out"),
     ),
 }
 _TONE_OF = {status: tone for tone, statuses in _TONES.items() for status in statuses}

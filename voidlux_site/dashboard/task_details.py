@@ -14,21 +14,29 @@ from p2p.clock import now_utc
 from swarm.budgets.limits import limit_of
 from swarm.budgets.money import shown_usd
 from swarm.errors import NotFound
+from swarm.gate.repository_settings import SETTINGS_FILE
 from swarm.models import Attempt, Task, TaskCopy
 from swarm.replication.bodies import copy_details, copy_history, describe_copy
 from swarm.services.answering import answer_task
 from swarm.services.goals import cancel_task, get_task
 from swarm.services.lifecycle import archive_task, requeue_task
-from swarm.states import TASK_MOVES, TASK_TERMINAL, Actor, TaskStatus, sources_of
+from swarm.states import TASK_MOVES, TASK_TERMINAL, Actor, TaskStatus, TestSource, sources_of
 from voidlux_site.dashboard.answers import refusals_shown, saved, staff_only
 from voidlux_site.dashboard.attention import is_asking
 from voidlux_site.dashboard.parts import node_context
 
 ATTEMPTS_SHOWN = 10
+TEST_RUNS_SHOWN = 10
 EVENTS_SHOWN = 200
 CANCEL_REASON = "cancelled on the dashboard"
 REQUEUE_REASON = "queued anew on the dashboard"
 _TASK_PARTS = ("tasks", "attention", "waiting", "task-facts")
+_TEST_SOURCES: dict[str, str] = {
+    TestSource.GOAL: "the goal",
+    TestSource.ENVIRONMENT: "VOIDLUX_TEST_COMMAND",
+    TestSource.REPOSITORY: SETTINGS_FILE,
+    TestSource.NOBODY: "nobody",
+}
 
 Context = dict[str, Any]
 
@@ -108,6 +116,8 @@ def _facts_of_own(task: Task) -> Context:
         "prerequisites": list(task.depends_on.order_by("number")),
         "subtasks": list(task.subtasks.order_by("number")),
         "attempts": list(attempts.order_by("-created_at")[:ATTEMPTS_SHOWN]),
+        "test_runs": list(task.test_runs.order_by("-id")[:TEST_RUNS_SHOWN]),
+        "tested": _TEST_SOURCES.get(task.test_source, ""),
         "events": events,
         "ended": task.status in TASK_TERMINAL,
         "requeueable": _is_requeueable(task),

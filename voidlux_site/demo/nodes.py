@@ -194,6 +194,9 @@ class NodeProcess:
             "VOIDLUX_SELL": "on" if plan.sells else "off",
             "VOIDLUX_PRICE_PER_TASK": str(plan.price),
             "VOIDLUX_ALLOW_NODES": allow_nodes,
+            # In the sandbox where there is one; the demo's own work is safe without.
+            "VOIDLUX_UNSAFE_TEST_WITHOUT_SANDBOX": "1",
+            "VOIDLUX_TEST_SANDBOX_PATHS": f"{sys.base_prefix},{sys.prefix}",
             "TMUX_TMPDIR": str(self._tmux_dir),
             "PYTHONUNBUFFERED": "1",
         }

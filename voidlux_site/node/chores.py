@@ -20,6 +20,7 @@ from swarm import retention as swarm_retention
 from swarm.budgets.enforcement import enforce_time_limits
 from swarm.budgets.pauses import end_pauses
 from swarm.budgets.windows import end_windows
+from swarm.gate.run_rows import close_abandoned
 from swarm.replication.heartbeats import beat, heartbeat_every_s
 from swarm.services import jobs
 from swarm.services.dispatch import dispatch_ready
@@ -41,6 +42,7 @@ _SWEEPS: tuple[Callable[[datetime], object], ...] = (
     end_pauses,
     note_unplaceable,
     jobs.recover_lapsed,
+    close_abandoned,
     expire_unanswered,
     lapse_reservations,
     expire_offerings,

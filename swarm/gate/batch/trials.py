@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import NamedTuple
 
-from swarm.gate.evidence import BegunRun, begin_run, carry_out, end_run, first_run
-from swarm.gate.testrun import TestOutcome
+from swarm.gate.evidence import (
+    BegunRun,
+    CarriedOut,
+    abandon_run,
+    begin_run,
+    carry_out,
+    end_run,
+    first_run,
+)
 from swarm.git.integration import Integration
 from swarm.git.places import put_place
 from swarm.models import Task, TestRun
@@ -43,24 +51,53 @@ class Trials:
         return first_run(self._goal, trial.commit, trial.command, after=trial.after)
 
     def _run_at_once(self, trials: Sequence[Trial]) -> list[TestRun]:
-        begun = [begin_run(self._goal, trial.commit, trial.command) for trial in trials]
+        begun = self._begun(trials)
         if len(begun) == 1:
-            self._integration.reset(begun[0].commit)
-            return [end_run(begun[0], carry_out(begun[0], self._integration.path))]
-        places = [
-            put_place(self._integration, number, each.commit)
-            for number, each in enumerate(begun, start=1)
-        ]
+            return self._ended(begun, [_done(begun[0])])
         with ThreadPoolExecutor(len(begun), thread_name_prefix="test") as pool:
-            running = [pool.submit(carry_out, *each) for each in zip(begun, places, strict=True)]
+            running = [pool.submit(carry_out, each) for each in begun]
         return self._ended(begun, running)
 
+    def _begun(self, trials: Sequence[Trial]) -> list[BegunRun]:
+        begun: list[BegunRun] = []
+        try:
+            for trial, place in zip(trials, self._places(trials), strict=True):
+                begun.append(begin_run(self._goal, trial.commit, trial.command, place))
+        except BaseException:
+            for each in begun:
+                abandon_run(each)
+            raise
+        return begun
+
+    def _places(self, trials: Sequence[Trial]) -> list[Path]:
+        if len(trials) == 1:
+            self._integration.reset(trials[0].commit)
+            return [self._integration.path]
+        return [
+            put_place(self._integration, number, trial.commit)
+            for number, trial in enumerate(trials, start=1)
+        ]
+
     def _ended(
-        self, begun: Sequence[BegunRun], running: Sequence[Future[TestOutcome]]
+        self, begun: Sequence[BegunRun], running: Sequence[Future[CarriedOut]]
     ) -> list[TestRun]:
         """Keep all that came to an end, then raise what the first of the others met."""
-        pairs = list(zip(begun, running, strict=True))
-        runs = [end_run(each, run.result()) for each, run in pairs if run.exception() is None]
-        for run in running:
-            run.result()
+        runs = []
+        for each, future in zip(begun, running, strict=True):
+            if future.exception() is None:
+                runs.append(end_run(each, future.result()))
+            else:
+                abandon_run(each)
+        for future in running:
+            future.result()
         return runs
+
+
+def _done(begun: BegunRun) -> Future[CarriedOut]:
+    """Carry out a run in this thread, whose end is looked at as that of any other."""
+    future: Future[CarriedOut] = Future()
+    try:
+        future.set_result(carry_out(begun))
+    except Exception as failure:
+        future.set_exception(failure)
+    return future

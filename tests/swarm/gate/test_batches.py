@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from django.conf import settings
@@ -11,8 +10,14 @@ from django.conf import settings
 from p2p.protocol.errors import ExternalError
 from swarm.gate.batch import trials
 from swarm.gate.batch.bench import newly_red
-from swarm.gate.evidence import BegunRun, begin_run, end_run
-from swarm.gate.testrun import TestOutcome
+from swarm.gate.evidence import (
+    BegunRun,
+    CarriedOut,
+    abandon_run,
+    begin_run,
+    carry_out,
+    end_run,
+)
 from swarm.git.command import run_git
 from swarm.models import FlakyTest, MergeRun, Task, TestRun
 from tests.support.gate_goals import GREEN, a_goal, after_gate, pushed, report, widen
@@ -88,9 +93,9 @@ def test_a_flaky_test_of_a_subtasks_own_costs_it_nothing(remote: GitRemote, tmp_
 def with_names(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let each line of a run's output be the name of a failing test."""
 
-    def kept(begun: BegunRun, outcome: TestOutcome) -> TestRun:
-        run = end_run(begun, outcome)
-        run.failing_tests = sorted(outcome.output_tail.split())
+    def kept(begun: BegunRun, carried_out: CarriedOut) -> TestRun:
+        run = end_run(begun, carried_out)
+        run.failing_tests = sorted(carried_out.outcome.output_tail.split())
         run.save()
         return run
 
@@ -200,28 +205,31 @@ def test_a_test_that_cannot_be_started_keeps_the_others_of_its_round(
         report(goal, number, remote, {str(number): "BUG\n" if number == 2 else "fine\n"})
     original, calls = trials.carry_out, []
 
-    def second_fails(begun: BegunRun, worktree: Path) -> Any:
-        calls.append(begun.commit)
+    def second_fails(begun: BegunRun) -> CarriedOut:
+        calls.append(begun.run.commit)
         if len(calls) == 2:
             raise ExternalError("no more processes", retryable=True)
-        return original(begun, worktree)
+        return original(begun)
 
     with monkeypatch.context() as patched:
         patched.setattr(trials, "carry_out", second_fails)
         with pytest.raises(ExternalError, match="no more processes"):
             after_gate(goal)
-    assert TestRun.objects.count() == 1 + 2
+    states = TestRun.objects.values_list("state", flat=True)
+    assert sorted(states) == ["failed", "failed", "interrupted", "passed"]
 
     assert after_gate(goal) == ["completed", "pending", "completed", "completed"]
 
 
-def test_runs_of_one_commit_are_numbered_and_have_logs_of_their_own(remote: GitRemote) -> None:
+def test_runs_of_one_commit_are_numbered_and_have_logs_of_their_own(
+    remote: GitRemote, tmp_path: Path
+) -> None:
     goal = a_goal(remote, "One")
-    first = begin_run(goal, "c" * 40, GREEN)
-    outcome = TestOutcome(True, 0, False, 0.1, "", first.log_path)
-    end_run(first, outcome)
+    first = begin_run(goal, "c" * 40, GREEN, tmp_path)
+    end_run(first, carry_out(first))
 
-    again = begin_run(goal, "c" * 40, GREEN)
+    again = begin_run(goal, "c" * 40, GREEN, tmp_path)
+    abandon_run(again)
 
-    assert (first.number, again.number) == (1, 2)
-    assert again.log_path.name == f"{first.log_path.stem}-2.log"
+    assert (first.run.number, again.run.number) == (1, 2)
+    assert again.log_path != first.log_path

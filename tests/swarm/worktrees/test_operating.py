@@ -21,7 +21,7 @@ from swarm.git.repository import Repository
 from swarm.git.upkeep import tidy
 from swarm.git.worktrees import add_worktree
 from swarm.models import Attempt, TestRun
-from swarm.states import AttemptStatus, TaskStatus
+from swarm.states import AttemptStatus, TaskStatus, TestRunState
 from swarm.worktrees.hooks import Hook
 from swarm.worktrees.trust import note_seen
 from tests.support.factories import make_agent, make_attempt, make_task
@@ -212,6 +212,7 @@ def test_logs_of_goals_that_have_not_ended_stay(home: Path) -> None:
             goal=goal,
             commit="a" * 40,
             command="make",
+            state=TestRunState.PASSED,
             passed=True,
             duration_ms=1,
             log_path=str(path.relative_to(home)),
@@ -222,3 +223,30 @@ def test_logs_of_goals_that_have_not_ended_stay(home: Path) -> None:
 
     kept = TestRun.objects.exclude(log_path="").values_list("goal__title", flat=True)
     assert list(kept) == ["Open"]
+
+
+def test_beyond_their_size_logs_of_open_goals_go_but_never_that_of_a_running_test(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goal = make_task("Open", TaskStatus.IN_PROGRESS)
+    folder = home / "logs" / "tests"
+    folder.mkdir(parents=True)
+    for number, state in enumerate((TestRunState.RUNNING, TestRunState.FAILED, "failed", "failed")):
+        path = folder / f"{goal.id8}-{number}.log"
+        path.write_bytes(b"x" * 1_000_000)
+        at_s = NOW.timestamp() + number
+        os.utime(path, (at_s, at_s))
+        TestRun.objects.create(
+            goal=goal,
+            commit=f"{number}" * 40,
+            command="make",
+            state=state,
+            log_path=str(path.relative_to(home)),
+            at=NOW,
+        )
+    monkeypatch.setattr("swarm.evidence_files.TEST_LOGS_MB_MAX", 1.5)
+
+    assert prune_files(NOW) == 2
+
+    assert sorted(path.name[9:] for path in folder.iterdir()) == ["0.log", "3.log"]
+    assert TestRun.objects.exclude(log_path="").count() == 2
