@@ -9,6 +9,9 @@ from django.db.models import F, Q
 
 from swarm.agents.models import Delivery as Delivery  # found by Django here
 from swarm.budgets.models import Usage as Usage  # found by Django here
+from swarm.forge.models import FollowUp as FollowUp  # found by Django here
+from swarm.forge.models import PullRequest as PullRequest
+from swarm.forge.models import ReviewComment as ReviewComment
 from swarm.gate.models import MergeRun as MergeRun  # found by Django here
 from swarm.gate.models import TestRun as TestRun
 from swarm.mcp.models import McpToken as McpToken  # found by Django here
@@ -64,6 +67,9 @@ class Task(models.Model):
         default=False, help_text="The test command already failed on the base."
     )
     test_command = models.CharField(max_length=1000, blank=True)
+    auto_merge = models.BooleanField(
+        default=False, help_text="Its pull request is merged when the checks are green."
+    )
 
     created_by = models.CharField(max_length=32, help_text="Node id of the task's emperor.")
     assigned_node = models.CharField(max_length=32, blank=True)

@@ -19,6 +19,7 @@ from swarm.budgets.money import USD_MAX
 from swarm.budgets.spent import set_limits
 from swarm.descriptions import describe_event, describe_merge_run, describe_test_run
 from swarm.errors import NotFound
+from swarm.forge.queries import describe_contribution
 from swarm.models import Task, TaskCopy
 from swarm.queries import describe_task, describe_tasks, trouble_of
 from swarm.replication.bodies import copy_details, copy_history, describe_copy
@@ -77,6 +78,10 @@ class GoalIn(Schema):
     test_command: Annotated[str, Field(max_length=1000)] | None = None
     priority: Annotated[int, Field(ge=-100, le=100)] = 0
     budget: BudgetIn | None = None
+    auto_merge: (
+        Annotated[bool, Field(description="Merge the pull request when its checks are green.")]
+        | None
+    ) = None
 
 
 class ReasonIn(Schema):
@@ -128,6 +133,8 @@ def show_task(request: HttpRequest, task_id: UUID) -> dict[str, Any]:
         "feedback": task.feedback,
         "depends_on": [each.id.hex for each in task.depends_on.order_by("number")],
         "trouble": trouble_of(task),
+        "auto_merge": task.auto_merge,
+        "contribution": describe_contribution(task),
     }
 
 

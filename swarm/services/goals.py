@@ -39,6 +39,7 @@ class GoalRequest:
     A description without a checklist is planned by an agent with the capability `planner`.
 
     Without a test command (None) the node's VOIDLUX_TEST_COMMAND proves it; "" means no test.
+    Without a word on `auto_merge` (None) VOIDLUX_AUTO_MERGE counts.
     """
 
     description: str
@@ -48,6 +49,7 @@ class GoalRequest:
     test_command: str | None = None
     priority: int = 0
     limits: Limits = NO_LIMITS
+    auto_merge: bool | None = None
 
 
 def create_goal(request: GoalRequest, *, now: datetime) -> Task:
@@ -58,6 +60,9 @@ def create_goal(request: GoalRequest, *, now: datetime) -> Task:
     test_command = request.test_command
     if test_command is None:
         test_command = settings.ENVIRONMENT.test_command
+    auto_merge = request.auto_merge
+    if auto_merge is None:
+        auto_merge = settings.ENVIRONMENT.auto_merge == "on"
     _check(title, test_command, request)
     with transaction.atomic():
         goal = Task.objects.create(
@@ -69,6 +74,7 @@ def create_goal(request: GoalRequest, *, now: datetime) -> Task:
             base_branch=request.base_branch,
             test_command=test_command,
             priority=request.priority,
+            auto_merge=auto_merge,
             **columns_of(request.limits),
             created_by=local_node().node_id,
             created_at=now,
