@@ -123,7 +123,8 @@ def show_task(request: HttpRequest, task_id: UUID) -> dict[str, Any]:
     """One task with its prerequisites, how it was asked for and what holds its goal up now."""
     copy = _copy_of(task_id)
     if copy is not None:
-        return {**describe_copy(copy), **copy_details(copy), "trouble": None}
+        unknown = {"trouble": None, "auto_merge": None, "contribution": None}
+        return {**describe_copy(copy), **copy_details(copy), **unknown}
     task = get_task(task_id)
     return {
         **describe_task(task),

@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from swarm.clean_env import clean_environment
 from swarm.forge.contract import Draft, Remark, Seen
@@ -104,7 +104,7 @@ class GhForge:
         return _joined(text)
 
     def _may_write(self, login: str) -> bool:
-        path = self._path(f"collaborators/{login}/permission")
+        path = self._path(f"collaborators/{quote(login, safe='')}/permission")
         ended = self._start(["api", "--hostname", self._host, path], "")
         if ended.returncode != 0:
             return False

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import requests
 from github import Auth, BadAttributeException, Github, GithubException
@@ -113,7 +113,7 @@ class GitHubForge:
         return judge(statuses, runs)
 
     def _may_write(self, login: str) -> bool:
-        path = f"/repos/{self._project}/collaborators/{login}/permission"
+        path = f"/repos/{self._project}/collaborators/{quote(login, safe='')}/permission"
         try:
             _, answer = self._hub.requester.requestJsonAndCheck("GET", path)
         except GithubException as error:

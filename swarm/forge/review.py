@@ -85,7 +85,7 @@ def start_round(pull: PullRequest, *, now: datetime) -> str:
         return ""
     rounds = pull.follow_ups.count()
     if rounds >= REVIEW_ROUNDS_MAX:
-        return f"{len(wanted)} comments became no work: {REVIEW_ROUNDS_MAX} rounds are the most"
+        return f"{_count(wanted)} became no work: {REVIEW_ROUNDS_MAX} rounds are the most"
     with transaction.atomic():
         goal = _create_goal(pull, rounds + 1, now)
         follow_up = FollowUp.objects.create(
@@ -101,7 +101,11 @@ def start_round(pull: PullRequest, *, now: datetime) -> str:
             items=_items(wanted),
             now=now,
         )
-    return f"round {rounds + 1} of review: {len(wanted)} comments became work"
+    return f"round {rounds + 1} of review: {_count(wanted)} became work"
+
+
+def _count(comments: Sequence[ReviewComment]) -> str:
+    return f"{len(comments)} comment{'' if len(comments) == 1 else 's'}"
 
 
 def _create_goal(pull: PullRequest, number: int, now: datetime) -> Task:

@@ -40,7 +40,7 @@ def seed_pulls(goal: Task, at: datetime) -> None:
         url=f"{FORGE}/team/greetings/pull/12",
         checks="green",
         opened_at=at,
-        note="round 1 of review: 1 comments became work",
+        note="round 1 of review: 1 comment became work",
     )
     after_review = make_task("Review 1 of Greet", TaskStatus.IN_PROGRESS, now=at)
     make_subtask(after_review, 1, "Review of salve.py:3", TaskStatus.COMPLETED, at, attempt=1)

@@ -1,4 +1,4 @@
-"""What waits for a person: questions, open dialogs, texts that do not arrive, ended agents."""
+"""What waits for a person: questions, dialogs, stalled texts, ended agents, pull requests."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from django.db.models import Q, QuerySet
 
 from swarm.agent_views import last_lines
+from swarm.forge.models import PullRequest
+from swarm.forge.queries import failed_pulls
 from swarm.models import Agent, Delivery, Task
 from swarm.services.deliveries import OPEN
 from swarm.states import AgentStatus, TaskStatus
@@ -32,16 +34,19 @@ class Attention:
     dialogs: list[OpenDialog]
     stalled: list[Delivery]
     ended: list[Agent]
+    pulls: list[PullRequest]
 
     @property
     def count(self) -> int:
         """How many things wait."""
-        return len(self.questions) + len(self.dialogs) + len(self.stalled) + len(self.ended)
+        of_agents = len(self.questions) + len(self.dialogs) + len(self.stalled) + len(self.ended)
+        return of_agents + len(self.pulls)
 
 
 def count_waiting() -> int:
     """Return how many things wait for a person, without looking at any screen."""
-    return sum(rows.count() for rows in (_questions(), _blocked(), _stalled(), _ended()))
+    own = sum(rows.count() for rows in (_questions(), _blocked(), _stalled(), _ended()))
+    return own + failed_pulls().count()
 
 
 def read_attention() -> Attention:
@@ -52,6 +57,7 @@ def read_attention() -> Attention:
         dialogs=[_open_dialog(agent, place) for place, agent in enumerate(blocked)],
         stalled=list(_stalled()[:SHOWN_MAX]),
         ended=list(_ended()[:SHOWN_MAX]),
+        pulls=list(failed_pulls()[:SHOWN_MAX]),
     )
 
 

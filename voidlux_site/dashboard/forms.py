@@ -73,6 +73,18 @@ class GoalForm(forms.Form):
         help_text="Run on the merged result; it must pass before the goal is done.",
         widget=forms.TextInput(attrs={"placeholder": "python -m pytest -q", "class": "code"}),
     )
+    auto_merge = forms.TypedChoiceField(
+        label="Merge its pull request",
+        required=False,
+        choices=[
+            ("", "As this node is set"),
+            ("yes", "By itself, when its checks are green"),
+            ("no", "Never by itself"),
+        ],
+        coerce="yes".__eq__,
+        empty_value=None,
+        help_text="Where the repository is on GitHub or GitLab.",
+    )
 
 
 class AgentForm(forms.Form):

@@ -31,7 +31,16 @@ _TONES = {
         *("planning", "claimed", "in_progress", "pending_review", "merging", "working"),
         *("accepted", "open", "running", "preparing", "pushing", "proposed", "voted"),
     ),
-    "wait": ("pending", "waiting_input", "unknown", "split", "queued", "starting", "typed"),
+    "wait": (
+        "pending",
+        "waiting_input",
+        "unknown",
+        "split",
+        "queued",
+        "starting",
+        "typed",
+        "waiting",
+    ),
     "bad": ("failed", "rejected", "exited", "refused", "conflict", "red", "aborted"),
 }
 _TONE_OF = {status: tone for tone, statuses in _TONES.items() for status in statuses}

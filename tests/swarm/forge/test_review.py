@@ -212,7 +212,7 @@ def test_after_three_rounds_comments_wait_for_a_person(
             cancel_task(follow_up.goal_id, reason="not now", now=NOW)
 
     assert FollowUp.objects.count() == REVIEW_ROUNDS_MAX
-    assert pull_of(goal).note == "1 comments became no work: 3 rounds are the most"
+    assert pull_of(goal).note == "1 comment became no work: 3 rounds are the most"
     assert pull_of(goal).state == "open", "what was asked for and not done is not merged by itself"
 
 
