@@ -18,7 +18,6 @@ class SwarmConfig(AppConfig):
         from swarm import handlers, hooks, jobs, messages
         from swarm.agents import answers
         from swarm.forge import jobs as forge_jobs
-        from swarm.forge import services as forge_services
         from swarm.replication import agents as agents_topic
         from swarm.replication import messages as replicated
         from swarm.replication import tasks as tasks_topic
@@ -32,7 +31,6 @@ class SwarmConfig(AppConfig):
         hooks.answer_carriers.append(answers.carry)
         hooks.delivery_listeners.append(answers.on_delivery)
         hooks.task_listeners.append(withdrawals.on_task_moved)
-        hooks.task_listeners.append(forge_services.on_task_moved)
         register_command(messages.TaskClaim, handlers.on_task_claim)
         register_command(messages.TaskProgress, handlers.on_task_progress)
         register_command(

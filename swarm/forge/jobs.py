@@ -9,6 +9,7 @@ from uuid import UUID
 
 from p2p.clock import now_utc
 from p2p.protocol.errors import ExternalError
+from swarm import hooks
 from swarm.forge import services
 from swarm.forge.delivering import deliver, end_undelivered
 from swarm.forge.looking import look_at
@@ -22,10 +23,11 @@ BACK_OFF_MAX_S = 900.0
 
 
 def register() -> None:
-    """Register the kinds of jobs with the swarm's."""
+    """Register the kinds of jobs with the swarm's, and hear of goals that end."""
     jobs.register_kind(services.OPEN_PULL, jobs.JobKind(_run_open, _pull_failed))
     jobs.register_kind(services.LOOK_AT_PULL, jobs.JobKind(_run_look, _pull_failed))
     jobs.register_kind(services.DELIVER, jobs.JobKind(_run_deliver, _delivery_failed))
+    hooks.task_listeners.append(services.on_task_moved)
 
 
 def _run_open(job: Job) -> None:

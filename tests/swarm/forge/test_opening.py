@@ -16,7 +16,8 @@ from swarm.forge.models import PullRequest
 from swarm.forge.queries import describe_contribution
 from swarm.forge.services import OPEN_PULL
 from swarm.forge.states import PullState
-from swarm.models import Job, TaskEvent
+from swarm.gate.gate import run_gate
+from swarm.models import Job, Task, TaskEvent
 from swarm.states import JobStatus, TaskStatus
 from tests.support.forge_server import HANG_UP, SILENT, ForgeServer
 from tests.support.forge_server.state import PROJECT, TOKEN
@@ -259,6 +260,25 @@ def test_a_bare_remote_has_the_branch_as_its_result(remote: GitRemote) -> None:
     assert (described["forge"], described["pull_request"]) == ("bare", None)
     assert described["note"].endswith("the integration branch is the result")
     assert goal.result == f"integrate/{goal.id8} at {goal.merged_commit}"
+
+
+def test_a_goal_is_not_done_without_the_wish_for_its_pull_request(
+    github: str, forge: ForgeServer, remote: GitRemote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(*_: object, **__: object) -> None:
+        raise RuntimeError("disk full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("swarm.forge.services.enqueue", breaks)
+        with pytest.raises(RuntimeError):
+            done_goal(remote)
+    goal = Task.objects.get(parent__isnull=True)
+    assert goal.status == TaskStatus.MERGING
+    assert not PullRequest.objects.exists()
+
+    run_gate(goal)
+
+    assert pull_of(goal).state == PullState.WAITING
 
 
 def test_a_token_that_is_set_later_brings_the_pull_request(

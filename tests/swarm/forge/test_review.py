@@ -260,3 +260,23 @@ def test_a_resolved_discussion_is_no_wish(
     run_jobs(LOOK_AT_PULL)
 
     assert not ReviewComment.objects.exists()
+
+
+def test_a_round_that_cannot_be_stored_leaves_nothing_behind(
+    github: str, forge: ForgeServer, remote: GitRemote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened(remote)
+    forge.state.comment("grace", "Say it in Latin too.")
+
+    def breaks(*_: object, **__: object) -> None:
+        raise RuntimeError("disk full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("swarm.forge.review.store_plan", breaks)
+        run_jobs(LOOK_AT_PULL)
+
+    assert not FollowUp.objects.exists()
+    assert Task.objects.filter(parent__isnull=True).count() == 1
+    assert ReviewComment.objects.get().follow_up is None
+    run_jobs(LOOK_AT_PULL)
+    assert ReviewComment.objects.get().follow_up == FollowUp.objects.get()
