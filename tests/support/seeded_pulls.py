@@ -42,7 +42,7 @@ def seed_pulls(goal: Task, at: datetime) -> None:
         opened_at=at,
         note="round 1 of review: 1 comment became work",
     )
-    after_review = make_task("Review 1 of Greet", TaskStatus.IN_PROGRESS, now=at)
+    after_review = make_task("Review 1 of Greet", TaskStatus.COMPLETED, now=at)
     make_subtask(after_review, 1, "Review of salve.py:3", TaskStatus.COMPLETED, at, attempt=1)
     follow_up = FollowUp.objects.create(
         goal=after_review, pull_request=pull, round=1, created_at=at
