@@ -9,17 +9,21 @@ from django.http import HttpRequest
 from p2p.admin import ReadOnlyAdmin
 from p2p.clock import now_utc
 from p2p.protocol.errors import DomainError
+from swarm.forge.services import retry_pull
 from swarm.models import (
     Agent,
     Attempt,
     Delivery,
     FlakyTest,
+    FollowUp,
     Job,
     KnownTerm,
     McpToken,
     MemberPulse,
     MergeRun,
+    PullRequest,
     RemoteAgent,
+    ReviewComment,
     SeenDispatch,
     Task,
     TaskCopy,
@@ -204,3 +208,45 @@ class SeenDispatchAdmin(ReadOnlyAdmin):
 
     list_display = ("task_id", "scope", "generation", "seen_at")
     search_fields = ("task_id", "scope")
+
+
+@admin.register(PullRequest)
+class PullRequestAdmin(ReadOnlyAdmin):
+    """Pull requests of goals."""
+
+    list_display = ("title", "project", "number", "state", "checks", "tries", "updated_at")
+    list_filter = ("state", "kind", "checks", "auto_merge")
+    search_fields = ("title", "project", "url", "head_branch", "head_commit")
+    actions = ("retry",)
+
+    @admin.action(description="Try the selected pull requests again", permissions=["view"])
+    def retry(self, request: HttpRequest, pulls: QuerySet[PullRequest]) -> None:
+        """Take each up again; those that did not fail are named and left alone."""
+        for pull in pulls:
+            try:
+                retry_pull(pull.id, now=now_utc())
+            except DomainError as error:
+                self.message_user(request, error.message, messages.ERROR)
+            else:
+                self.message_user(request, f"{pull} is tried again")
+
+
+@admin.register(FollowUp)
+class FollowUpAdmin(ReadOnlyAdmin):
+    """Goals that were made of review comments."""
+
+    list_display = ("created_at", "pull_request", "round", "goal", "delivered_commit", "ended_at")
+    search_fields = ("goal__title", "pull_request__title", "delivered_commit")
+    list_select_related = ("goal", "pull_request")
+    ordering = ("-id",)
+
+
+@admin.register(ReviewComment)
+class ReviewCommentAdmin(ReadOnlyAdmin):
+    """Comments of others on pull requests."""
+
+    list_display = ("written_at", "pull_request", "author", "may_steer", "path", "follow_up")
+    list_filter = ("may_steer",)
+    search_fields = ("author", "path", "body")
+    list_select_related = ("pull_request", "follow_up__pull_request")
+    ordering = ("-id",)

@@ -17,6 +17,7 @@ class SwarmConfig(AppConfig):
         from p2p.registration import Topic, register_command, register_flooded, register_topic
         from swarm import handlers, hooks, jobs, messages
         from swarm.agents import answers
+        from swarm.forge import jobs as forge_jobs
         from swarm.replication import agents as agents_topic
         from swarm.replication import messages as replicated
         from swarm.replication import tasks as tasks_topic
@@ -24,6 +25,7 @@ class SwarmConfig(AppConfig):
 
         register_command(messages.TaskAssign, handlers.on_task_assign, handlers.on_assign_answered)
         jobs.register()
+        forge_jobs.register()
         hooks.task_listeners.append(attempts.on_task_moved)
         hooks.task_listeners.append(planning.on_task_moved)
         hooks.answer_carriers.append(answers.carry)

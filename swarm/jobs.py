@@ -50,7 +50,7 @@ def _run(job: Job) -> None:
         with _lease_kept(job):
             jobs.kind_of(job).run(job)
     except ExternalError as error:
-        _failed(job, str(error), retryable=error.retryable)
+        _failed(job, str(error), retryable=error.retryable, retry_after_s=error.retry_after_s)
     except DomainError as error:
         _failed(job, str(error), retryable=error.code == "remote_moved")
     except Exception as error:
@@ -60,12 +60,15 @@ def _run(job: Job) -> None:
         jobs.finish(job, now=now_utc())
 
 
-def _failed(job: Job, error: str, *, retryable: bool) -> None:
+def _failed(job: Job, error: str, *, retryable: bool, retry_after_s: float | None = None) -> None:
     now = now_utc()
     log.warning("job %s: %s", job, error)
     # Together: a worker killed in between would leave a failed job that nobody learns of.
     with transaction.atomic():
-        if jobs.fail_or_retry(job, error=error, retryable=retryable, now=now):
+        for_good = jobs.fail_or_retry(
+            job, error=error, retryable=retryable, now=now, retry_after_s=retry_after_s
+        )
+        if for_good:
             jobs.kind_of(job).on_failed(Job.objects.get(id=job.id), now)
 
 

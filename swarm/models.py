@@ -9,6 +9,9 @@ from django.db.models import F, Q
 
 from swarm.agents.models import Delivery as Delivery  # found by Django here
 from swarm.budgets.models import Usage as Usage  # found by Django here
+from swarm.forge.models import FollowUp as FollowUp  # found by Django here
+from swarm.forge.models import PullRequest as PullRequest
+from swarm.forge.models import ReviewComment as ReviewComment
 from swarm.gate.models import FlakyTest as FlakyTest  # found by Django here
 from swarm.gate.models import MergeRun as MergeRun
 from swarm.gate.models import TestRun as TestRun
@@ -71,6 +74,9 @@ class Task(models.Model):
     )
     test_settings = models.JSONField(
         default=dict, blank=True, help_text="What the repository's settings say of tests."
+    )
+    auto_merge = models.BooleanField(
+        default=False, help_text="Its pull request is merged when the checks are green."
     )
 
     created_by = models.CharField(max_length=32, help_text="Node id of the task's emperor.")

@@ -24,6 +24,7 @@ from swarm.descriptions import (
     describe_test_run,
 )
 from swarm.errors import NotFound
+from swarm.forge.queries import describe_contribution
 from swarm.gate.flaky import flaky_tests_of
 from swarm.models import Task, TaskCopy
 from swarm.queries import describe_task, describe_tasks, trouble_of
@@ -83,6 +84,10 @@ class GoalIn(Schema):
     test_command: Annotated[str, Field(max_length=1000)] | None = None
     priority: Annotated[int, Field(ge=-100, le=100)] = 0
     budget: BudgetIn | None = None
+    auto_merge: (
+        Annotated[bool, Field(description="Merge the pull request when its checks are green.")]
+        | None
+    ) = None
 
 
 class ReasonIn(Schema):
@@ -124,7 +129,8 @@ def show_task(request: HttpRequest, task_id: UUID) -> dict[str, Any]:
     """One task with its prerequisites, how it was asked for and what holds its goal up now."""
     copy = _copy_of(task_id)
     if copy is not None:
-        return {**describe_copy(copy), **copy_details(copy), "trouble": None}
+        unknown = {"trouble": None, "auto_merge": None, "contribution": None}
+        return {**describe_copy(copy), **copy_details(copy), **unknown}
     task = get_task(task_id)
     return {
         **describe_task(task),
@@ -135,6 +141,8 @@ def show_task(request: HttpRequest, task_id: UUID) -> dict[str, Any]:
         "depends_on": [each.id.hex for each in task.depends_on.order_by("number")],
         "test_run_count": task.test_runs.count(),
         "trouble": trouble_of(task),
+        "auto_merge": task.auto_merge,
+        "contribution": describe_contribution(task),
     }
 
 

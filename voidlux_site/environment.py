@@ -32,9 +32,19 @@ AMOUNT_MAX = 10**12
 VALUE_SHOWN_MAX = 200
 IN_MEMORY_DATABASE = "sqlite://:memory:"
 AUTH_SECRET_CHARS_MIN = 16
-SECRET_VARIABLES = frozenset({"DATABASE_URL", "REDIS_URL", "VOIDLUX_AUTH_SECRET"})
+LOOK_S_MAX = 86_400
+SECRET_VARIABLES = frozenset(
+    {
+        "DATABASE_URL",
+        "REDIS_URL",
+        "VOIDLUX_AUTH_SECRET",
+        "VOIDLUX_GITHUB_TOKEN",
+        "VOIDLUX_GITLAB_TOKEN",
+    }
+)
 
 _HOST_LABELS = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?")
+_USER_OF_URL = re.compile(r"//[^/@\s]+@")
 _PORT_ALLOWED = "a whole number from 1 to 65535"
 _NAME_ALLOWED = "a word of up to 64 of a-z, 0-9 and '._+-', a letter or digit first,"
 
@@ -114,6 +124,17 @@ def _check_secret(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _check_forge(url: str) -> str:
+    """Return the base URL of a forge without a slash at its end; tokens travel only in TLS."""
+    parts = urlsplit(url)
+    plain_text = parts.scheme == "http" and _is_loopback(parts.hostname or "")
+    if not parts.hostname or not (parts.scheme == "https" or plain_text) or parts.port == 0:
+        raise ValueError("no https URL")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError("more than an address")
+    return url.rstrip("/")
+
+
 _DATABASE_URL = _check_url(frozenset({"postgres", "postgresql", "pgsql", "sqlite"}))
 _REDIS_URL = _check_url(frozenset({"redis", "rediss"}))
 
@@ -125,6 +146,12 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._+-]{0,63}$", description
 NodeIdText = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 CapabilityText = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._+-]{0,63}$")]
 HostPattern = Annotated[str, AfterValidator(_check_allowed_host)]
+ForgeUrl = Annotated[
+    str,
+    AfterValidator(_check_forge),
+    Field(description="an https:// URL, or http:// of a loopback address,"),
+]
+Token = Annotated[SecretStr, Field(max_length=512, description="up to 512 characters")]
 
 
 class Environment(BaseSettings):
@@ -227,6 +254,23 @@ class Environment(BaseSettings):
     worktrees_mb_max: int = Field(
         default=0, ge=0, le=10**9, description="a whole number of MB from 0 (no limit) to 10**9"
     )
+    github_url: ForgeUrl = "https://github.com"
+    github_token: Token = SecretStr("")
+    gitlab_url: ForgeUrl = "https://gitlab.com"
+    gitlab_token: Token = SecretStr("")
+    forge_timeout_s: int = Field(
+        default=20, ge=1, le=300, description="a whole number of seconds from 1 to 300"
+    )
+    auto_merge: Literal["on", "off"] = Field(default="off", description="'on' or 'off'")
+    review_from: Literal["writers", "anyone"] = Field(
+        default="writers", description="'writers' or 'anyone'"
+    )
+    pull_request_look_s: int = Field(
+        default=300,
+        ge=5,
+        le=LOOK_S_MAX,
+        description=f"a whole number of seconds from 5 to {LOOK_S_MAX}",
+    )
     allowed_hosts: Annotated[tuple[HostPattern, ...], NoDecode, BeforeValidator(_split)] = Field(
         default=(), description="a comma list of host names, '.domain' for all below it, or '*'"
     )
@@ -287,6 +331,7 @@ def _variable_of(field: str) -> str:
 
 
 def _shown(value: str) -> str:
+    value = _USER_OF_URL.sub("//***@", value)
     return repr(value if len(value) <= VALUE_SHOWN_MAX else f"{value[:VALUE_SHOWN_MAX]}...")
 
 

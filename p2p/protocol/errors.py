@@ -31,8 +31,11 @@ class DomainError(VoidLuxError):
 class ExternalError(VoidLuxError):
     """A tool or provider outside the project failed; `retryable` says whether again may help."""
 
-    def __init__(self, message: str, *, retryable: bool) -> None:
-        """Take a sentence naming the tool and its failure."""
+    def __init__(
+        self, message: str, *, retryable: bool, retry_after_s: float | None = None
+    ) -> None:
+        """Take a sentence naming the tool and its failure, and how long to wait (None: unsaid)."""
         super().__init__(message)
         self.message = message
         self.retryable = retryable
+        self.retry_after_s = retry_after_s

@@ -156,3 +156,10 @@ SYNC_REQUESTS_PER_S = 5  # answered to one peer, lasting
 SYNC_REQUESTS_BURST = 100  # answered to one peer, at once
 SYNC_REQUESTS_WAITING_MAX = 8  # of one peer; those beyond are dropped
 INCARNATION_JUMP_MAX = 1_000  # an unsigned claim further ahead of our own numbering is no evidence
+
+# Pull requests
+PULL_BODY_CHARS_MAX = 60_000  # GitHub takes 65,536
+REVIEW_ROUNDS_MAX = 3  # follow-up goals of one pull request
+REVIEW_COMMENTS_MAX = 50  # that become work in one round
+REVIEW_COMMENT_CHARS_MAX = 8_000  # of one comment, as its agent is shown it
+REVIEW_COMMENTS_KEPT_MAX = 1_000  # of one pull request

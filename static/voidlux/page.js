@@ -26,7 +26,7 @@ function announce(text) {
 }
 
 function newsOf(event) {
-  const subject = event.task?.title ?? event.agent?.name ?? event.post?.author ?? event.delivery?.kind ?? event.type.replace("_update", "");
+  const subject = event.task?.title ?? event.agent?.name ?? event.post?.author ?? event.delivery?.kind ?? event.pull_request?.title ?? event.type.replace("_update", "");
   return `${subject}: ${event.event.replaceAll("_", " ")}`;
 }
 

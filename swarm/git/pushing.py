@@ -27,6 +27,22 @@ def push_branch(repo: Repository, branch: str, expected_old: str | None = None) 
     return commit
 
 
+def fast_forward(repo: Repository, branch: str, commit: str) -> str:
+    """Push `commit` to a branch of the remote that it contains; return what the remote shows.
+
+    DomainError `remote_moved` where the branch is gone, or holds what `commit` does not.
+    """
+    shown = repo.remote_head(branch) or ""
+    if shown == commit:  # a worker that died after its push already did it
+        return commit
+    if not shown:
+        raise _moved(repo, branch, f"an ancestor of {commit}", shown)
+    repo.require_commit(commit)
+    _require_contained(repo, branch, shown, commit)
+    _push(repo, branch, commit, shown)
+    return commit
+
+
 def _require_contained(repo: Repository, branch: str, shown: str, commit: str) -> None:
     if not shown:
         return

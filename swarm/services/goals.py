@@ -40,6 +40,7 @@ class GoalRequest:
 
     Without a test command (None) the node's VOIDLUX_TEST_COMMAND proves it, or else what the
     repository names; "" means no test.
+    Without a word on `auto_merge` (None) VOIDLUX_AUTO_MERGE counts.
     """
 
     description: str
@@ -49,6 +50,7 @@ class GoalRequest:
     test_command: str | None = None
     priority: int = 0
     limits: Limits = NO_LIMITS
+    auto_merge: bool | None = None
 
 
 def create_goal(request: GoalRequest, *, now: datetime) -> Task:
@@ -57,6 +59,9 @@ def create_goal(request: GoalRequest, *, now: datetime) -> Task:
     outline = parse_goal(request.description)
     title = (request.title or outline.title or outline.items[0].title).strip()
     test_command, test_source = _test_of(request)
+    auto_merge = request.auto_merge
+    if auto_merge is None:
+        auto_merge = settings.ENVIRONMENT.auto_merge == "on"
     _check(title, test_command, request)
     with transaction.atomic():
         goal = Task.objects.create(
@@ -69,6 +74,7 @@ def create_goal(request: GoalRequest, *, now: datetime) -> Task:
             test_command=test_command,
             test_source=test_source,
             priority=request.priority,
+            auto_merge=auto_merge,
             **columns_of(request.limits),
             created_by=local_node().node_id,
             created_at=now,

@@ -49,9 +49,18 @@ def nudge_with(nudge: Callable[[int], None]) -> None:
 
 
 def enqueue(
-    kind: str, *, key: str, lane: str, now: datetime, payload: dict[str, Any] | None = None
+    kind: str,
+    *,
+    key: str,
+    lane: str,
+    now: datetime,
+    payload: dict[str, Any] | None = None,
+    due_at: datetime | None = None,
 ) -> Job:
-    """Queue a job unless one of the same kind and key already waits; returns the waiting row."""
+    """Queue a job unless one of the same kind and key already waits; returns the waiting row.
+
+    It is due at once, or at `due_at`.
+    """
     with transaction.atomic():
         job, _ = Job.objects.get_or_create(
             kind=kind,
@@ -60,12 +69,19 @@ def enqueue(
             defaults={
                 "lane": lane,
                 "payload": payload or {},
-                "due_at": now,
+                "due_at": due_at or now,
                 "created_at": now,
             },
         )
-        transaction.on_commit(lambda: nudge(job.id))
+        if job.due_at <= now:
+            transaction.on_commit(lambda: nudge(job.id))
     return job
+
+
+def bring_forward(job: Job, *, now: datetime) -> None:
+    """Make a waiting job due now, whatever it waited for."""
+    if Job.objects.filter(id=job.id, status=JobStatus.QUEUED).update(due_at=now, nudged_at=None):
+        transaction.on_commit(lambda: nudge(job.id))
 
 
 def nudge(job_id: int) -> None:
@@ -98,14 +114,19 @@ def finish(job: Job, *, now: datetime) -> None:
     _close(job, JobStatus.DONE, "", now)
 
 
-def fail_or_retry(job: Job, *, error: str, retryable: bool, now: datetime) -> bool:
-    """Queue a failed job again with back-off, or fail it for good; True when it is for good."""
+def fail_or_retry(
+    job: Job, *, error: str, retryable: bool, now: datetime, retry_after_s: float | None = None
+) -> bool:
+    """Queue a failed job again with back-off, or fail it for good; True when it is for good.
+
+    `retry_after_s` is how long to wait where whoever refused says so.
+    """
     attempts = job.attempts + 1
     if not retryable or attempts >= job.attempts_max:
         _held(job).update(attempts=attempts)
         _close(job, JobStatus.FAILED, error, now)
         return True
-    delay_s = min(RETRY_MAX_S, RETRY_FIRST_S * 2 ** (attempts - 1))
+    delay_s = max(retry_after_s or 0.0, min(RETRY_MAX_S, RETRY_FIRST_S * 2 ** (attempts - 1)))
     _requeue(job, now + timedelta(seconds=delay_s), attempts, error, now)
     return False
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from swarm.clean_env import clean_environment
 from voidlux_site.environment import Environment, InvalidEnvironment, read_environment
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,6 +22,7 @@ PATHS = "a comma list of up to 32 absolute paths"
 AMOUNT = "a whole number from 0 to 1000000000000 is allowed"
 TLS = "'on', or 'off' where VOIDLUX_HOST is a loopback address, is allowed"
 SECONDS = "a whole number of seconds from 1 to 86400 is allowed"
+FORGE = "an https:// URL, or http:// of a loopback address, is allowed"
 
 WRONG = [
     ("VOIDLUX_P2P_PORT", "abc", PORT),
@@ -61,6 +63,12 @@ WRONG = [
         "-1",
         "a whole number of MB from 0 (no limit) to 10**9 is allowed",
     ),
+    ("VOIDLUX_GITHUB_URL", "http://github.com", FORGE),
+    ("VOIDLUX_GITLAB_URL", "gitlab.com", FORGE),
+    ("VOIDLUX_FORGE_TIMEOUT_S", "0", "a whole number of seconds from 1 to 300 is allowed"),
+    ("VOIDLUX_AUTO_MERGE", "yes", "'on' or 'off' is allowed"),
+    ("VOIDLUX_REVIEW_FROM", "friends", "'writers' or 'anyone' is allowed"),
+    ("VOIDLUX_PULL_REQUEST_LOOK_S", "4", "a whole number of seconds from 5 to 86400 is allowed"),
     ("VOIDLUX_LEASE_S", "9", "a whole number of seconds from 10 to 86400 is allowed"),
 ]
 
@@ -104,6 +112,31 @@ def test_secret_value_is_not_echoed(
     )
 
 
+@pytest.mark.parametrize("variable", ["VOIDLUX_GITHUB_TOKEN", "VOIDLUX_GITLAB_TOKEN"])
+def test_the_token_of_a_forge_is_shown_nowhere(
+    variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "ghp_secret" * 100)
+    with pytest.raises(InvalidEnvironment) as refusal:
+        read_environment()
+    assert str(refusal.value) == f"{variable} is not allowed: up to 512 characters is allowed"
+
+    monkeypatch.setenv(variable, "ghp_secret")
+    environment = read_environment()
+
+    assert "ghp_secret" not in f"{environment!r} {environment} {environment.model_dump()}"
+    assert "ghp_secret" not in str(clean_environment())
+
+
+def test_a_password_in_the_url_of_a_forge_is_not_echoed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VOIDLUX_GITHUB_URL", "https://user:pass@github.com")
+
+    with pytest.raises(InvalidEnvironment) as refusal:
+        read_environment()
+
+    assert str(refusal.value) == f"VOIDLUX_GITHUB_URL is 'https://***@github.com': {FORGE}"
+
+
 def test_the_secret_of_the_swarm_is_shown_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VOIDLUX_AUTH_SECRET", "fifteen letters")
     with pytest.raises(InvalidEnvironment) as refusal:
@@ -139,6 +172,14 @@ def test_defaults() -> None:
         "discovery_port": 0,
         "swarm": "home",
         "auth_secret": SecretStr(""),
+        "github_url": "https://github.com",
+        "github_token": SecretStr(""),
+        "gitlab_url": "https://gitlab.com",
+        "gitlab_token": SecretStr(""),
+        "forge_timeout_s": 20,
+        "auto_merge": "off",
+        "review_from": "writers",
+        "pull_request_look_s": 300,
         "network": "galaxy",
         "role": "emperor",
         "test_command": "",

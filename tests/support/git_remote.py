@@ -23,6 +23,7 @@ class GitRemote:
     def push(self, branch: str, files: Mapping[str, str | None], start: str | None = None) -> str:
         """Commit `files` (None deletes) on top of `start`, push it to `branch`; its commit id."""
         if start is not None:
+            run_git(["fetch", "-q", str(self.path), "+refs/heads/*:refs/seen/*"], cwd=self._work)
             run_git(["reset", "-q", "--hard", start], cwd=self._work)
         for name, text in files.items():
             path = self._work / name

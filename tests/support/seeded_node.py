@@ -46,6 +46,7 @@ from tests.support.factories import (
     make_tribute,
 )
 from tests.support.seeded_agents import seed_members, seed_waiting
+from tests.support.seeded_pulls import seed_pulls
 
 
 def seed_node(now: datetime = NOW) -> None:
@@ -134,6 +135,7 @@ def _finished_goal(at: datetime) -> None:
         runs=[run.id],
         last_at=at,
     )
+    seed_pulls(goal, at)
 
 
 def _failed_goal(at: datetime) -> None:

@@ -230,3 +230,25 @@ def test_a_job_that_kills_its_workers_is_not_tried_for_ever(probe: Probe) -> Non
     job.refresh_from_db()
     assert job.status == JobStatus.FAILED
     assert probe.failed == ["20 workers died while they ran it"]
+
+
+def test_a_failure_that_says_how_long_to_wait_is_tried_again_then(probe: Probe) -> None:
+    job = enqueue("a")
+    probe.error = ExternalError("too many requests", retryable=True, retry_after_s=120.0)
+
+    runner.run_job(job.id)
+
+    job.refresh_from_db()
+    wait_s = (job.due_at - NOW).total_seconds()
+    assert (job.status, job.attempts) == (JobStatus.QUEUED, 1)
+    assert wait_s >= 120.0
+
+
+def test_a_job_for_later_waits_until_it_is_brought_forward(probe: Probe) -> None:
+    later = NOW + timedelta(hours=1)
+    job = jobs.enqueue("probe", key="a", lane="lane", now=NOW, due_at=later)
+    assert jobs.claim(job.id, now=NOW) is None
+
+    jobs.bring_forward(job, now=NOW)
+
+    assert jobs.claim(job.id, now=NOW) is not None

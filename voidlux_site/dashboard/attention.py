@@ -1,4 +1,4 @@
-"""What waits for a person: questions, dialogs, texts, ended agents, work that nobody can do."""
+"""What waits for a person: questions, dialogs, texts, ended agents, work, pull requests."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 from django.db.models import Q, QuerySet
 
 from swarm.agent_views import last_lines
+from swarm.forge.models import PullRequest
+from swarm.forge.queries import failed_pulls
 from swarm.models import Agent, Delivery, Task
 from swarm.services.deliveries import OPEN
 from swarm.states import AgentStatus, TaskStatus
@@ -34,12 +36,13 @@ class Attention:
     stalled: list[Delivery]
     ended: list[Agent]
     unplaceable: list[Task]
+    pulls: list[PullRequest]
 
     @property
     def count(self) -> int:
         """How many things wait."""
-        kinds = (self.questions, self.dialogs, self.stalled, self.ended, self.unplaceable)
-        return sum(len(kind) for kind in kinds)
+        of_agents = (self.questions, self.dialogs, self.stalled, self.ended)
+        return sum(len(kind) for kind in (*of_agents, self.unplaceable, self.pulls))
 
 
 def count_waiting() -> int:
@@ -56,6 +59,7 @@ def read_attention() -> Attention:
         stalled=list(_stalled()[:SHOWN_MAX]),
         ended=list(_ended()[:SHOWN_MAX]),
         unplaceable=list(_unplaceable()[:SHOWN_MAX]),
+        pulls=list(failed_pulls()[:SHOWN_MAX]),
     )
 
 
@@ -90,7 +94,7 @@ def _unplaceable() -> QuerySet[Task]:
 
 
 def _all_kinds() -> tuple[QuerySet[Any], ...]:
-    return _questions(), _blocked(), _stalled(), _ended(), _unplaceable()
+    return _questions(), _blocked(), _stalled(), _ended(), _unplaceable(), failed_pulls()
 
 
 def _stalled() -> QuerySet[Delivery]:

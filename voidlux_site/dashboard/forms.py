@@ -74,6 +74,18 @@ class GoalForm(forms.Form):
         "Empty, where the node names none: what .voidlux.toml of the repository says.",
         widget=forms.TextInput(attrs={"placeholder": "python -m pytest -q", "class": "code"}),
     )
+    auto_merge = forms.TypedChoiceField(
+        label="Merge its pull request",
+        required=False,
+        choices=[
+            ("", "As this node is set"),
+            ("yes", "By itself, when its checks are green"),
+            ("no", "Never by itself"),
+        ],
+        coerce="yes".__eq__,
+        empty_value=None,
+        help_text="Where the repository is on GitHub or GitLab.",
+    )
 
 
 class AgentForm(forms.Form):

@@ -16,6 +16,7 @@ from marketplace.states import TributeStatus
 from p2p.local import local_node
 from p2p.nodes import list_nodes
 from p2p.posts.queries import live_posts
+from swarm.forge.queries import list_contributions
 from swarm.models import Agent, RemoteAgent, Task, TaskCopy
 from swarm.queries import list_goals, troubled_jobs
 from swarm.replication.agents import describe_remote
@@ -31,6 +32,7 @@ TRIBUTES_SHOWN = 20
 ENTRIES_SHOWN = 25
 PEERS_SHOWN = 50
 POSTS_SHOWN = 20
+CONTRIBUTIONS_SHOWN = 50
 FINISHED_OPEN = 1
 
 Context = dict[str, Any]
@@ -77,7 +79,7 @@ def _trouble(now: datetime) -> Context:
 
 def _tasks(now: datetime) -> Context:
     goals = list_goals(GOALS_SHOWN)
-    prefetch_related_objects(goals, "merge_runs", "test_runs")
+    prefetch_related_objects(goals, "merge_runs", "test_runs", "pull_request")
     shown = Task.objects.filter(parent__isnull=True, archived_at__isnull=True)
     return {
         "goals": [_goal_view(goal, place) for place, goal in enumerate(goals)],
@@ -186,22 +188,32 @@ def _posts(now: datetime) -> Context:
     return {"posts": list(posts[:POSTS_SHOWN]), "hidden": max(0, posts.count() - POSTS_SHOWN)}
 
 
+_WAITING_EVENTS = "task_update agent_update delivery_update pull_request_update"
+
+
+def _contributions(now: datetime) -> Context:
+    contributions, hidden = list_contributions(CONTRIBUTIONS_SHOWN)
+    return {"contributions": contributions, "hidden": hidden}
+
+
 PARTS = {
     part.name: part
     for part in (
         Part("wallet", _wallet, "wallet_update"),
-        Part("waiting", _waiting, "task_update agent_update delivery_update"),
-        Part("attention", _attention, "task_update agent_update delivery_update"),
+        Part("waiting", _waiting, _WAITING_EVENTS),
+        Part("attention", _attention, _WAITING_EVENTS),
         Part("trouble", _trouble, "task_update tribute_update"),
-        Part("tasks", _tasks, "task_update test_run_update"),
+        Part("tasks", _tasks, "task_update test_run_update pull_request_update"),
         Part("agents", _agents, "agent_update"),
         Part("offerings", _offerings, "offering_update"),
         Part("tributes", _tributes, "tribute_update"),
         Part("ledger", _ledger, "wallet_update"),
         Part("peers", _peers, "peer_update"),
         Part("posts", _posts, "post_update"),
+        Part("contributions", _contributions, "pull_request_update task_update"),
     )
 }
+_HEADER_PARTS = ("waiting", "wallet")
 
 
 def part_context(name: str, now: datetime) -> Context:
@@ -211,6 +223,14 @@ def part_context(name: str, now: datetime) -> Context:
 
 
 def page_context(now: datetime) -> Context:
-    """Return the context of the whole page: every part with its own."""
-    parts = {name: part_context(name, now) for name in PARTS}
-    return {**node_context(now), "parts": parts}
+    """Return the context of the dashboard: its parts, each with its own."""
+    return _context_of([name for name in PARTS if name != "contributions"], now)
+
+
+def contributions_context(now: datetime) -> Context:
+    """Return the context of the page of contributions."""
+    return _context_of([*_HEADER_PARTS, "contributions"], now)
+
+
+def _context_of(names: list[str], now: datetime) -> Context:
+    return {**node_context(now), "parts": {name: part_context(name, now) for name in names}}

@@ -35,7 +35,7 @@ _TONES = {
     ),
     "wait": (
         *("pending", "waiting_input", "unknown", "queued", "starting", "typed"),
-        *("split", "suspect", "flaky", "base_red", "unpushed"),
+        *("split", "suspect", "flaky", "base_red", "unpushed", "waiting"),
     ),
     "bad": (
         *("failed", "rejected", "exited", "refused", "aborted"),

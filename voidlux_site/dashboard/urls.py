@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from django.urls import path
 
-from voidlux_site.dashboard import agent_details, dialogs, login, task_details, views
+from voidlux_site.dashboard import (
+    agent_details,
+    contributions,
+    dialogs,
+    login,
+    task_details,
+    views,
+)
 
 urlpatterns = [
     path("", views.page, name="dashboard"),
     path("parts/<slug:name>", views.part, name="part"),
+    path("contributions", contributions.page, name="contributions"),
+    path("pull-requests/<uuid:pull_id>/retry", contributions.retry, name="retry-pull"),
+    path("pull-requests/<uuid:pull_id>/sync", contributions.sync, name="sync-pull"),
     path("login", login.explain, name="login"),
     path("login/<str:token>", login.enter, name="login-link"),
     path("logout", login.leave, name="logout"),

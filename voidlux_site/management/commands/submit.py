@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from argparse import BooleanOptionalAction
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,11 @@ class Command(BaseCommand):
         )
         parser.add_argument("--title", default="", help="default: the outline's heading")
         parser.add_argument("--priority", type=int, default=0, help="from -100 to 100")
+        parser.add_argument(
+            "--auto-merge",
+            action=BooleanOptionalAction,
+            help="merge its pull request when the checks are green (default: as the node is set)",
+        )
         parser.add_argument(
             "--json", action="store_true", help="print the goal as JSON, the progress to stderr"
         )
@@ -97,7 +103,7 @@ class Command(BaseCommand):
 
 
 def _body(options: dict[str, Any]) -> Json:
-    names = ("base_branch", "test_command", "title", "priority")
+    names = ("base_branch", "test_command", "title", "priority", "auto_merge")
     return {
         "description": _read(options["file"]),
         "repository": _absolute(options["repository"]),
