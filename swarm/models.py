@@ -15,6 +15,7 @@ from swarm.forge.models import ReviewComment as ReviewComment
 from swarm.gate.models import FlakyTest as FlakyTest  # found by Django here
 from swarm.gate.models import MergeRun as MergeRun
 from swarm.gate.models import TestRun as TestRun
+from swarm.job_models import Job as Job  # found by Django here
 from swarm.mcp.models import McpToken as McpToken  # found by Django here
 from swarm.replication.models import KnownTerm as KnownTerm  # found by Django here
 from swarm.replication.models import MemberPulse as MemberPulse
@@ -27,7 +28,6 @@ from swarm.states import (
     AgentStatus,
     AttemptStatus,
     Complexity,
-    JobStatus,
     OnBudget,
     TaskStatus,
     TestSource,
@@ -377,39 +377,3 @@ class Attempt(models.Model):
 
     def __str__(self) -> str:
         return f"{self.branch} {self.status}"
-
-
-class Job(models.Model):
-    """Slow work as a row: the Celery message only nudges, so a lost one loses nothing."""
-
-    kind = models.CharField(max_length=32)
-    key = models.CharField(max_length=200, help_text="What it is about; one queued row per key.")
-    lane = models.CharField(max_length=600, help_text="At most one job of a lane runs at a time.")
-    payload = models.JSONField(default=dict, blank=True)
-    status = models.CharField(max_length=8, choices=JobStatus, default=JobStatus.QUEUED)
-    attempts = models.PositiveSmallIntegerField(default=0)
-    attempts_max = models.PositiveSmallIntegerField(default=10)
-    claims = models.PositiveIntegerField(
-        default=0, help_text="Rises each time a worker takes it; an older claim counts no more."
-    )
-    lease_expires_at = models.DateTimeField(null=True, blank=True)
-    due_at = models.DateTimeField()
-    nudged_at = models.DateTimeField(null=True, blank=True)
-    error = models.TextField(blank=True)
-    created_at = models.DateTimeField()
-    ended_at = models.DateTimeField(null=True, blank=True)
-
-    class Meta:
-        ordering = ("id",)
-        constraints = [
-            models.UniqueConstraint(
-                fields=["lane"], condition=Q(status="running"), name="job_one_running_per_lane"
-            ),
-            models.UniqueConstraint(
-                fields=["kind", "key"], condition=Q(status="queued"), name="job_queued_once"
-            ),
-        ]
-        indexes = [models.Index(fields=["status", "due_at"], name="job_due")]
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.key} {self.status}"

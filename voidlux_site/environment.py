@@ -202,6 +202,9 @@ class Environment(BaseSettings):
         le=TEST_WORKERS_MAX,
         description=f"a whole number from 1 to {TEST_WORKERS_MAX}",
     )
+    batch_wait_s: float = Field(
+        default=0.0, ge=0.0, le=3600.0, description="a number of seconds from 0 to 3600"
+    )
     test_network: Literal["0", "1"] = Field(default="0", description="'0' or '1'")
     test_sandbox_paths: Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_split)] = Field(
         default=(), max_length=32, description="a comma list of up to 32 absolute paths"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.conf import settings
@@ -93,8 +93,17 @@ def lane_of(goal: Task) -> str:
 
 
 def enqueue_gate(goal: Task, *, now: datetime) -> None:
-    """Ask for a run of the merge gate over a goal's ready subtasks."""
-    jobs.enqueue(GATE, key=goal.id.hex, lane=lane_of(goal), now=now)
+    """Ask for a run of the merge gate over a goal's ready subtasks.
+
+    While others of them are at work it waits up to VOIDLUX_BATCH_WAIT_S for those that are about
+    to report too, so that one test run judges all of them.
+    """
+    wait_s = settings.ENVIRONMENT.batch_wait_s
+    waits = wait_s > 0 and goal.subtasks.filter(status__in=TASK_WITH_AGENT).exists()
+    due_at = now + timedelta(seconds=wait_s) if waits else now
+    job = jobs.enqueue(GATE, key=goal.id.hex, lane=lane_of(goal), now=now, due_at=due_at)
+    if not waits and job.due_at > now:
+        jobs.bring_forward(job, now=now)
 
 
 def store_plan(

@@ -40,6 +40,7 @@ WRONG = [
     ("VOIDLUX_ROLE", "king", "'emperor' or 'worker' is allowed"),
     ("VOIDLUX_TEST_TIME_LIMIT_S", "0", SECONDS),
     ("VOIDLUX_TEST_WORKERS", "9", "a whole number from 1 to 8 is allowed"),
+    ("VOIDLUX_BATCH_WAIT_S", "-1", "a number of seconds from 0 to 3600 is allowed"),
     ("VOIDLUX_TEST_NETWORK", "yes", "'0' or '1' is allowed"),
     ("VOIDLUX_UNSAFE_TEST_WITHOUT_SANDBOX", "on", "'0' or '1' is allowed"),
     (
@@ -185,6 +186,7 @@ def test_defaults() -> None:
         "test_command": "",
         "test_time_limit_s": 600,
         "test_workers": 1,
+        "batch_wait_s": 0.0,
         "test_network": "0",
         "test_sandbox_paths": (),
         "unsafe_test_without_sandbox": "0",
