@@ -18,8 +18,6 @@ from swarm.models import Task, TestRun
 from swarm.services.goals import requeue_or_fail
 from swarm.states import Actor
 
-NAMES_SHOWN_MAX = 10
-
 log = logging.getLogger(__name__)
 
 
@@ -58,7 +56,7 @@ class Blame:
         self._back(
             task,
             outcome,
-            f"{words}: {run.command!r} {how_it_ended(run)}{_names(run)}",
+            f"{words}: {run.command!r} {how_it_ended(run)}",
             {
                 "test_run": run.id,
                 "commit": run.commit,
@@ -105,11 +103,3 @@ def unless_moved(task: Task) -> Iterator[None]:
         if Task.objects.filter(id=task.id, status=task.status).exists():
             raise
         log.info("task %s was moved meanwhile: %s", task.id8, moved)
-
-
-def _names(run: TestRun) -> str:
-    if not run.failing_tests:
-        return ""
-    shown = ", ".join(run.failing_tests[:NAMES_SHOWN_MAX])
-    left = len(run.failing_tests) - NAMES_SHOWN_MAX
-    return f" ({shown}{f' and {left} more' if left > 0 else ''})"

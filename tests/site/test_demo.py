@@ -109,7 +109,7 @@ def test_the_demo_proves_a_trade_and_leaves_nothing_behind(
     facts = json.loads(report.read_text())
     assert facts["ok"]
     assert {check["name"] for check in facts["checks"] if check["ok"]} == {
-        *("goal", "tests", "merged", "rework", "question", "crash", "hired"),
+        *("goal", "tests", "merged", "bisection", "conflict", "question", "crash", "hired"),
         *("agreement", "payments", "money", "work", "quiet"),
     }
     assert_the_story(facts)

@@ -23,6 +23,13 @@ def test_a_flawless_story_passes_every_check() -> None:
     assert failed(flawless_facts()) == []
     assert texts["tests"] == "12 tests are green in a fresh clone at ffffffff"
     assert texts["question"] == "“Report” asked, was answered tabs, and went on 0.5 s later"
+    assert texts["bisection"] == (
+        "a red batch was bisected: “Median” was to blame, went back and came back right; "
+        "2 test runs in all"
+    )
+    assert texts["conflict"] == (
+        "“Report” met other work in README.md, went back and merged the next time"
+    )
     assert texts["crash"] == (
         "process 4711 was killed at work on “Report”; the next agent went on from what it had left"
     )
@@ -57,8 +64,20 @@ def commit_not_integrated(facts: Facts) -> None:
     facts["remote"]["integrated"].remove(TASK)
 
 
-def nothing_sent_back(facts: Facts) -> None:
-    facts["subtasks"][0]["events"].pop(0)
+def no_batch_searched(facts: Facts) -> None:
+    facts["evidence"]["merge_runs"].pop(0)
+
+
+def searched_alone(facts: Facts) -> None:
+    facts["evidence"]["merge_runs"][0]["tasks"] = [TASK]
+
+
+def culprit_not_corrected(facts: Facts) -> None:
+    facts["evidence"]["merge_runs"][1]["tasks"] = ["0" * 32]
+
+
+def no_conflict(facts: Facts) -> None:
+    facts["subtasks"][1]["events"].pop(-2)
 
 
 def nobody_asked(facts: Facts) -> None:
@@ -151,7 +170,10 @@ def job_in_trouble(facts: Facts) -> None:
         (other_commit_tested, "tests"),
         (no_branch, "tests"),
         (commit_not_integrated, "merged"),
-        (nothing_sent_back, "rework"),
+        (no_batch_searched, "bisection"),
+        (searched_alone, "bisection"),
+        (culprit_not_corrected, "bisection"),
+        (no_conflict, "conflict"),
         (nobody_asked, "question"),
         (nobody_answered, "question"),
         (answered_in_vain, "question"),
@@ -183,7 +205,7 @@ def test_an_unfinished_subtask_proves_nothing() -> None:
     facts = flawless_facts()
     facts["subtasks"][1]["status"] = "pending"
 
-    assert failed(facts) == ["goal", "question", "crash"]
+    assert failed(facts) == ["goal", "conflict", "question", "crash"]
 
 
 def test_a_result_paid_twice_fails() -> None:

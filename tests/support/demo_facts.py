@@ -29,7 +29,11 @@ def flawless_facts() -> dict[str, Any]:
         },
         "subtasks": [_sold_subtask(), _own_subtask()],
         "evidence": {
-            "merge_runs": [_merge_run("red", FIRST_TRY, 1), _merge_run("merged", HEAD, 2)],
+            "merge_runs": [
+                {**_merge_run("split", FIRST_TRY, 1), "tasks": [TASK, OWN_TASK]},
+                _merge_run("red", FIRST_TRY, 1),
+                _merge_run("merged", HEAD, 2),
+            ],
             "test_runs": [_test_run(1, FIRST_TRY, False), _test_run(2, HEAD, True)],
         },
         "remote": {
@@ -175,6 +179,7 @@ def _own_subtask() -> dict[str, Any]:
             _event("in_progress", "waiting_input", "report", "agent-1 asks: Tabs or spaces?"),
             _event("waiting_input", "waiting_input", "operator", "answered: tabs"),
             _event("waiting_input", "in_progress", "report", "agent-1 has the answer"),
+            _event("merging", "pending", "gate", "conflicts", conflicts=["README.md"]),
             _event("merging", "completed", "gate", merged),
         ],
         runs=[
@@ -200,7 +205,7 @@ def _question() -> dict[str, Any]:
     }
 
 
-def _event(source: str, target: str, by: str, reason: str, **evidence: str) -> dict[str, Any]:
+def _event(source: str, target: str, by: str, reason: str, **evidence: Any) -> dict[str, Any]:
     return {
         "source": source,
         "target": target,
@@ -239,4 +244,5 @@ def _merge_run(outcome: str, head: str, test_run_id: int) -> dict[str, Any]:
 
 
 def _test_run(number: int, commit: str, passed: bool) -> dict[str, Any]:
-    return {"id": number, "commit": commit, "passed": passed, "duration_ms": 200}
+    state = "passed" if passed else "failed"
+    return {"id": number, "commit": commit, "passed": passed, "state": state, "duration_ms": 200}

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
 from voidlux_site.demo.client import Json
+from voidlux_site.demo.gate_facts import bisected, conflicts, count_test_runs
 from voidlux_site.demo.incident_facts import crashes, questions
 
 # What an entry of each kind does to (balance, held), times its amount.
@@ -75,20 +76,23 @@ def check_merged(facts: Json) -> Check:
     return Check("merged", True, f"the remote's {branch} contains the commit of every subtask")
 
 
-def check_rework(facts: Json) -> Check:
-    """Wrong work was caught by the gate, sent back and corrected."""
-    caught = [
-        task
-        for task in facts["subtasks"]
-        if any(e["by"] == "gate" and e["target"] == "pending" for e in task["events"])
-    ]
-    fixed = [task for task in caught if task["status"] == "completed" and task["attempt"] > 1]
-    if not caught or len(fixed) < len(caught):
-        return Check("rework", False, "no subtask was sent back by the gate and then corrected")
-    names = ", ".join(f"“{task['title']}”" for task in fixed)
-    return Check(
-        "rework", True, f"the merge gate refused the first attempt of {names}, not the next"
-    )
+def check_bisection(facts: Json) -> Check:
+    """Wrong work was found in a red batch, sent back and corrected; the rest was not kept."""
+    found = [told["title"] for told in bisected(facts) if told["fixed"]]
+    if not found:
+        return Check("bisection", False, "no culprit was found in a red batch and then corrected")
+    names = ", ".join(f"“{title}”" for title in dict.fromkeys(found))
+    text = f"a red batch was bisected: {names} was to blame, went back and came back right"
+    return Check("bisection", True, f"{text}; {count_test_runs(facts)} test runs in all")
+
+
+def check_conflict(facts: Json) -> Check:
+    """Work that met other work in the same file went back and merged the next time."""
+    for told in conflicts(facts):
+        if told["fixed"]:
+            text = f"“{told['title']}” met other work in {', '.join(told['paths'])}"
+            return Check("conflict", True, f"{text}, went back and merged the next time")
+    return Check("conflict", False, "no subtask had a conflict that its next attempt resolved")
 
 
 def check_question(facts: Json) -> Check:
@@ -217,7 +221,8 @@ CHECKS: tuple[Callable[[Json], Check], ...] = (
     check_goal,
     check_tests,
     check_merged,
-    check_rework,
+    check_bisection,
+    check_conflict,
     check_question,
     check_crash,
     check_hired,

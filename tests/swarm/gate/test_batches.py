@@ -96,6 +96,7 @@ def with_names(monkeypatch: pytest.MonkeyPatch) -> None:
     def kept(begun: BegunRun, carried_out: CarriedOut) -> TestRun:
         run = end_run(begun, carried_out)
         run.failing_tests = sorted(carried_out.outcome.output_tail.split())
+        run.tests_run, run.tests_failed = 9, len(run.failing_tests)
         run.save()
         return run
 
@@ -119,7 +120,7 @@ def test_on_a_red_base_whoever_adds_a_failing_test_is_found_by_its_name(
 
     assert goal.base_red
     culprit = goal.subtasks.get(number=2)
-    assert culprit.error.endswith("ended with 1 (test_new, test_old)")
+    assert culprit.error.endswith("ended with 1; 2 of 9 tests failed: test_new, test_old")
     assert goal.status == "in_progress"
 
 
