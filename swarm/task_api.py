@@ -129,7 +129,8 @@ def show_task(request: HttpRequest, task_id: UUID) -> dict[str, Any]:
     """One task with its prerequisites, how it was asked for and what holds its goal up now."""
     copy = _copy_of(task_id)
     if copy is not None:
-        unknown = {"trouble": None, "auto_merge": None, "contribution": None}
+        names = ("trouble", "auto_merge", "contribution", "test_run_count")
+        unknown: dict[str, None] = dict.fromkeys(names)
         return {**describe_copy(copy), **copy_details(copy), **unknown}
     task = get_task(task_id)
     return {

@@ -121,6 +121,8 @@ def describe_copy(copy: TaskCopy) -> dict[str, Any]:
         "lease_expires_at": None,
         "question": None,  # asked of its emperor's operator only
         "budget": None,
+        "test_source": None,  # how it is tested is its emperor's business
+        "test_settings": None,
     }
 
 

@@ -42,8 +42,8 @@ def buyer(make_node: MakeNode) -> RealNode:
 
 @pytest.fixture
 def seller(make_node: MakeNode, buyer: RealNode) -> RealNode:
-    """A node that sells one agent at 5 VOID a task and trusts the buyer; not started yet."""
-    return make_node(
+    """A node that sells one agent at 5 VOID a task; both trust each other; not started yet."""
+    made = make_node(
         "seller",
         swarm="andromeda",
         agents="1",
@@ -52,6 +52,9 @@ def seller(make_node: MakeNode, buyer: RealNode) -> RealNode:
         seeds=buyer.address,
         allow_nodes=buyer.node_id,
     )
+    # What it sells is tested without a sandbox then: these tests steer it by files.
+    buyer.variables["allow_nodes"] = made.node_id
+    return made
 
 
 @pytest.fixture
