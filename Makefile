@@ -8,6 +8,8 @@ VENV := .venv
 BENCH_VENV := .venv-bench
 PY := $(VENV)/bin/python
 PYTEST := $(PY) -m pytest
+# More than two on two cores: many tests wait for real processes, leases and pauses.
+TEST_PROCESSES ?= 3
 TOOLS := git tmux
 
 .DEFAULT_GOAL := help
@@ -27,7 +29,7 @@ run: run-env ## one node, set up by VOIDLUX_* variables (ARGS=...)
 test: dev-env ## all tests (ARGS="-k word" picks some)
 	@failed=0; \
 	echo "tests"; \
-	$(PYTEST) -n 2 --dist loadfile -m "not browser and not agent_clis" $(ARGS) || failed=$$?; \
+	$(PYTEST) -n $(TEST_PROCESSES) --dist loadfile -m "not browser and not agent_clis" $(ARGS) || failed=$$?; \
 	echo "browser tests"; \
 	$(PYTEST) -m browser tests/browser $(ARGS) || failed=$$?; \
 	exit $$failed

@@ -11,6 +11,7 @@ from tests.support.nodes import RealNode
 
 KEY = "dummy-key-for-loopback"
 MODEL = "played-1"
+NOT_ABOVE_TESTS = "/var/tmp"
 
 IDENTITY = "[user]\n\tname = Test\n\temail = test@example.invalid\n"
 CODEX_CONFIG = """model = "{model}"
@@ -61,7 +62,9 @@ def _codex(home: Path, url: str) -> None:
     (home / ".codex").mkdir()
     config = CODEX_CONFIG.format(model=MODEL, url=url)
     (home / ".codex" / "config.toml").write_text(config)
-    _give(home, "codex", PLAYED_API_KEY=KEY)
+    # With the system's bwrap it needs a program of its own in its home, which it does not put below
+    # the folder of temporary files, where the homes of tests are.
+    _give(home, "codex", PLAYED_API_KEY=KEY, TMPDIR=NOT_ABOVE_TESTS)
 
 
 def _opencode(home: Path, url: str) -> None:
