@@ -13,7 +13,7 @@ TEST_PROCESSES ?= 3
 TOOLS := git tmux
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-kills test-agents simulate fuzz check lint bench bench-mesh bench-swarm bench-merge lock docs clean run-env dev-env bench-env tools
+.PHONY: help demo run test test-seeds test-kills test-agents simulate fuzz check lint bench bench-mesh bench-swarm bench-merge lock docs clean run-env dev-env bench-env tools
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,10 +29,13 @@ run: run-env ## one node, set up by VOIDLUX_* variables (ARGS=...)
 test: dev-env ## all tests (ARGS="-k word" picks some)
 	@failed=0; \
 	echo "tests"; \
-	$(PYTEST) -n $(TEST_PROCESSES) --dist loadfile -m "not browser and not agent_clis" $(ARGS) || failed=$$?; \
+	$(PYTEST) -n $(TEST_PROCESSES) --dist loadfile -m "not browser and not agent_clis and not seeds" $(ARGS) || failed=$$?; \
 	echo "browser tests"; \
 	$(PYTEST) -m browser tests/browser $(ARGS) || failed=$$?; \
 	exit $$failed
+
+test-seeds: dev-env ## the simulation's seeds beyond the 50 of `make test`: 200 in all (ARGS=...)
+	$(PYTEST) -n 2 --dist loadfile -m seeds tests/simulation $(ARGS)
 
 # The programs are installed by npm, in exact versions, into a cache that VOIDLUX_AGENT_CLIS names.
 test-agents: dev-env ## whole tasks by the real Claude Code, Codex and OpenCode, on a played model

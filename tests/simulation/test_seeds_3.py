@@ -6,6 +6,8 @@ import pytest
 
 from tests.simulation.world import run_seed
 
+pytestmark = pytest.mark.seeds
+
 
 @pytest.mark.parametrize("seed", range(50, 75))
 def test_every_invariant_holds(seed: int) -> None:
