@@ -21,11 +21,13 @@ class SwarmConfig(AppConfig):
         from swarm.replication import agents as agents_topic
         from swarm.replication import messages as replicated
         from swarm.replication import tasks as tasks_topic
+        from swarm.review import jobs as review_jobs
         from swarm.services import attempts, planning, withdrawals
 
         register_command(messages.TaskAssign, handlers.on_task_assign, handlers.on_assign_answered)
         jobs.register()
         forge_jobs.register()
+        review_jobs.register()
         hooks.task_listeners.append(attempts.on_task_moved)
         hooks.task_listeners.append(planning.on_task_moved)
         hooks.answer_carriers.append(answers.carry)

@@ -22,6 +22,7 @@ from swarm.replication.models import MemberPulse as MemberPulse
 from swarm.replication.models import RemoteAgent as RemoteAgent
 from swarm.replication.models import SeenDispatch as SeenDispatch
 from swarm.replication.models import TaskCopy as TaskCopy
+from swarm.review.models import Review as Review  # found by Django here
 from swarm.states import (
     TASK_TERMINAL,
     Actor,

@@ -210,6 +210,15 @@ class Environment(BaseSettings):
         default=(), max_length=32, description="a comma list of up to 32 absolute paths"
     )
     unsafe_test_without_sandbox: Literal["0", "1"] = Field(default="0", description="'0' or '1'")
+    review_command: str = Field(
+        default="", max_length=4096, description="a command of up to 4096 characters"
+    )
+    reviewer: Literal["", "human", "command"] = Field(
+        default="", description="'human', or 'command' with VOIDLUX_REVIEW_COMMAND,"
+    )
+    review_time_limit_s: int = Field(
+        default=300, ge=1, le=86_400, description="a whole number of seconds from 1 to 86400"
+    )
     initial_balance: int = Field(
         default=1000, ge=0, le=AMOUNT_MAX, description=f"a whole number from 0 to {AMOUNT_MAX}"
     )
@@ -294,6 +303,14 @@ class Environment(BaseSettings):
         """Refuse to go without TLS where others than this machine can connect."""
         if value == "off" and not _is_loopback(info.data.get("host", "")):
             raise ValueError("without TLS beyond loopback")
+        return value
+
+    @field_validator("reviewer")
+    @classmethod
+    def _reviewer_has_a_command(cls, value: str, info: ValidationInfo) -> str:
+        """Refuse a reviewer that is never asked anything."""
+        if value == "command" and not info.data.get("review_command"):
+            raise ValueError("no command")
         return value
 
     @field_validator("test_sandbox_paths")

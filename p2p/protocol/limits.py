@@ -163,3 +163,9 @@ REVIEW_ROUNDS_MAX = 3  # follow-up goals of one pull request
 REVIEW_COMMENTS_MAX = 50  # that become work in one round
 REVIEW_COMMENT_CHARS_MAX = 8_000  # of one comment, as its agent is shown it
 REVIEW_COMMENTS_KEPT_MAX = 1_000  # of one pull request
+
+# Reviews before the gate
+REVIEW_DIFF_CHARS_MAX = 100_000  # of a diff, as it is kept and shown; the rest is cut
+REVIEW_REASONS_CHARS_MAX = 6_000  # they are feedback, which is bounded too
+REVIEW_ANSWER_BYTES_MAX = 65_536  # of what a review command prints
+REVIEW_PATHS_MAX = 1_000  # named to a review command

@@ -6,16 +6,15 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
-from p2p.protocol.errors import DomainError, ExternalError
 from swarm.gate.accepting import accept
 from swarm.gate.batch.bench import GateBench
 from swarm.gate.batch.judging import Judge, Verdict
-from swarm.gate.batch.merging import Chain
+from swarm.gate.batch.merging import Chain, merge_usable
 from swarm.gate.batch.trials import Trials
 from swarm.gate.blame import Blame
 from swarm.gate.evidence import note_once
 from swarm.gate.models import BatchOutcome
-from swarm.git.integration import Integration, MergeOutcome
+from swarm.git.integration import Integration
 from swarm.models import Task
 
 
@@ -49,7 +48,7 @@ class Batch:
         """Return what merges; what does not even do so alone goes back."""
         merged: tuple[Task, ...] = ()
         for task in ready:
-            outcome = self._merge(chain, merged, task)
+            outcome = merge_usable(self.integration, chain, merged, task, self._blame)
             if outcome is None:
                 continue
             if outcome.ok:
@@ -57,17 +56,6 @@ class Batch:
             elif not (alone := chain.onto((), task)).ok:
                 self._blame.conflict(task, alone.conflicts, alone.detail)
         return merged
-
-    def _merge(self, chain: Chain, merged: tuple[Task, ...], task: Task) -> MergeOutcome | None:
-        """Merge one commit; None when git cannot use it, which costs its own subtask only."""
-        try:
-            self.integration.repo.fetch_commit(task.git_branch, task.commit)
-            return chain.onto(merged, task)
-        except (DomainError, ExternalError) as unusable:
-            if isinstance(unusable, ExternalError) and unusable.retryable:
-                raise
-            self._blame.unusable(task, unusable)
-            return None
 
     def _note_search(self, chain: Chain, batch: tuple[Task, ...], verdict: Verdict[Task]) -> None:
         """Keep the red batch and each suspect, which the search for culprits set aside."""

@@ -15,16 +15,21 @@ from swarm.gate.reports import in_status, verify_reports
 from swarm.git.places import drop_places
 from swarm.git.repository import Repository
 from swarm.models import Task
+from swarm.review.opening import open_reviews
 from swarm.services.goals import get_task
 from swarm.states import TaskStatus
 
 
 def run_gate(goal: Task) -> None:
-    """Verify reports, merge what is ready and decide the goal when nothing is left to merge."""
+    """Verify reports, have them reviewed where a reviewer is configured, merge what is ready.
+
+    The goal is decided when nothing is left to merge.
+    """
     repository = Repository(goal.repository, local_node().home)
     repository.ensure()
     finish_pushed(goal, repository)
-    verify_reports(goal, repository)
+    if to_review := verify_reports(goal, repository):
+        open_reviews(get_task(goal.id), repository, to_review)
     if in_status(goal, TaskStatus.MERGING):
         _merge_ready(get_task(goal.id), repository)
     decide_goal(get_task(goal.id), repository)

@@ -2,8 +2,9 @@
 
 Started as a program of its own (`python -I supervise.py`), standard library only.  Standard input
 carries one JSON line with argv, log, time_limit_s, head_bytes and tail_bytes, and then stays
-open: its end means that the worker died.  Standard output answers with one JSON line: exit_code,
-timed_out and duration_s, or interrupted, or error.
+open: its end means that the worker died.  With `input` the command reads that file, with `errors`
+its standard error goes to a log of its own.  Standard output answers with one JSON line:
+exit_code, timed_out and duration_s, or interrupted, or error.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 READ_BYTES = 65_536
 TERMINATE_GRACE_S = 2.0
@@ -72,21 +73,23 @@ class Supervisor:
 
     def __init__(self, request: dict[str, Any]) -> None:
         """Start the command; OSError where program or log cannot be opened."""
-        self._log = BoundedLog(request["log"], request["head_bytes"], request["tail_bytes"])
+        bounds = request["head_bytes"], request["tail_bytes"]
+        output = BoundedLog(request["log"], *bounds)
+        errors = BoundedLog(request["errors"], *bounds) if "errors" in request else None
         self._started = time.monotonic()
         self._deadline = self._started + request["time_limit_s"]
-        self._process = subprocess.Popen(
-            request["argv"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        assert self._process.stdout is not None
-        self._output = self._process.stdout.fileno()
-        os.set_blocking(self._output, False)
+        with Path(request.get("input", os.devnull)).open("rb") as given:
+            self._process = subprocess.Popen(
+                request["argv"],
+                stdin=given,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE if errors else subprocess.STDOUT,
+                start_new_session=True,
+            )
         self._selector = selectors.DefaultSelector()
-        self._selector.register(self._output, selectors.EVENT_READ)
+        self._logs: dict[int, BoundedLog] = {}
+        self._follow(self._process.stdout, output)
+        self._follow(self._process.stderr, errors)
         self._interrupted = False
 
     def run(self, wake: int) -> dict[str, Any]:
@@ -103,10 +106,18 @@ class Supervisor:
         _end_strays()
         self._drain()
         code = self._process.wait()
-        self._log.close()
+        for log in self._logs.values():
+            log.close()
         if self._interrupted:
             return {"interrupted": True}
         return {"exit_code": code, "timed_out": timed_out, "duration_s": duration_s}
+
+    def _follow(self, pipe: IO[bytes] | None, log: BoundedLog | None) -> None:
+        if pipe is None or log is None:
+            return
+        os.set_blocking(pipe.fileno(), False)
+        self._selector.register(pipe, selectors.EVENT_READ)
+        self._logs[pipe.fileno()] = log
 
     def _watch(self, deadline: float) -> None:
         """Log output until the command ends, the worker dies or `deadline` passes."""
@@ -118,8 +129,8 @@ class Supervisor:
                 self._take(key.fd)
 
     def _take(self, descriptor: int) -> None:
-        if descriptor == self._output:
-            self._copy()
+        if descriptor in self._logs:
+            self._copy(descriptor)
         elif descriptor == sys.stdin.fileno():
             # Nothing is ever sent after the request: readable means that the worker is gone.
             self._interrupted = True
@@ -127,22 +138,23 @@ class Supervisor:
             signals = os.read(descriptor, READ_BYTES)
             self._interrupted |= signal.SIGTERM in signals or signal.SIGINT in signals
 
-    def _copy(self) -> bool:
-        """Log one block of the pipe; False where it holds nothing now."""
+    def _copy(self, descriptor: int) -> bool:
+        """Log one block of a pipe; False where it holds nothing now."""
         try:
-            data = os.read(self._output, READ_BYTES)
+            data = os.read(descriptor, READ_BYTES)
         except BlockingIOError:
             return False
-        self._log.write(data)
-        if not data and self._output in self._selector.get_map():
-            self._selector.unregister(self._output)
+        self._logs[descriptor].write(data)
+        if not data and descriptor in self._selector.get_map():
+            self._selector.unregister(descriptor)
         return bool(data)
 
     def _drain(self) -> None:
-        """Log what is still in the pipe once its writers have ended."""
+        """Log what is still in the pipes once their writers have ended."""
         deadline = time.monotonic() + DRAIN_S
-        while self._copy() and time.monotonic() < deadline:
-            pass
+        for descriptor in self._logs:
+            while self._copy(descriptor) and time.monotonic() < deadline:
+                pass
 
     def _ended(self) -> bool:
         # WNOWAIT leaves the zombie, so that its group's number cannot be taken by a stranger.

@@ -65,7 +65,8 @@ def run_test_command(
         "head_bytes": LOG_HEAD_BYTES,
         "tail_bytes": LOG_TAIL_BYTES,
     }
-    answer = _supervise(request, cwd, clean_environment({**TEST_ENVIRONMENT, **(env or {})}))
+    environment = clean_environment({**TEST_ENVIRONMENT, **(env or {})})
+    answer = supervise(request, cwd, environment, what="test command")
     timed_out = bool(answer["timed_out"])
     exit_code = None if timed_out else int(answer["exit_code"])
     return TestOutcome(
@@ -95,7 +96,13 @@ def _require_sensible(command: str, time_limit_s: float) -> None:
         raise DomainError("bad_test_command", message, 422)
 
 
-def _supervise(request: dict[str, Any], cwd: Path, env: dict[str, str]) -> dict[str, Any]:
+def supervise(
+    request: dict[str, Any], cwd: Path, env: dict[str, str], *, what: str
+) -> dict[str, Any]:
+    """Run what `supervise.py` is asked for and return its answer; errors name it as `what`.
+
+    ExternalError where it cannot start, retryable where its supervisor was ended.
+    """
     try:
         supervisor = subprocess.Popen(
             [sys.executable, "-I", str(SUPERVISOR)],
@@ -106,16 +113,18 @@ def _supervise(request: dict[str, Any], cwd: Path, env: dict[str, str]) -> dict[
             start_new_session=True,  # survives a signal to our group, to clean up after us
         )
     except OSError as error:
-        raise ExternalError(f"test command cannot start: {error}", retryable=False) from error
+        raise ExternalError(f"{what} cannot start: {error}", retryable=False) from error
     with supervisor:
         try:
-            return _converse(supervisor, request)
+            return _converse(supervisor, request, what)
         except BaseException:
             _give_up(supervisor)
             raise
 
 
-def _converse(supervisor: subprocess.Popen[bytes], request: dict[str, Any]) -> dict[str, Any]:
+def _converse(
+    supervisor: subprocess.Popen[bytes], request: dict[str, Any], what: str
+) -> dict[str, Any]:
     assert supervisor.stdin is not None
     with contextlib.suppress(BrokenPipeError):  # a supervisor that died gives no answer either
         supervisor.stdin.write(json.dumps(request).encode() + b"\n")
@@ -123,9 +132,9 @@ def _converse(supervisor: subprocess.Popen[bytes], request: dict[str, Any]) -> d
     raw = _read_answer(supervisor, request["time_limit_s"] + SUPERVISOR_GRACE_S)
     answer: dict[str, Any] = json.loads(raw or b"{}")
     if "error" in answer:
-        raise ExternalError(f"test command cannot start: {answer['error']}", retryable=False)
+        raise ExternalError(f"{what} cannot start: {answer['error']}", retryable=False)
     if "exit_code" not in answer:
-        raise ExternalError("the supervisor of the test command was ended", retryable=True)
+        raise ExternalError(f"the supervisor of the {what} was ended", retryable=True)
     return answer
 
 

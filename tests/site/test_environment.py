@@ -22,6 +22,7 @@ PATHS = "a comma list of up to 32 absolute paths"
 AMOUNT = "a whole number from 0 to 1000000000000 is allowed"
 TLS = "'on', or 'off' where VOIDLUX_HOST is a loopback address, is allowed"
 SECONDS = "a whole number of seconds from 1 to 86400 is allowed"
+REVIEWER = "'human', or 'command' with VOIDLUX_REVIEW_COMMAND, is allowed"
 FORGE = "an https:// URL, or http:// of a loopback address, is allowed"
 
 WRONG = [
@@ -48,6 +49,9 @@ WRONG = [
         "/opt,tools",
         "a comma list of up to 32 absolute paths is allowed",
     ),
+    ("VOIDLUX_REVIEWER", "robot", REVIEWER),
+    ("VOIDLUX_REVIEWER", "command", REVIEWER),
+    ("VOIDLUX_REVIEW_TIME_LIMIT_S", "0", SECONDS),
     ("VOIDLUX_INITIAL_BALANCE", "-1", AMOUNT),
     ("VOIDLUX_INITIAL_BALANCE", "1000000000001", AMOUNT),
     ("VOIDLUX_PRICE_PER_TASK", "1.5", AMOUNT),
@@ -190,6 +194,9 @@ def test_defaults() -> None:
         "test_network": "0",
         "test_sandbox_paths": (),
         "unsafe_test_without_sandbox": "0",
+        "reviewer": "",
+        "review_command": "",
+        "review_time_limit_s": 300,
         "initial_balance": 1000,
         "allow_nodes": (),
         "price_per_task": 1,

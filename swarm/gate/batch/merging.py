@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from uuid import UUID
 
+from p2p.protocol.errors import DomainError, ExternalError
+from swarm.gate.blame import Blame
 from swarm.git.integration import Integration, MergeOutcome
 from swarm.models import Task
 
@@ -48,6 +50,23 @@ class Chain:
         if key not in self._made:
             self._made[key] = self._integration.merge_onto(head, task.commit, _message(task))
         return self._made[key]
+
+
+def merge_usable(
+    integration: Integration, chain: Chain, merged: Sequence[Task], task: Task, blame: Blame
+) -> MergeOutcome | None:
+    """Merge one commit onto `merged`; None when git cannot use it, which costs its own task only.
+
+    ExternalError (retryable) where another try may go better.
+    """
+    try:
+        integration.repo.fetch_commit(task.git_branch, task.commit)
+        return chain.onto(merged, task)
+    except (DomainError, ExternalError) as unusable:
+        if isinstance(unusable, ExternalError) and unusable.retryable:
+            raise
+        blame.unusable(task, unusable)
+        return None
 
 
 def _message(task: Task) -> str:
