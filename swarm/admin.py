@@ -23,6 +23,7 @@ from swarm.models import (
     MergeRun,
     PullRequest,
     RemoteAgent,
+    Review,
     ReviewComment,
     SeenDispatch,
     Task,
@@ -133,6 +134,17 @@ class MergeRunAdmin(ReadOnlyAdmin):
     search_fields = ("base_commit", "head_commit", "goal__title")
     list_select_related = ("goal", "test_run__goal")
     ordering = ("-id",)
+
+
+@admin.register(Review)
+class ReviewAdmin(ReadOnlyAdmin):
+    """Reviews of reported commits."""
+
+    list_display = ("created_at", "task", "attempt", "commit", "state", "by", "decided_at")
+    list_filter = ("state",)
+    search_fields = ("commit", "task__title", "by", "reasons")
+    list_select_related = ("task", "test_run__goal")
+    ordering = ("-created_at",)
 
 
 @admin.register(McpToken)

@@ -13,6 +13,7 @@ from swarm.descriptions import describe_attempt
 from swarm.forge.api import router as forge_router
 from swarm.gate.api import router as test_run_router
 from swarm.models import Attempt
+from swarm.review.api import router as review_router
 from swarm.states import AttemptStatus
 from swarm.task_api import router as task_router
 
@@ -21,6 +22,7 @@ router.add_router("", agent_router)
 router.add_router("", task_router)
 router.add_router("", test_run_router)
 router.add_router("", forge_router)
+router.add_router("", review_router)
 
 
 class AttemptQuery(PageQuery):

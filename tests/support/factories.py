@@ -20,7 +20,7 @@ from p2p.models import (
     OutboxMessage,
 )
 from p2p.posts.models import WallPost
-from swarm.models import Agent, Attempt, Task, TaskEvent
+from swarm.models import Agent, Attempt, Review, Task, TaskEvent
 from swarm.states import Actor, TaskStatus
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
@@ -106,6 +106,23 @@ def make_attempt(task: Task, agent: Agent, *, now: datetime = NOW, **columns: An
     attempt = Attempt.objects.create(task_id=task.id, agent=agent, **{**defaults, **columns})
     Agent.objects.filter(id=agent.id).update(attempt=attempt, status="working")
     return attempt
+
+
+def make_review(task: Task, *, now: datetime = NOW, **columns: Any) -> Review:
+    """Create the review of a task's commit; it waits for a person unless told otherwise."""
+    diff = "diff --git a/planets b/planets\n--- /dev/null\n+++ b/planets\n@@ -0,0 +1 @@\n+eight\n"
+    defaults: dict[str, Any] = {
+        "attempt": task.attempt,
+        "generation": task.generation,
+        "commit": task.commit,
+        "why_human": "VOIDLUX_REVIEWER is human",
+        "merged_commit": "ce" * 20,
+        "diff": diff,
+        "diff_chars": len(diff),
+        "changed_paths": ["planets"],
+        "created_at": now,
+    }
+    return Review.objects.create(task=task, **{**defaults, **columns})
 
 
 def make_node(node_id: str, *, now: datetime = NOW, **columns: Any) -> KnownNode:

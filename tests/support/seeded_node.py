@@ -41,6 +41,7 @@ from tests.support.factories import (
     make_offering,
     make_payment,
     make_post,
+    make_review,
     make_subtask,
     make_task,
     make_tribute,
@@ -201,6 +202,7 @@ def _working_goal(at: datetime) -> None:
     review = make_subtask(
         *(goal, 3, "Count the planets", TaskStatus.PENDING_REVIEW, at), attempt=1, commit="fe" * 20
     )
+    make_review(review, now=at, test_run=TestRun.objects.order_by("id").first())
     make_subtask(
         *(goal, 4, "Write the tests", TaskStatus.PENDING, at),
         required_capabilities=["python", "testing"],

@@ -1,4 +1,4 @@
-"""What waits for a person: questions, dialogs, texts, ended agents, work, pull requests."""
+"""What waits for a person: questions, reviews, dialogs, texts, agents, work, pull requests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from django.db.models import Q, QuerySet
 from swarm.agent_views import last_lines
 from swarm.forge.models import PullRequest
 from swarm.forge.queries import failed_pulls
-from swarm.models import Agent, Delivery, Task
+from swarm.models import Agent, Delivery, Review, Task
+from swarm.review.queries import reviews_for_people
 from swarm.services.deliveries import OPEN
 from swarm.states import AgentStatus, TaskStatus
 
@@ -32,6 +33,7 @@ class Attention:
     """All that waits for a person, each kind oldest first."""
 
     questions: list[Task]
+    reviews: list[Review]
     dialogs: list[OpenDialog]
     stalled: list[Delivery]
     ended: list[Agent]
@@ -42,7 +44,8 @@ class Attention:
     def count(self) -> int:
         """How many things wait."""
         of_agents = (self.questions, self.dialogs, self.stalled, self.ended)
-        return sum(len(kind) for kind in (*of_agents, self.unplaceable, self.pulls))
+        of_work = (self.reviews, self.unplaceable, self.pulls)
+        return sum(len(kind) for kind in (*of_agents, *of_work))
 
 
 def count_waiting() -> int:
@@ -55,6 +58,7 @@ def read_attention() -> Attention:
     blocked = list(_blocked()[:SHOWN_MAX])
     return Attention(
         questions=list(_questions()[:SHOWN_MAX]),
+        reviews=list(reviews_for_people()[:SHOWN_MAX]),
         dialogs=[_open_dialog(agent, place) for place, agent in enumerate(blocked)],
         stalled=list(_stalled()[:SHOWN_MAX]),
         ended=list(_ended()[:SHOWN_MAX]),
@@ -94,7 +98,8 @@ def _unplaceable() -> QuerySet[Task]:
 
 
 def _all_kinds() -> tuple[QuerySet[Any], ...]:
-    return _questions(), _blocked(), _stalled(), _ended(), _unplaceable(), failed_pulls()
+    of_agents = _questions(), _blocked(), _stalled(), _ended()
+    return *of_agents, reviews_for_people(), _unplaceable(), failed_pulls()
 
 
 def _stalled() -> QuerySet[Delivery]:

@@ -7,7 +7,12 @@ from typing import Any
 from django import forms
 
 from marketplace.services.tributes import TASK_COUNT_MAX
-from p2p.protocol.limits import AMOUNT_MAX, NAME_CHARS_MAX, POST_CHARS_MAX
+from p2p.protocol.limits import (
+    AMOUNT_MAX,
+    NAME_CHARS_MAX,
+    POST_CHARS_MAX,
+    REVIEW_REASONS_CHARS_MAX,
+)
 from swarm.agents.adapters import all_tools
 from swarm.models import Task
 from swarm.services.agents import AGENTS_MAX
@@ -169,6 +174,17 @@ class TributeForm(forms.Form):
         super().__init__(*args, **kwargs)
         choices = [(goal.id.hex, f"{goal.title} ({goal.id8})") for goal in goals]
         self.fields["goal"].choices = choices  # type: ignore[attr-defined]
+
+
+class RejectionForm(forms.Form):
+    """Why a commit is sent back by its reviewer."""
+
+    reasons = forms.CharField(
+        label="Reasons, to reject it",
+        max_length=REVIEW_REASONS_CHARS_MAX,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        help_text="The agent of the next attempt reads them.",
+    )
 
 
 class ReasonForm(forms.Form):

@@ -27,6 +27,7 @@ from voidlux_site.dashboard.parts import node_context
 
 ATTEMPTS_SHOWN = 10
 TEST_RUNS_SHOWN = 10
+REVIEWS_SHOWN = 10
 EVENTS_SHOWN = 200
 CANCEL_REASON = "cancelled on the dashboard"
 REQUEUE_REASON = "queued anew on the dashboard"
@@ -117,6 +118,7 @@ def _facts_of_own(task: Task) -> Context:
         "subtasks": list(task.subtasks.order_by("number")),
         "attempts": list(attempts.order_by("-created_at")[:ATTEMPTS_SHOWN]),
         "test_runs": list(task.test_runs.order_by("-id")[:TEST_RUNS_SHOWN]),
+        "reviews": list(task.reviews.defer("diff").order_by("-created_at")[:REVIEWS_SHOWN]),
         "tested": _TEST_SOURCES.get(task.test_source, ""),
         "events": events,
         "ended": task.status in TASK_TERMINAL,

@@ -9,6 +9,7 @@ from voidlux_site.dashboard import (
     contributions,
     dialogs,
     login,
+    reviews,
     task_details,
     views,
 )
@@ -40,6 +41,8 @@ urlpatterns = [
     path("agents/<uuid:agent_id>/resume", agent_details.resume, name="resume-agent"),
     path("agents/<uuid:agent_id>/remove", agent_details.remove, name="remove-agent"),
     path("deliveries/<uuid:delivery_id>/retry", agent_details.retry, name="retry-delivery"),
+    path("reviews/<uuid:review_id>", reviews.show, name="review"),
+    path("reviews/<uuid:review_id>/accept", reviews.accept, name="accept-review"),
     path("posts/new", dialogs.post, name="new-post"),
     path("posts/<uuid:post_id>/remove", views.remove_from_wall, name="remove-post"),
     path("offerings/new", dialogs.sell, name="sell"),
