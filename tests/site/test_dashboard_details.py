@@ -101,7 +101,7 @@ def test_the_list_shows_all_that_waits_for_a_person(client: Client) -> None:
         *("ended 5 times in a row", "Restart"),
     ):
         assert piece in text, piece
-    assert _text(client.get("/parts/waiting")).strip() == "6 need you"
+    assert _text(client.get("/parts/waiting")).strip() == "7 need you"
 
 
 def test_without_anything_to_do_there_is_no_list(client: Client) -> None:

@@ -122,8 +122,10 @@ def test_a_commit_is_rejected_with_reasons() -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [None, {}, {"reasons": ""}, {"reasons": " \n "}, {"reasons": "x" * 6_001}, {"reasons": 3}]
-    + [{"reasons": "no", "by": "somebody else"}],
+    [
+        *(None, {}, {"reasons": ""}, {"reasons": " \n "}, {"reasons": "x" * 6_001}, {"reasons": 3}),
+        {"reasons": "no", "by": "somebody else"},
+    ],
 )
 def test_a_rejection_without_proper_reasons_changes_nothing(body: Any) -> None:
     review = _review()
