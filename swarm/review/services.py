@@ -63,13 +63,13 @@ def open_review(review: Review) -> bool:
         )
         if not reported.update(updated_at=now):
             return False
-        review.save(force_insert=True)
+        Review.objects.bulk_create([review])
         if settings.ENVIRONMENT.reviewer == COMMAND:
             _note(review, f"{review.commit[:8]} is reviewed by the review command", now)
             lane = f"review:{review.task_id.hex}"
             jobs.enqueue(REVIEW, key=review.id.hex, lane=lane, now=now)
         else:
-            wait_for_person(review.id, "VOIDLUX_REVIEWER is human", now=now)
+            wait_for_person(review.id, "this node has a person review each commit", now=now)
     return True
 
 

@@ -79,7 +79,7 @@ def test_a_review_is_shown_with_what_its_reviewer_needs() -> None:
         "state": "waiting",
         "by": "",
         "reasons": "",
-        "why_human": "VOIDLUX_REVIEWER is human",
+        "why_human": "this node has a person review each commit",
         "tests_passed": None,
         "diff_chars": len(review.diff),
         "changed_paths": ["planets"],
@@ -172,7 +172,7 @@ def test_the_attention_list_leads_to_the_review() -> None:
     for piece in ("Review: Count the planets", "+eight", "All eight.", "Reject with these reasons"):
         assert piece in dialog, piece
     facts = _text(client.get(f"/tasks/{review.task_id}/facts"))
-    assert "Waits for a person: VOIDLUX_REVIEWER is human" in facts
+    assert "Waits for a person: this node has a person review each commit" in facts
 
 
 def test_a_review_that_its_command_is_at_needs_nobody() -> None:

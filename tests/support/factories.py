@@ -115,7 +115,7 @@ def make_review(task: Task, *, now: datetime = NOW, **columns: Any) -> Review:
         "attempt": task.attempt,
         "generation": task.generation,
         "commit": task.commit,
-        "why_human": "VOIDLUX_REVIEWER is human",
+        "why_human": "this node has a person review each commit",
         "merged_commit": "ce" * 20,
         "diff": diff,
         "diff_chars": len(diff),

@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 
 from p2p.clock import now_utc
-from swarm.errors import WrongState
+from swarm.errors import NotEmperor, WrongState
+from swarm.gate.reports import _begin_merging
 from swarm.git.command import run_git
 from swarm.models import Job, Review, Task, TaskEvent, TestRun
 from swarm.review import services
@@ -51,7 +53,7 @@ def test_a_verified_commit_waits_with_its_diff_and_its_tests(
 
     review = review_of(task)
     assert (review.state, review.commit, review.attempt) == ("waiting", task.commit, 1)
-    assert review.why_human == "VOIDLUX_REVIEWER is human"
+    assert review.why_human == "this node has a person review each commit"
     assert review.changed_paths == ["one"]
     assert review.diff.endswith("+++ b/one\n@@ -0,0 +1 @@\n+1\n")
     assert (review.diff_chars, review.diff_is_cut) == (len(review.diff), False)
@@ -419,3 +421,58 @@ def test_a_verdict_that_comes_after_a_persons_changes_nothing(
     run_reviews()
     assert Job.objects.get(kind="review").status == JobStatus.DONE
     assert after_gate(goal) == ["completed"]
+
+
+def test_a_worker_that_dies_between_two_reviews_opens_each_once(
+    remote: GitRemote, by_human: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goal = a_goal(remote, "One,Two")
+    report(goal, 1, remote, {"one": "1\n"})
+    report(goal, 2, remote, {"two": "2\n"})
+    with monkeypatch.context() as dying:
+        opened = services.open_review
+
+        def once(review: Review) -> bool:
+            opened(review)
+            raise KeyboardInterrupt
+
+        dying.setattr("swarm.review.opening.open_review", once)
+        with pytest.raises(KeyboardInterrupt):
+            after_gate(goal)
+    assert Review.objects.count() == 1
+
+    assert after_gate(goal) == ["pending_review", "pending_review"]
+
+    assert list(Review.objects.values_list("task__number", flat=True)) == [1, 2]
+    assert TestRun.objects.count() == 2, "what was tested before is not tested again"
+
+
+def test_a_commit_that_was_replaced_while_the_gate_looked_is_not_merged_unseen(
+    remote: GitRemote, by_human: None
+) -> None:
+    goal = a_goal(remote, "One")
+    task = report(goal, 1, remote, {"one": "1\n"})
+    after_gate(goal)
+    seen = Task.objects.get(id=task.id)
+    requeue_task(task.id, reason="again", now=now_utc())
+    report(goal, 1, remote, {"two": "2\n"})
+
+    _begin_merging(seen, [], "accepted")
+
+    assert Task.objects.get(id=task.id).status == "pending_review"
+
+
+def test_only_the_emperor_decides(
+    remote: GitRemote, by_human: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goal = a_goal(remote, "One")
+    task = report(goal, 1, remote, {"one": "1\n"})
+    after_gate(goal)
+    worker = settings.ENVIRONMENT.model_copy(update={"role": "worker"})
+    monkeypatch.setattr(settings, "ENVIRONMENT", worker)
+
+    for decide in (services.accept, services.reject):
+        with pytest.raises(NotEmperor):
+            decide(review_of(task).id, by=GRACE, reasons="so", now=now_utc())
+
+    assert review_of(task).state == "waiting"
