@@ -8,8 +8,7 @@ VENV := .venv
 BENCH_VENV := .venv-bench
 PY := $(VENV)/bin/python
 PYTEST := $(PY) -m pytest
-# More than two on two cores: many tests wait for real processes, leases and pauses.
-TEST_PROCESSES ?= 3
+TEST_PROCESSES ?= 2
 TOOLS := git tmux
 
 .DEFAULT_GOAL := help

@@ -188,7 +188,7 @@ def test_survivors_are_found_after_the_leader_of_the_block_is_gone(
     wait_for(lambda: subprocess.run(sleeper, stdout=subprocess.DEVNULL).returncode == 0)
     os.kill(runner, signal.SIGKILL)
     os.kill(block, signal.SIGKILL)
-    wait_for(lambda: run_block.process_mark(block) is None)
+    wait_for(lambda: not any(map(run_block.process_mark, (runner, block))))
     assert "still runs" in observe(tmux, session, run_dir).evidence
     stop(tmux, session, run_dir)
     wait_for(lambda: not run_block.group_alive(block))
