@@ -13,7 +13,9 @@ from p2p.protocol.errors import ExternalError
 
 LOCK_TIMEOUT_S = 900.0  # longer than the longest command that holds it
 POLL_INTERVAL_S = 0.02
-STALE_LOCK_AGE_S = 1_800.0  # git's own lock files older than any command of ours may run
+# Who holds the clone's lock knows that no git of ours is at work, and an agent's holds a lock file
+# of the clone for moments only.
+STALE_LOCK_AGE_S = 60.0
 
 
 @contextlib.contextmanager

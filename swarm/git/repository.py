@@ -70,7 +70,7 @@ class Repository:
         """
         with self.locked():
             if self.path.is_dir():
-                clear_stale_locks(self.path)
+                clear_stale_locks(self.path)  # a setting may be behind one
                 apply_settings(self.path, self.url)
                 if not commit or not self.has_commit(commit):
                     self.fetch_locked()
@@ -85,9 +85,7 @@ class Repository:
     def fetch_locked(self) -> None:
         """Fetch for a caller that already holds the lock."""
         # --prune reaches refs/remotes/origin only, so that a renamed remote branch cannot block.
-        # The URL is spelled out because agents may change the clone's configuration.
-        args = ("fetch", "--quiet", "--prune", "--", self.url, FETCH_REFSPEC)
-        self.git(*args, timeout_s=TRANSFER_TIMEOUT_S)
+        self._fetch(FETCH_REFSPEC, "--prune")
 
     def remote_head(self, branch: str) -> str | None:
         """Ask the remote for the commit at `branch`; None where it has no such branch."""
@@ -123,8 +121,7 @@ class Repository:
             if self.has_commit(commit):
                 return
             if self.remote_head(branch) is not None:
-                args = ("fetch", "--quiet", "--", self.url, refspec)
-                self.git(*args, timeout_s=TRANSFER_TIMEOUT_S)
+                self._fetch(refspec)
         self.require_commit(commit)
 
     def has_commit(self, commit: str) -> bool:
@@ -180,6 +177,13 @@ class Repository:
             refspec = f"{made.stdout.strip()}:{target}"
             args = ["push", "--dry-run", "--quiet", self.url, refspec]
             run_git(args, cwd=cwd, timeout_s=QUERY_TIMEOUT_S)
+
+    def _fetch(self, refspec: str, *options: str) -> None:
+        """Fetch for a caller that holds the lock; what a killed git left in the way is removed."""
+        clear_stale_locks(self.path)
+        # The URL is spelled out because agents may change the clone's configuration.
+        args = ("fetch", "--quiet", *options, "--", self.url, refspec)
+        self.git(*args, timeout_s=TRANSFER_TIMEOUT_S)
 
     def _ask(self, *names: str) -> dict[str, str]:
         """Return the remote's commits at exactly `names`, and the branch of HEAD as `symref`."""

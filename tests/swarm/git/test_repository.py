@@ -184,6 +184,23 @@ def test_stale_lock_files_go_and_fresh_ones_stay(repo: Repository) -> None:
     assert fresh.exists()
 
 
+def test_a_fetch_goes_on_past_the_lock_of_a_ref_that_a_killed_git_left(
+    repo: Repository, remote: GitRemote
+) -> None:
+    newer = remote.push("main", {"b.txt": "b"})
+    left = repo.path / "refs" / "remotes" / "origin" / "main.lock"
+    left.write_text(f"{newer}\n")
+
+    with pytest.raises(ExternalError, match="File exists"):
+        repo.fetch()
+    minutes_ago = time.time() - 90
+    os.utime(left, (minutes_ago, minutes_ago))
+    repo.fetch()
+
+    assert repo.has_commit(newer)
+    assert not left.exists()
+
+
 def test_a_held_lock_is_a_retryable_error(tmp_path: Path) -> None:
     clone = tmp_path / "repositories" / "x.git"
 
