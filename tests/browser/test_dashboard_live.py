@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.support.browser_node import RunningNode
 from tests.support.git_remote import GitRemote
@@ -148,7 +148,10 @@ def test_every_other_page_loads_without_complaints(page: Page, node: RunningNode
         expect(page.locator("body")).to_contain_text(re.compile("VoidLux|Log in"))
 
 
-def test_logging_out_ends_the_session(page: Page, node: RunningNode) -> None:
+def test_logging_out_ends_the_session(browser: Browser, node: RunningNode) -> None:
+    page = browser.new_page()  # with a session of its own: others go on with theirs
+    page.goto(node.url + node.new_login_path())
+    page.goto(node.url)
     page.get_by_role("button", name="Log out").click()
     expect(page.get_by_role("heading", name="Log in to this node")).to_be_visible()
 

@@ -29,6 +29,17 @@ class RunningNode:
 
     url: str
     login_path: str
+    environment: dict[str, str]
+
+    def new_login_path(self) -> str:
+        """Return another such link, as an operator asks for it."""
+        asked = [sys.executable, "manage.py", "loginlink"]
+        done = subprocess.run(
+            asked, cwd=ROOT, env=self.environment, capture_output=True, text=True, check=True
+        )
+        found = _LINK.search(done.stdout)
+        assert found is not None, done.stdout
+        return found[2]
 
 
 @contextlib.contextmanager
@@ -55,7 +66,7 @@ def running_node(home: Path, **variables: str) -> Iterator[RunningNode]:
     reader.start()
     try:
         url, path = _wait_for_link(process, lines)
-        yield RunningNode(url, path)
+        yield RunningNode(url, path, environment)
     finally:
         _end(process)
         reader.join(5)
