@@ -7,6 +7,7 @@ Names hold the id of this process: nothing of anybody else is ever touched.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import subprocess
@@ -42,6 +43,10 @@ table inet voidlux {
 """
 
 
+_PER_PROCESS = 8
+_BUILT = itertools.count()
+
+
 @dataclass(frozen=True)
 class Host:
     """One machine of the test's network."""
@@ -56,9 +61,11 @@ class Switch:
 
     def __init__(self, hosts_count: int) -> None:
         self._ip, self._nft = find_program("ip", _PLACES), find_program("nft", _PLACES)
-        number = os.getpid() % _NETWORKS
+        # The kernel takes its time with what is removed: the next one of this process is another.
+        built = next(_BUILT)
+        number = (os.getpid() * _PER_PROCESS + built % _PER_PROCESS) % _NETWORKS
         prefix = f"198.{18 + number // 256}.{number % 256}"
-        self._name = f"vl{os.getpid()}"
+        self._name = f"vl{os.getpid()}n{built}"
         self._onlooker = f"{prefix}.{_SEES_ALL}"
         self.hosts = [
             Host(f"{self._name}-{n}", f"{prefix}.{n}", f"p{n}") for n in range(1, hosts_count + 1)
