@@ -11,9 +11,11 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
 from marketplace.models import (
+    BuyingPolicy,
     Execution,
     LedgerEntry,
     Offering,
+    Partner,
     Payment,
     SellingPolicy,
     Tribute,
@@ -60,7 +62,26 @@ class OfferingAdmin(_ActingAdmin):
 class SellingPolicyAdmin(ReadOnlyAdmin):
     """Whether this node sells."""
 
-    list_display = ("selling", "agents_max", "price_per_task")
+    list_display = (
+        *("selling", "agents_max", "agents_kept", "price_per_task"),
+        *("hours", "acceptance", "requeue", "credit_limit"),
+    )
+
+
+@admin.register(BuyingPolicy)
+class BuyingPolicyAdmin(ReadOnlyAdmin):
+    """Whether this node hires by itself when its own agents are saturated."""
+
+    list_display = ("overflow", "budget_per_day", "price_max", "strangers")
+
+
+@admin.register(Partner)
+class PartnerAdmin(ReadOnlyAdmin):
+    """What the operator decided about other nodes."""
+
+    list_display = ("node_id", "standing", "credit_limit", "decided_at", "note")
+    list_filter = ("standing",)
+    search_fields = ("node_id", "note")
 
 
 @admin.register(Tribute)
@@ -105,9 +126,10 @@ class TributeAdmin(_ActingAdmin):
 class ExecutionAdmin(ReadOnlyAdmin):
     """Tasks done under tributes."""
 
-    list_display = ("title", "tribute", "status", "commit", "opened_at", "closed_at")
+    list_display = ("title", "tribute", "run", "status", "commit", "opened_at", "closed_at")
     list_filter = ("status",)
     search_fields = ("title", "task_id", "commit")
+    exclude = ("report_frame",)
     list_select_related = ("tribute",)
 
 

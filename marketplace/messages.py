@@ -17,6 +17,7 @@ from p2p.protocol.fields import (
     NodeId,
     Sha,
     SmallCount,
+    TaskIds,
     Timestamp,
     TxHash,
     Url,
@@ -29,7 +30,7 @@ from p2p.sync.messages import sync_pair
 
 TOPIC = "marketplace"
 SYNC = sync_pair(TOPIC, MessageNumber.MARKETPLACE_SYNC_REQ, MessageNumber.MARKETPLACE_SYNC_RSP)
-Policy = Literal["accepted_result"]
+Policy = Literal["accepted_result", "execution"]
 
 
 class OfferingBody(Struct, frozen=True, kw_only=True):
@@ -43,7 +44,16 @@ class OfferingBody(Struct, frozen=True, kw_only=True):
     capabilities: Annotated[Capabilities, about("what every one of them can do")]
     price_per_task: Annotated[Amount, about("VOID for one execution")]
     currency: Annotated[Currency, about("always VOID")]
-    policy: Annotated[Policy, about("what the price covers: one accepted result with its re-runs")]
+    policy: Annotated[
+        Policy,
+        about("what the price covers: one accepted result with its re-runs, or one pushed run"),
+    ]
+    isolation: Annotated[
+        Literal["sandbox", "worktree"], about("what sold work runs in at the seller")
+    ]
+    api_keys: Annotated[
+        bool, about("the seller declares that its agents run on API keys that may serve others")
+    ]
     expires_at: Annotated[Timestamp, about("when it ends unless renewed")]
     created_at: Annotated[Timestamp, about("when it was first announced")]
 
@@ -94,6 +104,9 @@ class TributeBody(Struct, frozen=True, kw_only=True):
     repository: Annotated[Url, about("git remote that the seller's agents must be able to push to")]
     ref: Annotated[GitRef, about("branch that the work starts from")]
     deadline_at: Annotated[Timestamp, about("an answer after this is too late")]
+    work_deadline_at: Annotated[
+        Timestamp, about("from then on the buyer may take back what is not reported")
+    ]
 
 
 class TributeRequest(Command, frozen=True, kw_only=True, tag=MessageNumber.TRIBUTE_REQUEST.value):
@@ -119,10 +132,13 @@ class TributeReject(Command, frozen=True, kw_only=True, tag=MessageNumber.TRIBUT
 
 
 class TributeCancel(Command, frozen=True, kw_only=True, tag=MessageNumber.TRIBUTE_CANCEL.value):
-    """The buyer gives back executions that it never assigned."""
+    """Either side ends a tribute before it is assigned; the buyer also single executions."""
 
     tribute_id: Annotated[Uuid, about("the tribute")]
-    released_count: Annotated[SmallCount, about("all executions given back so far")]
+    released_count: Annotated[SmallCount, about("all executions given back unassigned so far")]
+    task_ids: Annotated[
+        TaskIds, about("assigned tasks, not yet reported, that the buyer takes back")
+    ]
     reason: Annotated[Detail, about("why")]
 
 
@@ -131,6 +147,9 @@ class TributeVerdict(Command, frozen=True, kw_only=True, tag=MessageNumber.TRIBU
 
     tribute_id: Annotated[Uuid, about("the tribute")]
     task_id: Annotated[Uuid, about("the task")]
+    run: Annotated[
+        SmallCount, about("1; under policy `execution` the generation of the assignment")
+    ]
     verdict: Annotated[
         Literal["accepted", "rework", "refused"],
         about("accepted: it will be paid; rework: assigned again; refused: not paid"),
@@ -144,7 +163,8 @@ class ProposalBody(Struct, frozen=True, kw_only=True):
 
     id: Annotated[Uuid, about("the payment")]
     tribute_id: Annotated[Uuid, about("the tribute that it settles a part of")]
-    task_id: Annotated[Uuid, about("the execution that it pays for")]
+    task_id: Annotated[Uuid, about("the task of the execution that it pays for")]
+    run: Annotated[SmallCount, about("the run of that execution")]
     from_node_id: Annotated[NodeId, about("the payer; must be the command's origin")]
     to_node_id: Annotated[NodeId, about("the payee")]
     amount: Annotated[Amount, about("VOID; the tribute's price per task")]

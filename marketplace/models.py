@@ -8,7 +8,17 @@ from typing import Any
 from django.db import models
 from django.db.models import F, Q
 
-from marketplace.states import EntryKind, ExecutionStatus, PaymentStatus, TributeStatus
+from marketplace.policies import BuyingPolicy as BuyingPolicy  # found by Django here
+from marketplace.policies import Partner as Partner
+from marketplace.policies import SellingPolicy as SellingPolicy
+from marketplace.states import (
+    EntryKind,
+    ExecutionStatus,
+    Isolation,
+    PaymentStatus,
+    RequeuePolicy,
+    TributeStatus,
+)
 
 
 class Offering(models.Model):
@@ -22,7 +32,19 @@ class Offering(models.Model):
     capabilities = models.JSONField(default=list, blank=True)
     price_per_task = models.PositiveBigIntegerField()
     currency = models.CharField(max_length=8, default="VOID")
-    policy = models.CharField(max_length=16, default="accepted_result")
+    policy = models.CharField(
+        max_length=16, choices=RequeuePolicy, default=RequeuePolicy.ACCEPTED_RESULT
+    )
+    isolation = models.CharField(
+        max_length=8,
+        choices=Isolation,
+        default=Isolation.WORKTREE,
+        help_text="What sold work runs in.",
+    )
+    api_keys = models.BooleanField(
+        default=False,
+        help_text="The seller declares that its agents run on API keys that may serve others.",
+    )
     created_at = models.DateTimeField()
     expires_at = models.DateTimeField()
     withdrawn_at = models.DateTimeField(null=True, blank=True)
@@ -37,22 +59,6 @@ class Offering(models.Model):
 
     def __str__(self) -> str:
         return f"{self.id.hex[:8]} {self.idle_agents} × {self.price_per_task} {self.currency}"
-
-
-class SellingPolicy(models.Model):
-    """The owner's wish to sell idle agents; one row, off until it is switched on."""
-
-    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
-    selling = models.BooleanField(default=False)
-    agents_max = models.PositiveSmallIntegerField(default=50)
-    price_per_task = models.PositiveBigIntegerField(default=1)
-
-    class Meta:
-        verbose_name_plural = "selling policy"
-        constraints = [models.CheckConstraint(condition=Q(id=1), name="selling_policy_single")]
-
-    def __str__(self) -> str:
-        return f"{'selling' if self.selling else 'not selling'} at {self.price_per_task}"
 
 
 class Tribute(models.Model):
@@ -75,14 +81,22 @@ class Tribute(models.Model):
     price_per_task = models.PositiveBigIntegerField()
     total_cost = models.PositiveBigIntegerField()
     currency = models.CharField(max_length=8, default="VOID")
-    policy = models.CharField(max_length=16, default="accepted_result")
+    policy = models.CharField(
+        max_length=16, choices=RequeuePolicy, default=RequeuePolicy.ACCEPTED_RESULT
+    )
     status = models.CharField(max_length=10, choices=TributeStatus, default=TributeStatus.PENDING)
     reason_code = models.CharField(max_length=40, blank=True)
     reason = models.CharField(max_length=500, blank=True)
     tx_hash = models.CharField(max_length=66, blank=True)
     request_frame = models.BinaryField(default=b"")
     answer_frame = models.BinaryField(default=b"")
-    deadline_at = models.DateTimeField()
+    deadline_at = models.DateTimeField(help_text="An answer after this is too late.")
+    work_deadline_at = models.DateTimeField(
+        help_text="From then on the buyer may take back what is not reported."
+    )
+    overflow = models.BooleanField(
+        default=False, help_text="Bought by the dispatcher, within the buying policy."
+    )
     reserved_until = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
@@ -113,13 +127,20 @@ class Tribute(models.Model):
 
 
 class Execution(models.Model):
-    """One task done under a tribute, re-runs included, until the buyer's verdict."""
+    """One task done under a tribute until the buyer's verdict.
+
+    Under `accepted_result` there is one per task, re-runs included (`run` is 1); under
+    `execution` there is one per run.
+    """
 
     tribute = models.ForeignKey(Tribute, on_delete=models.CASCADE, related_name="executions")
     task_id = models.UUIDField()
+    run = models.PositiveSmallIntegerField(default=1)
     title = models.CharField(max_length=200, blank=True)
-    status = models.CharField(max_length=8, choices=ExecutionStatus, default=ExecutionStatus.OPEN)
+    status = models.CharField(max_length=10, choices=ExecutionStatus, default=ExecutionStatus.OPEN)
     commit = models.CharField(max_length=64, blank=True)
+    reported_at = models.DateTimeField(null=True, blank=True)
+    report_frame = models.BinaryField(default=b"", help_text="The seller's signed TASK_COMPLETE.")
     reason = models.CharField(max_length=500, blank=True)
     opened_at = models.DateTimeField()
     closed_at = models.DateTimeField(null=True, blank=True)
@@ -127,7 +148,9 @@ class Execution(models.Model):
     class Meta:
         ordering = ("id",)
         constraints = [
-            models.UniqueConstraint(fields=["tribute", "task_id"], name="execution_once_per_task"),
+            models.UniqueConstraint(
+                fields=["tribute", "task_id", "run"], name="execution_once_per_run"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -24,6 +24,8 @@ def describe_offering(offering: Offering, now: datetime) -> dict[str, Any]:
         "price_per_task": offering.price_per_task,
         "currency": offering.currency,
         "policy": offering.policy,
+        "isolation": offering.isolation,
+        "api_keys": offering.api_keys,
         "state": state_of(offering, now),
         "created_at": _time(offering.created_at),
         "expires_at": _time(offering.expires_at),
@@ -59,6 +61,8 @@ def describe_tribute(tribute: Tribute) -> dict[str, Any]:
         "reason": tribute.reason,
         "tx_hash": tribute.tx_hash,
         "deadline_at": _time(tribute.deadline_at),
+        "work_deadline_at": _time(tribute.work_deadline_at),
+        "overflow": tribute.overflow,
         "reserved_until": _time(tribute.reserved_until),
         "created_at": _time(tribute.created_at),
         "updated_at": _time(tribute.updated_at),
@@ -71,6 +75,7 @@ def describe_execution(execution: Execution) -> dict[str, Any]:
     payment = Payment.objects.filter(execution=execution).first()
     return {
         "task_id": execution.task_id.hex,
+        "run": execution.run,
         "title": execution.title,
         "status": execution.status,
         "commit": execution.commit,

@@ -1,4 +1,4 @@
-"""Statuses of the marketplace and the table of a tribute's allowed moves."""
+"""Statuses and choices of the marketplace, and the table of a tribute's allowed moves."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ class ExecutionStatus(TextChoices):
     """Where one paid-for execution of a tribute is."""
 
     OPEN = "open"
+    CANCELLING = "cancelling"  # the buyer wants it back, the seller has not answered
     ACCEPTED = "accepted"
     REFUSED = "refused"
+    CANCELLED = "cancelled"
 
 
 class PaymentStatus(TextChoices):
@@ -42,6 +44,54 @@ class EntryKind(TextChoices):
     CAPTURE = "capture"
     RELEASE = "release"
     CREDIT = "credit"
+
+
+class RequeuePolicy(TextChoices):
+    """What the price covers (design §8, "Requeues")."""
+
+    ACCEPTED_RESULT = "accepted_result"  # one accepted result, re-runs included
+    EXECUTION = "execution"  # one run that pushed a commit which the remote shows
+
+
+class Isolation(TextChoices):
+    """What sold work runs in."""
+
+    SANDBOX = "sandbox"
+    WORKTREE = "worktree"
+
+
+class Acceptance(TextChoices):
+    """Whose requests a seller accepts without being asked."""
+
+    AUTO = "auto"  # the allow-list and approved partners; a stranger's first waits
+    ALLOWLIST = "allowlist"  # the allow-list only; everybody else is rejected
+    MANUAL = "manual"  # nobody's
+
+
+class Standing(TextChoices):
+    """What the operator decided about a partner."""
+
+    STRANGER = "stranger"
+    APPROVED = "approved"
+    BLOCKED = "blocked"
+
+
+class RejectCode(TextChoices):
+    """Why a seller rejects a tribute; a buyer keeps codes that it does not know."""
+
+    OFFERING_GONE = "offering_gone"
+    NO_IDLE_AGENTS = "no_idle_agents"
+    WRONG_PRICE = "wrong_price"
+    WRONG_POLICY = "wrong_policy"
+    BAD_REPOSITORY = "bad_repository"
+    REMOTE_NOT_WRITABLE = "remote_not_writable"
+    NOT_ALLOWED = "not_allowed"
+    BUYER_LIMIT = "buyer_limit"
+    CREDIT_LIMIT = "credit_limit"
+    OUTSIDE_HOURS = "outside_hours"
+    REFUSED = "refused"  # by the operator
+    EXPIRED = "expired"
+    INTERNAL = "internal"
 
 
 _T = TributeStatus

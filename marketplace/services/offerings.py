@@ -230,7 +230,9 @@ def _announce(
         capabilities=capabilities,
         price_per_task=policy.price_per_task,
         currency="VOID",
-        policy="accepted_result",
+        policy=policy.requeue,  # type: ignore[arg-type]  # its column has choices
+        isolation="worktree",
+        api_keys=policy.api_keys,
         expires_at=to_timestamp(now + timedelta(seconds=settings.ENVIRONMENT.offering_ttl_s)),
         created_at=to_timestamp(current.created_at if current else now),
     )
@@ -268,6 +270,8 @@ def _row_of(body: OfferingBody, now: datetime) -> Offering:
         price_per_task=body.price_per_task,
         currency=body.currency,
         policy=body.policy,
+        isolation=body.isolation,
+        api_keys=body.api_keys,
         created_at=from_timestamp(body.created_at),
         expires_at=expires_at,
     )
@@ -284,6 +288,9 @@ def _upsert(rows: Sequence[Offering]) -> None:
             "idle_agents",
             "capabilities",
             "price_per_task",
+            "policy",
+            "isolation",
+            "api_keys",
             "expires_at",
             "expired_at",
             "withdrawn_at",

@@ -51,6 +51,7 @@ def propose(execution: Execution, *, now: datetime) -> Payment:
             id=payment.id.hex,
             tribute_id=tribute.id.hex,
             task_id=execution.task_id.hex,
+            run=execution.run,
             from_node_id=payment.payer_node_id,
             to_node_id=payment.payee_node_id,
             amount=payment.amount,

@@ -298,6 +298,7 @@ def _store(body: TributeBody, offering: Offering | None, frame: bytes, now: date
         policy=body.policy,
         request_frame=frame,
         deadline_at=from_timestamp(body.deadline_at),
+        work_deadline_at=from_timestamp(body.work_deadline_at),
         created_at=now,
         updated_at=now,
     )

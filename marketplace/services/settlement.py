@@ -201,6 +201,7 @@ def _send_verdict(
         expires_in_s=None,
         tribute_id=execution.tribute_id.hex,
         task_id=execution.task_id.hex,
+        run=execution.run,
         verdict=verdict,
         commit=commit or None,
         reason=reason[:500],

@@ -27,6 +27,7 @@ from swarm.models import Task
 from swarm.states import TASK_TERMINAL, TaskStatus
 
 ANSWER_DEADLINE_S = 120.0
+WORK_DEADLINE_S = 86_400.0
 TASK_COUNT_MAX = 50
 
 
@@ -114,6 +115,7 @@ def cancel_tribute(tribute_id: UUID, *, reason: str, now: datetime) -> Tribute:
             expires_in_s=None,
             tribute_id=tribute.id.hex,
             released_count=tribute.released_count,
+            task_ids=[],
             reason=reason[:500],
         )
     return tribute
@@ -234,6 +236,7 @@ def _create(offering: Offering, goal: Task, task_count: int, now: datetime) -> T
         total_cost=task_count * offering.price_per_task,
         policy=offering.policy,
         deadline_at=now + timedelta(seconds=ANSWER_DEADLINE_S),
+        work_deadline_at=now + timedelta(seconds=WORK_DEADLINE_S),
         created_at=now,
         updated_at=now,
     )
@@ -267,10 +270,11 @@ def _send_request(tribute: Tribute, now: datetime) -> None:
             task_count=tribute.task_count,
             total_cost=tribute.total_cost,
             currency="VOID",
-            policy="accepted_result",
+            policy=tribute.policy,  # type: ignore[arg-type]  # its column has choices
             repository=tribute.repository,
             ref=tribute.ref,
             deadline_at=to_timestamp(tribute.deadline_at),
+            work_deadline_at=to_timestamp(tribute.work_deadline_at),
         ),
     )
     Tribute.objects.filter(id=tribute.id).update(request_frame=row.frame)

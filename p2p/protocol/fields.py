@@ -96,6 +96,7 @@ Digest = Annotated[str, Meta(pattern="^([0-9a-f]{32})?" + _END, max_length=32)]
 Role = Literal["emperor", "worker", "seneschal"]
 Scope = Literal["network", "swarm"]
 Currency = Literal["VOID"]
+TaskIds = Annotated[list[Uuid], Meta(max_length=limits.TASK_IDS_MAX)]
 Capabilities = Annotated[list[Name], Meta(max_length=limits.CAPABILITIES_MAX)]
 
 

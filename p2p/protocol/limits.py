@@ -36,6 +36,7 @@ HOST_CHARS_MAX = 253  # DNS
 
 # Lists
 CAPABILITIES_MAX = 32
+TASK_IDS_MAX = 50  # as many as a tribute buys at most
 ADDRESSES_MAX = 16
 CHOICES_MAX = 8  # answers that a question offers
 

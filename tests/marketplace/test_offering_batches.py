@@ -38,6 +38,8 @@ def announce(number: int, *, by: Identity | None = None, lasts_s: int = 3600) ->
         price_per_task=1,
         currency="VOID",
         policy="accepted_result",
+        isolation="worktree",
+        api_keys=False,
         expires_at=to_timestamp(NOW + timedelta(seconds=lasts_s)),
         created_at=to_timestamp(NOW),
     )

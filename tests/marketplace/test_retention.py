@@ -24,6 +24,8 @@ def test_an_offering_that_claims_to_live_for_ever_counts_a_day() -> None:
         price_per_task=1,
         currency="VOID",
         policy="accepted_result",
+        isolation="worktree",
+        api_keys=False,
         expires_at="9999-01-01T00:00:00Z",
         created_at=to_timestamp(START),
     )

@@ -78,6 +78,8 @@ def an_offering(
             price_per_task=1,
             currency="VOID",
             policy="accepted_result",
+            isolation="worktree",
+            api_keys=False,
             expires_at=to_timestamp(NOW + timedelta(seconds=300)),
             created_at=to_timestamp(NOW),
         ),

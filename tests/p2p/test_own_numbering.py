@@ -44,6 +44,8 @@ def offer(number: int, expires_at: datetime) -> None:
             price_per_task=5,
             currency="VOID",
             policy="accepted_result",
+            isolation="worktree",
+            api_keys=False,
             expires_at=to_timestamp(expires_at),
             created_at=to_timestamp(NOW),
         ),

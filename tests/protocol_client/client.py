@@ -161,6 +161,8 @@ class Client:
             "price_per_task": price_per_task,
             "currency": "VOID",
             "policy": "accepted_result",
+            "isolation": "worktree",
+            "api_keys": False,
             "expires_at": _timestamp(now + timedelta(minutes=1)),
             "created_at": _timestamp(now),
         }

@@ -75,6 +75,7 @@ def the_largest_request(sender: Identity, **changes: Any) -> Any:
         repository=URL,
         ref="b" * 200,
         deadline_at=to_timestamp(NOW + timedelta(days=1)),
+        work_deadline_at=to_timestamp(NOW + timedelta(days=1)),
     )
     return signed(
         sender,
@@ -112,6 +113,8 @@ def test_the_largest_offering_is_stored(database: Database, sender: Identity) ->
         price_per_task=AMOUNT_MAX,
         currency="VOID",
         policy="accepted_result",
+        isolation="worktree",
+        api_keys=False,
         expires_at="9999-12-31T23:59:59Z",
         created_at="0001-01-01T00:00:00Z",
     )

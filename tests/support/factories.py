@@ -165,6 +165,7 @@ def make_tribute(*, now: datetime = NOW, **columns: Any) -> Tribute:
         "price_per_task": 2,
         "request_frame": b'{"type":194,"note":"request"}',
         "deadline_at": now + timedelta(seconds=60),
+        "work_deadline_at": now + timedelta(days=1),
         "created_at": now,
         "updated_at": now,
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from datetime import datetime, timedelta
 
-from marketplace.models import SellingPolicy, Wallet
+from marketplace.models import BuyingPolicy, Partner, SellingPolicy, Wallet
 from p2p.local import local_node
 from p2p.models import (
     InboxMessage,
@@ -230,6 +230,8 @@ def seed_market(now: datetime) -> None:
         capabilities=["rust"],
     )
     SellingPolicy.objects.create(id=1, selling=True, agents_max=2, price_per_task=1)
+    BuyingPolicy.objects.create(id=1)
+    Partner.objects.create(node_id=SELLER, standing="approved", decided_at=ago(30))
     bought = make_tribute(
         now=ago(12), status="accepted", tx_hash="0x" + "7e57" * 16, reserved_until=now
     )

@@ -104,6 +104,8 @@ class SyncingNode:
                 price_per_task=1,
                 currency="VOID",
                 policy="accepted_result",
+                isolation="worktree",
+                api_keys=False,
                 expires_at=to_timestamp(now + timedelta(hours=1)),
                 created_at=to_timestamp(now),
             )

@@ -109,6 +109,7 @@ def test_each_cell_of_the_tribute_table() -> None:
             total_cost=1,
             status=source,
             deadline_at=NOW,
+            work_deadline_at=NOW,
             created_at=NOW,
             updated_at=NOW,
         )

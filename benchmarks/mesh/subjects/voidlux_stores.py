@@ -152,6 +152,8 @@ def _frame(identity: Identity, seq: int, offering_id: uuid.UUID) -> bytes:
         price_per_task=1,
         currency="VOID",
         policy="accepted_result",
+        isolation="worktree",
+        api_keys=False,
         expires_at=to_timestamp(START + timedelta(hours=1)),
         created_at=to_timestamp(START),
     )
