@@ -210,6 +210,11 @@ class Environment(BaseSettings):
         default=(), max_length=32, description="a comma list of up to 32 absolute paths"
     )
     unsafe_test_without_sandbox: Literal["0", "1"] = Field(default="0", description="'0' or '1'")
+    sold_network: Literal["0", "1"] = Field(default="1", description="'0' or '1'")
+    sold_sandbox_paths: Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_split)] = Field(
+        default=(), max_length=32, description="a comma list of up to 32 absolute paths"
+    )
+    sell_without_sandbox: Literal["0", "1"] = Field(default="1", description="'0' or '1'")
     review_command: str = Field(
         default="", max_length=4096, description="a command of up to 4096 characters"
     )
@@ -313,7 +318,7 @@ class Environment(BaseSettings):
             raise ValueError("no command")
         return value
 
-    @field_validator("test_sandbox_paths")
+    @field_validator("test_sandbox_paths", "sold_sandbox_paths")
     @classmethod
     def _absolute(cls, value: tuple[Path, ...]) -> tuple[Path, ...]:
         """Refuse paths that would mean another place in another folder."""

@@ -14,12 +14,13 @@ from django.conf import settings
 from p2p.local import LocalNode, acting_as, local_node
 from swarm import hooks
 from swarm import jobs as runner
-from swarm.gate import sandbox
 from swarm.gate.evidence import test_commit as run_test
-from swarm.gate.sandbox import NoSandbox, holds_strangers_work
+from swarm.gate.sandbox import holds_strangers_work
 from swarm.git.integration import Integration, open_integration
 from swarm.git.repository import Repository
 from swarm.models import Task, TestRun
+from swarm.sandbox import NoSandbox
+from swarm.sandbox import bwrap as sandboxes
 from swarm.services import jobs
 from swarm.states import TaskStatus
 from tests.support.factories import NOW, make_subtask, make_task
@@ -76,7 +77,7 @@ def work(home: Path, remote: GitRemote, stranger: set[object]) -> tuple[Task, In
 
 @pytest.fixture
 def bwrap() -> str:
-    return find_program(sandbox.PROGRAM)
+    return find_program(sandboxes.PROGRAM)
 
 
 def _environment(monkeypatch: pytest.MonkeyPatch, **changes: object) -> None:
@@ -255,7 +256,7 @@ def test_what_stands_on_a_strangers_commit_is_a_strangers_work(
 def test_own_work_is_tested_without_it(
     work: tuple[Task, Integration], stranger: set[object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sandbox, "PROGRAM", "no-such-bwrap")
+    monkeypatch.setattr(sandboxes, "PROGRAM", "no-such-bwrap")
     stranger.clear()
 
     run = _run(work, "true")
@@ -273,7 +274,7 @@ def test_own_work_is_tested_without_it(
 def test_without_a_sandbox_nothing_is_tested(
     work: tuple[Task, Integration], monkeypatch: pytest.MonkeyPatch, program: str, why: str
 ) -> None:
-    monkeypatch.setattr(sandbox, "PROGRAM", program)
+    monkeypatch.setattr(sandboxes, "PROGRAM", program)
 
     with pytest.raises(NoSandbox) as caught:
         _run(work, "touch tested")
@@ -288,7 +289,7 @@ def test_without_a_sandbox_nothing_is_tested(
 def test_the_operator_may_waive_it(
     work: tuple[Task, Integration], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sandbox, "PROGRAM", "no-such-bwrap")
+    monkeypatch.setattr(sandboxes, "PROGRAM", "no-such-bwrap")
     _environment(monkeypatch, unsafe_test_without_sandbox="1")
 
     run = _run(work, "true")
@@ -301,7 +302,7 @@ def test_the_goal_fails_closed_with_the_reason(
     work: tuple[Task, Integration], remote: GitRemote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     goal, _ = work
-    monkeypatch.setattr(sandbox, "PROGRAM", "no-such-bwrap")
+    monkeypatch.setattr(sandboxes, "PROGRAM", "no-such-bwrap")
     jobs.nudge_with(lambda _: None)
     task = goal.subtasks.get()
     Task.objects.filter(id=task.id).update(git_branch="task/one", attempt=1)
