@@ -25,6 +25,7 @@ Text = Annotated[str, Meta(min_length=1, max_length=500)]
 Key = Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{1,16}$")]
 Lines = Annotated[int, Meta(ge=1, le=200)]
 Variable = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
+Place = Annotated[str, Meta(pattern=r"^(~/|/|\$[A-Z_]+/)[^:]{1,400}$")]
 State = Literal["starting", "ready", "working", "blocked"]
 SignalState = Literal["ready", "working", "blocked"]
 _ALLOWED = {
@@ -112,6 +113,7 @@ class ToolAdapter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     `deliver` is `block`: the task's shell block is run under watch (see `swarm.agents.shell`),
     or `prompt`: the task is typed to the tool, which claims over MCP that it is done.
+    In the sandbox of sold work it reads `sandbox_paths`, and has `sandbox_copies` of its own.
     """
 
     name: Name
@@ -122,6 +124,8 @@ class ToolAdapter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     environment: dict[Variable, str] = {}
     pass_variables: tuple[Variable, ...] = ()
     max_concurrent_tasks: Annotated[int, Meta(ge=0, le=50)] = 0
+    sandbox_paths: Annotated[tuple[Place, ...], Meta(max_length=32)] = ()
+    sandbox_copies: Annotated[tuple[Place, ...], Meta(max_length=32)] = ()
     screen: Annotated[tuple[ScreenRule, ...], Meta(max_length=64)] = ()
     dialog: Annotated[tuple[Dialog, ...], Meta(max_length=64)] = ()
     usage_window: Annotated[tuple[UsageWindow, ...], Meta(max_length=16)] = ()

@@ -7,7 +7,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,17 @@ _NOT_TEXT = re.compile(r"[\x00\ud800-\udfff]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
-def prepare_run(run_dir: Path, *, script: str, worktree: Path, env: Mapping[str, str]) -> None:
+def prepare_run(
+    run_dir: Path,
+    *,
+    script: str,
+    worktree: Path,
+    env: Mapping[str, str],
+    wrap: Sequence[str] = (),
+) -> None:
     """Write the block and its wrapper into `run_dir`, mode 0700; a started run is left alone.
+
+    `wrap` is the command line of a sandbox that the block runs in.
 
     Raises DomainError `bad_script` (empty, over 256 KiB, NUL), `bad_env` or `bad_path`.
     """
@@ -45,7 +54,7 @@ def prepare_run(run_dir: Path, *, script: str, worktree: Path, env: Mapping[str,
         return
     _write_private(run_dir / run_block.SCRIPT, script if script.endswith("\n") else f"{script}\n")
     _write_private(run_dir / SAY, f'exec {shlex.join(_isolated(say.__file__))} "$@"\n')
-    _write_private(run_dir / WRAPPER, _wrapper_text(run_dir, worktree, env))
+    _write_private(run_dir / WRAPPER, _wrapper_text(run_dir, worktree, env, wrap))
 
 
 def output_tail(run_dir: Path, chars: int = 4000) -> str:
@@ -84,10 +93,12 @@ def _last_bytes(path: Path, count: int) -> bytes:
         return b""
 
 
-def _wrapper_text(run_dir: Path, worktree: Path, env: Mapping[str, str]) -> str:
+def _wrapper_text(
+    run_dir: Path, worktree: Path, env: Mapping[str, str], wrap: Sequence[str]
+) -> str:
     told = {**env, "VOIDLUX_SAY": str(run_dir / SAY)}
     exports = [f"export {name}={shlex.quote(value)}" for name, value in sorted(told.items())]
-    argv = [sys.executable, "-I", "-S", "-c", _PROGRAM, str(run_dir), str(worktree)]
+    argv = [sys.executable, "-I", "-S", "-c", _PROGRAM, str(run_dir), str(worktree), *wrap]
     return "\n".join([*exports, f"exec {shlex.join(argv)}", ""])
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from p2p.protocol.errors import DomainError
-from swarm.agents import conflict_notes
+from swarm.agents import conflict_notes, isolation
 from swarm.agents.adapters import ToolAdapter
 from swarm.agents.places import run_dir_of, worktree_of
 from swarm.agents.signals import SIGNALS
@@ -154,7 +154,8 @@ def prepare_launch(tool: ToolAdapter, attempt: Attempt, access: McpAccess) -> La
     if tool.hooks is not None:
         at = _written(tool.hooks.file, tool.hooks.content, values)
         command += [_filled(part, {**values, "file": at}) for part in tool.hooks.arguments]
-    return Launch(command, env)
+    sandbox = isolation.sandbox_of(attempt)
+    return Launch(command if sandbox is None else sandbox.wrap(command), env)
 
 
 def _environment(tool: ToolAdapter, attempt: Attempt) -> dict[str, str]:
@@ -173,6 +174,8 @@ def _written(name: str | None, content: str, values: Mapping[str, str]) -> str:
         return ""
     path = Path(_filled(name, values))
     text = _filled(content, values)
+    if not _stays_inside(path, values):
+        raise DomainError("config_exists", f"the repository leads {path.name} out of the worktree")
     if path.exists() and not path.is_relative_to(values["run_dir"]) and path.read_text() != text:
         raise DomainError("config_exists", f"the repository has its own {path.name} for the tool")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -180,6 +183,13 @@ def _written(name: str | None, content: str, values: Mapping[str, str]) -> str:
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
     return str(path)
+
+
+def _stays_inside(path: Path, values: Mapping[str, str]) -> bool:
+    """Tell whether no link of the repository's leads a file somewhere else."""
+    folders = (Path(values[name]) for name in ("run_dir", "worktree"))
+    within = next((folder for folder in folders if path.is_relative_to(folder)), None)
+    return within is None or path.resolve().is_relative_to(within.resolve())
 
 
 def _written_by_commits(worktree: Path) -> list[str]:

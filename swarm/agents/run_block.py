@@ -1,8 +1,9 @@
 """Run one shell block under watch and leave evidence on disk; standard library only.
 
-Started in an agent's terminal by `block_files.py`, as `main(RUN_DIR, WORKTREE)` in a Python of its
-own. It writes into RUN_DIR: `started` (exclusively: the first start wins), `block` (the block's
-process), `output.log` and, whatever happened to the block, `exit`.
+Started in an agent's terminal by `block_files.py`, as `main(RUN_DIR, WORKTREE, *WRAP)` in a Python
+of its own; WRAP is the command line of a sandbox around the block, if it runs in one. It writes
+into RUN_DIR: `started` (exclusively: the first start wins), `block` (the block's process),
+`output.log` and, whatever happened to the block, `exit`.
 
 Every task waits for this program to start. It imports what costs next to nothing and does without
 `json`, `pathlib`, `signal` and `subprocess`, which take three times as long as Python itself.
@@ -120,7 +121,7 @@ class Output:
 class Block:
     """The block's process, which leads a session of its own and waits until it may go on."""
 
-    def __init__(self, script: str, worktree: str) -> None:
+    def __init__(self, argv: list[str], worktree: str) -> None:
         """Fork it; returns as soon as its process group is there. OSError where none can be."""
         self.code: int | None = None
         self.output, theirs = os.pipe()
@@ -129,7 +130,7 @@ class Block:
         self.pid = os.fork()
         if not self.pid:
             os.close(self._gate)  # or it would never see the gate closed by our death
-            _become(script, worktree, theirs, wait_fd, ready_fd)
+            _become(argv, worktree, theirs, wait_fd, ready_fd)
         for descriptor in (theirs, wait_fd, ready_fd):
             os.close(descriptor)
         os.read(ready, 1)
@@ -163,9 +164,10 @@ class Block:
 class Run:
     """One execution of the block in its own session, without a controlling terminal."""
 
-    def __init__(self, run_dir: str, worktree: str) -> None:
-        """Take the directory of evidence and the block's working directory."""
+    def __init__(self, run_dir: str, worktree: str, *wrap: str) -> None:
+        """Take the directory of evidence, the block's working directory, and what is around it."""
         self._run_dir = run_dir
+        self._argv = [*wrap, "/bin/sh", "-eu", f"{run_dir}/{SCRIPT}"]
         self._worktree = worktree
         self._output = Output(run_dir)
         self._block: Block | None = None
@@ -194,7 +196,7 @@ class Run:
         return None if self._signal is None else PASSED_ON[self._signal]
 
     def _start(self) -> Block:
-        block = Block(f"{self._run_dir}/{SCRIPT}", self._worktree)
+        block = Block(self._argv, self._worktree)
         self._block = block
         fields = {"pid": block.pid, "mark": process_mark(block.pid)}
         write_atomic(f"{self._run_dir}/{BLOCK}", fields)
@@ -235,9 +237,9 @@ class Run:
         return bool(data)
 
 
-def main(run_dir: str, worktree: str) -> int:
+def main(run_dir: str, worktree: str, *wrap: str) -> int:
     """Run the block of `run_dir` once, ever, and return its exit code."""
-    run = Run(run_dir, worktree)
+    run = Run(run_dir, worktree, *wrap)
     run.watch_signals()
     own = {"pid": os.getpid(), "mark": process_mark(os.getpid())}
     if not write_exclusive(f"{run_dir}/{STARTED}", {**own, "started_at": now_text()}):
@@ -249,7 +251,7 @@ def main(run_dir: str, worktree: str) -> int:
     return code
 
 
-def _become(script: str, worktree: str, output: int, gate: int, ready: int) -> NoReturn:
+def _become(argv: list[str], worktree: str, output: int, gate: int, ready: int) -> NoReturn:
     """Turn this forked process into the block, once the gate is opened."""
     code = 0
     try:
@@ -263,7 +265,7 @@ def _become(script: str, worktree: str, output: int, gate: int, ready: int) -> N
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
             for number in (signal.SIGPIPE, signal.SIGXFSZ):  # which Python ignores
                 signal.signal(number, signal.SIG_DFL)
-            os.execv("/bin/sh", ["/bin/sh", "-eu", script])
+            os.execvp(argv[0], argv)
     except OSError as error:
         code = EXIT_CANNOT_START
         os.write(output, _told(error))
@@ -347,4 +349,4 @@ def _ps(*arguments: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2]))
+    sys.exit(main(*sys.argv[1:]))

@@ -109,6 +109,9 @@ def main(words: list[str]) -> int:
     if not known:
         print(USAGE, file=sys.stderr)
         return EXIT_USAGE
+    if not os.environ["VOIDLUX_MCP_FILE"]:
+        print("this run has no network, and so no way to its node", file=sys.stderr)
+        return EXIT_REFUSED
     access = json.loads(Path(os.environ["VOIDLUX_MCP_FILE"]).read_text(encoding="utf-8"))
     voice = Voice(access, os.environ["VOIDLUX_TASK_ID"])
     try:

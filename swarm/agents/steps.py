@@ -13,7 +13,7 @@ from pathlib import Path
 
 from p2p.local import local_node
 from p2p.protocol.errors import DomainError, ExternalError
-from swarm.agents import conflict_notes, shell
+from swarm.agents import conflict_notes, isolation, shell
 from swarm.agents.adapters import tool_named
 from swarm.agents.places import agent_dir, run_dir_of, worktree_of
 from swarm.agents.sockets import SESSION_PREFIX, socket_name
@@ -69,6 +69,8 @@ def make_worktree(attempt: Attempt, *, with_conflict: bool = False) -> None:
     agent `with_conflict` to resolve; a block begins at the base instead, and is run anew.
     DomainError `no_room` where the quota or the disk has none for another.
     """
+    if isolation.in_cell(attempt):
+        return  # its agent may have begun
     repository = _repository(attempt)
     worktree = worktree_of(attempt)
     if not worktree.exists():
@@ -77,7 +79,20 @@ def make_worktree(attempt: Attempt, *, with_conflict: bool = False) -> None:
         if not _begins_afresh(attempt, repository, worktree):
             repository.ensure(attempt.base_commit)
             _go_on(attempt, repository, worktree, with_conflict=with_conflict)
-        prepare(repository, worktree, attempt.base_commit, run_dir_of(attempt))
+        isolation.enclose(attempt, author_of(attempt))
+        _prepare(attempt, repository, worktree)
+
+
+def _prepare(attempt: Attempt, repository: Repository, worktree: Path) -> None:
+    sandbox = isolation.sandbox_of(attempt)
+    prepare(
+        repository,
+        worktree,
+        attempt.base_commit,
+        run_dir_of(attempt),
+        with_files=attempt.tribute_id is None,
+        wrap=sandbox.wrap if sandbox is not None else list,
+    )
 
 
 def _go_on(
@@ -160,6 +175,17 @@ def publish(attempt: Attempt) -> str:
     repository = _repository(attempt)
     if not worktree_of(attempt).exists():
         raise DomainError("worktree_gone", f"worktree {worktree_of(attempt).name} was deleted")
+    with isolation.git_of(attempt):
+        head = _commit(attempt, repository)
+    isolation.release(attempt, repository)
+    if repository.is_ancestor(head, attempt.base_commit):
+        raise DomainError("no_changes", f"the run left nothing that {head[:8]} does not have")
+    _check_claim(repository, attempt, head)
+    return push_branch(repository, attempt.branch)
+
+
+def _commit(attempt: Attempt, repository: Repository) -> str:
+    """Commit what the run left, on its own branch, and return the head."""
     branch = current_branch(worktree_of(attempt))
     if branch != attempt.branch:
         where = branch or "a detached head"
@@ -169,10 +195,7 @@ def publish(attempt: Attempt) -> str:
     met = conflict_notes.read(run_dir_of(attempt))
     if met is not None:
         require_no_markers(worktree_of(attempt), met.paths)
-    if repository.is_ancestor(head, attempt.base_commit):
-        raise DomainError("no_changes", f"the run left nothing that {head[:8]} does not have")
-    _check_claim(repository, attempt, head)
-    return push_branch(repository, attempt.branch)
+    return head
 
 
 def salvage(attempt: Attempt) -> bool:
@@ -205,6 +228,8 @@ def clean_up(attempt: Attempt) -> list[str]:
     """
     repository, worktree = _repository(attempt), worktree_of(attempt)
     if repository.path.is_dir():
+        isolation.salvage(attempt, repository)
+    if repository.path.is_dir() and not isolation.had_cell(attempt):
         tear_down(repository, worktree, attempt.base_commit, run_dir_of(attempt))
     return remove_worktree(repository, worktree, attempt.branch)
 
@@ -263,6 +288,7 @@ def _agent(attempt: Attempt) -> Agent:
 def _push_commits(attempt: Attempt) -> None:
     """Push what was committed on the attempt's branch before its worktree was deleted."""
     repository = _repository(attempt)
+    isolation.salvage(attempt, repository)
     head = repository.local_head(attempt.branch)
     if head is None or repository.is_ancestor(head, attempt.base_commit):
         raise DomainError("no_changes", f"nothing was committed on {attempt.branch}")
@@ -270,6 +296,8 @@ def _push_commits(attempt: Attempt) -> None:
 
 
 def _prepare_run(attempt: Attempt, worktree: Path) -> None:
+    sandbox = isolation.sandbox_of(attempt)
+    away = sandbox is not None and not sandbox.network
     shell.prepare_run(
         run_dir_of(attempt),
         script=attempt.shell,
@@ -279,9 +307,10 @@ def _prepare_run(attempt: Attempt, worktree: Path) -> None:
             "VOIDLUX_TASK_TITLE": attempt.title,
             "VOIDLUX_ATTEMPT": str(attempt.number),
             "VOIDLUX_FEEDBACK": attempt.feedback[:FEEDBACK_CHARS_MAX],
-            "VOIDLUX_MCP_FILE": str(_access_file(attempt)),
+            "VOIDLUX_MCP_FILE": "" if away else str(_access_file(attempt)),
             "PYTHONDONTWRITEBYTECODE": "1",
         },
+        wrap=sandbox.wrap(()) if sandbox is not None else (),
     )
 
 

@@ -7,11 +7,13 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
 from p2p.protocol.errors import ExternalError
+from swarm.clean_env import clean_environment
 
 LOCAL_TIMEOUT_S = 120.0
 QUERY_TIMEOUT_S = 30.0  # ls-remote: one round trip
@@ -47,8 +49,20 @@ KEPT_GIT_VARIABLES = frozenset(
 )
 DROPPED_PREFIXES = ("GIT_", "VOIDLUX_", "ANTHROPIC_", "DATABASE_URL", "REDIS_URL")
 
+FIXED_VARIABLES = {
+    "LC_ALL": "C",
+    "GIT_TERMINAL_PROMPT": "0",
+    "SSH_ASKPASS_REQUIRE": "never",
+    "GIT_ALLOW_PROTOCOL": "file:git:http:https:ssh",
+}
+# What a stranger may have left in the home of a sandbox is no setting of ours.
+INSIDE_VARIABLES = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
+
+Wrap = Callable[[Sequence[str]], list[str]]
+
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
 _DISK_FULL = re.compile(r"No space left on device|Disk quota exceeded")
+_wrap: ContextVar[Wrap | None] = ContextVar("wrap_of_git", default=None)
 _CONTENTION = re.compile(r"\.lock': File exists|cannot lock ref|Unable to create '.*\.lock'")
 
 
@@ -59,6 +73,19 @@ class GitResult:
     stdout: str
     stderr: str
     code: int
+
+
+@contextlib.contextmanager
+def git_inside(wrap: Wrap) -> Iterator[None]:
+    """Let every git of this thread run inside of what `wrap` puts around a command line.
+
+    It sees none of the variables through which the machine's owner reaches remotes.
+    """
+    token = _wrap.set(wrap)
+    try:
+        yield
+    finally:
+        _wrap.reset(token)
 
 
 def redact(text: str) -> str:
@@ -125,11 +152,12 @@ def end_group(process: subprocess.Popen[bytes]) -> None:
 def _start(
     args: Sequence[str], cwd: Path | None, env_extra: Mapping[str, str] | None, *, reads: bool
 ) -> subprocess.Popen[bytes]:
+    wrap, argv = _wrap.get(), ["git", *FIXED_OPTIONS, *args]
     try:
         return subprocess.Popen(
-            ["git", *FIXED_OPTIONS, *args],
+            argv if wrap is None else wrap(argv),
             cwd=cwd,
-            env=_environment(env_extra),
+            env=_environment(env_extra) if wrap is None else _environment_inside(env_extra),
             stdin=subprocess.PIPE if reads else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -145,13 +173,11 @@ def _environment(extra: Mapping[str, str] | None) -> dict[str, str]:
         for name, value in os.environ.items()
         if name in KEPT_GIT_VARIABLES or not name.startswith(DROPPED_PREFIXES)
     }
-    fixed = {
-        "LC_ALL": "C",
-        "GIT_TERMINAL_PROMPT": "0",
-        "SSH_ASKPASS_REQUIRE": "never",
-        "GIT_ALLOW_PROTOCOL": "file:git:http:https:ssh",
-    }
-    return {**kept, **fixed, **(extra or {})}
+    return {**kept, **FIXED_VARIABLES, **(extra or {})}
+
+
+def _environment_inside(extra: Mapping[str, str] | None) -> dict[str, str]:
+    return clean_environment({**FIXED_VARIABLES, **INSIDE_VARIABLES, **(extra or {})})
 
 
 def _label(args: Sequence[str]) -> str:

@@ -16,7 +16,7 @@ from swarm.git.rescue.unowned import keep_unowned
 from swarm.git.upkeep import clones_of
 from swarm.worktrees.hooks import read_hooks
 from swarm.worktrees.include import include_dir
-from swarm.worktrees.listing import Place, places
+from swarm.worktrees.listing import SEALED, Place, places
 from swarm.worktrees.trust import Decision, decisions, note_seen, trust
 
 IN_USE = "an attempt or the merge gate works there"
@@ -92,6 +92,8 @@ def _chosen(name: str) -> list[Place]:
 
 def _rescue(place: Place) -> Outcome:
     assert place.repo is not None
+    if place.sealed:
+        return Outcome(place.path.name, "kept", [], SEALED)
     try:
         return Outcome(place.path.name, "rescued", rescue(place.repo, place.path, place.branch))
     except (DomainError, ExternalError) as error:
@@ -101,6 +103,8 @@ def _rescue(place: Place) -> Outcome:
 def _clean(place: Place) -> Outcome:
     if place.in_use:
         return Outcome(place.path.name, "kept", [], IN_USE)
+    if place.sealed:
+        return Outcome(place.path.name, "kept", [], SEALED)
     if place.repo is None:
         reason = "no worktree any more: look at its files and delete it yourself"
         return Outcome(place.path.name, "kept", [], reason)

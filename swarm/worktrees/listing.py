@@ -9,6 +9,7 @@ from typing import Any
 
 from p2p.local import local_node
 from p2p.protocol.errors import DomainError, ExternalError
+from swarm.agents.isolation import in_cell
 from swarm.agents.places import run_dir_of, worktree_of
 from swarm.git.removal import known_unpushed
 from swarm.git.repository import Repository
@@ -21,6 +22,7 @@ from swarm.worktrees.preparation import describe, read_record
 from swarm.worktrees.room import used_mb, worktrees_dir
 
 GATE_DIR = ".merge"
+SEALED = "sold work is in a sandbox there: its files are looked at when its run is over"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,11 @@ class Place:
         """Whether an attempt that has not ended, or the gate, works there."""
         open_attempt = self.attempt is not None and self.attempt.status not in ATTEMPT_TERMINAL
         return self.kind == "gate" or open_attempt
+
+    @property
+    def sealed(self) -> bool:
+        """Whether sold work is, or was, in a sandbox there, so that git must not look at it yet."""
+        return self.attempt is not None and in_cell(self.attempt)
 
     @property
     def branch(self) -> str:
@@ -100,6 +107,8 @@ def rescue_refs(repo: Repository, branch: str = "") -> list[str]:
 def _at_stake(place: Place) -> list[str]:
     if place.repo is None:
         return ["no worktree any more: its files are in no clone"]
+    if place.sealed:
+        return [SEALED]
     try:
         return known_unpushed(place.repo, place.path)
     except (DomainError, ExternalError) as error:

@@ -12,6 +12,7 @@ from typing import Any
 from p2p.clock import now_utc
 from p2p.protocol.errors import DomainError, ExternalError
 from swarm.gate.testrun import run_test_command
+from swarm.git.command import Wrap
 from swarm.git.repository import Repository
 from swarm.worktrees.hooks import Hook, Kind, read_hooks
 from swarm.worktrees.include import Included, copy_included
@@ -41,16 +42,27 @@ class Preparation:
     hooks: dict[str, HookOutcome] = field(default_factory=dict)
 
 
-def prepare(repo: Repository, worktree: Path, commit: str, run_dir: Path) -> Preparation:
+def prepare(
+    repo: Repository,
+    worktree: Path,
+    commit: str,
+    run_dir: Path,
+    *,
+    with_files: bool = True,
+    wrap: Wrap = list,
+) -> Preparation:
     """Copy files and run the set-up hook of `commit`, once per run; evidence goes to `run_dir`.
+
+    `with_files` is False for work of others, who must not see them; `wrap` turns the command line
+    of a hook into that of a sandbox around it.
 
     DomainError `setup_failed` where a trusted hook fails, `bad_hooks` where it cannot be read.
     """
     done = read_record(run_dir)
     if done is not None:
         return done
-    included = copy_included(repo, worktree)
-    preparation = Preparation(included, _run_hooks(repo, worktree, commit, run_dir, "setup"))
+    included = copy_included(repo, worktree) if with_files else Included()
+    preparation = Preparation(included, _run_hooks(repo, worktree, commit, run_dir, "setup", wrap))
     outcome = preparation.hooks.get("setup")
     if outcome is not None and outcome.state in ("failed", "timed_out"):
         raise DomainError("setup_failed", f"the set-up hook {outcome.detail}")
@@ -87,7 +99,7 @@ def describe(preparation: Preparation) -> dict[str, Any]:
 
 
 def _run_hooks(
-    repo: Repository, worktree: Path, commit: str, run_dir: Path, kind: Kind
+    repo: Repository, worktree: Path, commit: str, run_dir: Path, kind: Kind, wrap: Wrap = list
 ) -> dict[str, HookOutcome]:
     hook = read_hooks(repo, commit).get(kind)
     if hook is None:
@@ -97,10 +109,10 @@ def _run_hooks(
         detail = f"{kind} hook is not run; see and trust it with: manage.py worktrees trust"
         log.warning("%s %s: %s", detail, repo.own_dir.name, hook.text.splitlines()[0][:200])
         return {kind: HookOutcome("not_trusted", hook.digest, f"{detail} {repo.own_dir.name}")}
-    return {kind: _run(hook, worktree, run_dir)}
+    return {kind: _run(hook, worktree, run_dir, wrap)}
 
 
-def _run(hook: Hook, worktree: Path, run_dir: Path) -> HookOutcome:
+def _run(hook: Hook, worktree: Path, run_dir: Path, wrap: Wrap) -> HookOutcome:
     run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     ended = run_test_command(
         hook.text,
@@ -108,6 +120,7 @@ def _run(hook: Hook, worktree: Path, run_dir: Path) -> HookOutcome:
         log_path=run_dir / f"{hook.kind}.log",
         time_limit_s=hook.time_limit_s,
         env={"VOIDLUX_WORKTREE": str(worktree)},
+        wrap=wrap,
     )
     if ended.passed:
         state, how = "ran", "ended well"
