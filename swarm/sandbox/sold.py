@@ -64,7 +64,9 @@ class SoldSandbox:
         """Mount a home and what is shown; of the node's home, and of its owner's, nothing is."""
         node_home, home = local_node().home.resolve(), home_inside()
         shown = (*_interpreter(), *settings.ENVIRONMENT.sold_sandbox_paths, *self.shown)
-        mounts = [(path, read_only([path])) for path in shown if _may_be_shown(path, node_home)]
+        shown = tuple(path for path in shown if _may_be_shown(path, node_home))
+        covers = (home, node_home)
+        mounts = [(path, read_only([path])) for path in shown if not _is_seen(path, shown, covers)]
         mounts.append((home, _writable(self.cell / HOME, home)))
         mounts.append((node_home, ["--tmpfs", str(node_home)]))
         # What lies inside of another one has to be mounted after that.
@@ -110,6 +112,17 @@ def _may_be_shown(path: Path, node_home: Path) -> bool:
     if path.is_relative_to(node_home) or real.is_relative_to(node_home):
         return False
     return real == path or not node_home.is_relative_to(real)
+
+
+def _is_seen(path: Path, shown: Sequence[Path], covers: Sequence[Path]) -> bool:
+    """Tell whether a path is seen in what is shown anyway: a link cannot be mounted upon."""
+    folders = (*(Path(folder) for folder in bwrap.SYSTEM_FOLDERS), *shown)
+    for folder in folders:
+        if folder != path and path.is_relative_to(folder):
+            between = (each for each in covers if each.is_relative_to(folder))
+            if not any(path.is_relative_to(each) for each in between):
+                return True
+    return False
 
 
 def _writable(source: Path, path: Path) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from p2p.clock import now_utc
 from p2p.database_thread import DatabaseThread
@@ -39,6 +40,7 @@ class Bench:
         self.loop = self.new_loop()
         self.agent_id: Any = None
         self.attempt_id: Any = None
+        self.tribute_id: UUID | None = None
 
     def new_loop(self) -> AgentLoop:
         """Return a loop as a node makes it at its start."""
@@ -134,6 +136,7 @@ class Bench:
                 number=1,
                 generation=1,
                 base_commit=self.base,
+                tribute_id=self.tribute_id,
             ),
             [agent],
             now=now_utc(),

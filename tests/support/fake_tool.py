@@ -74,18 +74,19 @@ class FakeTool:
         )
 
     def install(self, home: Path, more: str = "") -> None:
-        """Make it a tool of the node in `home`."""
+        """Make it a tool of the node in `home`; a sandbox has a copy of its folder."""
         (home / "tools").mkdir(parents=True, exist_ok=True)
         path = home / "tools" / "fake.toml"
-        path.write_text(self.adapter + more)
+        shown, copied = json.dumps([fake_cli.__file__]), json.dumps([str(self._folder)])
+        path.write_text(f"sandbox_paths = {shown}\nsandbox_copies = {copied}\n{self.adapter}{more}")
 
     def behave(self, **behaviour: Any) -> None:
         """Say how it behaves from its next start, or its next prompt, on."""
         (self._folder / "behaviour.json").write_text(json.dumps(behaviour))
 
-    def prompts(self) -> list[str]:
-        """Return what was submitted to it."""
-        path = self._folder / "prompts.jsonl"
+    def prompts(self, folder: Path | None = None) -> list[str]:
+        """Return what was submitted to it, or to the one that works with a copy of its folder."""
+        path = (folder or self._folder) / "prompts.jsonl"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
     def pressed(self) -> bytes:
