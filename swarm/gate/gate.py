@@ -11,6 +11,7 @@ from swarm.gate.accepting import finish_pushed
 from swarm.gate.batches import Batch
 from swarm.gate.deciding import decide_goal
 from swarm.gate.opening import open_last_good
+from swarm.gate.refusing import without_untestable
 from swarm.gate.reports import in_status, verify_reports
 from swarm.git.places import drop_places
 from swarm.git.repository import Repository
@@ -40,9 +41,13 @@ def _merge_ready(goal: Task, repository: Repository) -> None:
     integration = open_last_good(goal, repository)
     start, pushed = integration.head, integration.pushed or ""
     try:
-        while ready := in_status(goal, TaskStatus.MERGING):
+        while ready := _testable(goal, repository):
             head = Batch(goal, integration, start).judge(ready, pushed)
             if head is not None:
                 start = pushed = head
     finally:
         drop_places(integration)
+
+
+def _testable(goal: Task, repository: Repository) -> list[Task]:
+    return without_untestable(goal, repository, in_status(goal, TaskStatus.MERGING))

@@ -41,8 +41,11 @@ def buyer(make_node: MakeNode) -> RealNode:
 
 
 @pytest.fixture
-def seller(make_node: MakeNode, buyer: RealNode) -> RealNode:
-    """A node that sells one agent at 5 VOID a task; both trust each other; not started yet."""
+def seller(make_node: MakeNode, buyer: RealNode, tmp_path: Path) -> RealNode:
+    """A node that sells one agent at 5 VOID a task; both trust each other; not started yet.
+
+    What it sells runs in a sandbox where there is one, which sees the files of the test.
+    """
     made = make_node(
         "seller",
         swarm="andromeda",
@@ -51,6 +54,7 @@ def seller(make_node: MakeNode, buyer: RealNode) -> RealNode:
         price_per_task="5",
         seeds=buyer.address,
         allow_nodes=buyer.node_id,
+        sold_sandbox_paths=str(tmp_path),
     )
     # What it sells is tested without a sandbox then: these tests steer it by files.
     buyer.variables["allow_nodes"] = made.node_id

@@ -9,6 +9,7 @@ from tests.support.deals import (
     assert_books,
     gate_file,
     hire,
+    left_at_work,
     money,
     small_repository,
     submit,
@@ -54,10 +55,10 @@ async def test_work_outlives_the_crash_of_its_node_and_is_reported_after_the_res
     market: tuple[RealNode, RealNode], tmp_path: Path
 ) -> None:
     buyer, seller = market
-    go, runs = tmp_path / "go", tmp_path / "runs"
-    block = f"echo run >> {runs}; {gate_file(go)}"
-    deal = await hire(await submit(buyer, small_repository(tmp_path / "git").path, block), seller)
-    await wait_for(runs.exists)
+    go, remote = tmp_path / "go", small_repository(tmp_path / "git")
+    block = f"echo run >> runs; {gate_file(go)}"
+    deal = await hire(await submit(buyer, remote.path, block), seller)
+    await wait_for(lambda: left_at_work(seller, "runs"))
     await wait_for(lambda: deal.statuses() == ["in_progress"])
 
     seller.kill9()
@@ -69,7 +70,7 @@ async def test_work_outlives_the_crash_of_its_node_and_is_reported_after_the_res
     assert (await deal.ended())["status"] == "completed"
     await wait_for(lambda: deal.executions() == [("accepted", "committed")])
     assert deal.subtasks()[0]["attempt"] == 1
-    assert runs.read_text() == "run\n"
+    assert remote.text(deal.subtasks()[0]["commit"], "runs") == "run\n"
     assert_books([buyer, seller], grants=2000)
 
 

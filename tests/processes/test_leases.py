@@ -13,6 +13,7 @@ from tests.support.deals import (
     gate_file,
     hire,
     hold_pushes,
+    left_at_work,
     money,
     references,
     small_repository,
@@ -34,10 +35,9 @@ async def test_the_task_of_a_seller_that_is_gone_is_done_at_home_and_costs_nothi
     market: tuple[RealNode, RealNode], tmp_path: Path
 ) -> None:
     buyer, seller = market
-    never, began = tmp_path / "never", tmp_path / "began"
-    block = f"[ $VOIDLUX_ATTEMPT != 1 ] || {{ touch {began}; {gate_file(never)}; }}"
+    block = f"[ $VOIDLUX_ATTEMPT != 1 ] || {{ touch began; {gate_file(tmp_path / 'never')}; }}"
     deal = await hire(await submit(buyer, small_repository(tmp_path / "git").path, block), seller)
-    await wait_for(began.exists)
+    await wait_for(lambda: left_at_work(seller, "began"))
     await wait_for(lambda: deal.statuses() == ["in_progress"])
     assert money(buyer) == (1000, 5)
 

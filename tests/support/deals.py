@@ -41,6 +41,14 @@ def gate_file(path: Path) -> str:
     return f"while [ ! -e {path} ]; do sleep 0.05; done"
 
 
+def left_at_work(node: RealNode, name: str) -> Path | None:
+    """Return a file that a block of the node's has written in its worktree; None while it is not.
+
+    Sold work can write nowhere else.
+    """
+    return next(node.home.glob(f"worktrees/*/{name}"), None)
+
+
 def hold_pushes(remote: GitRemote, arrived: Path, go: Path) -> None:
     """Let pushes of task branches wait at the remote until `go` exists; `arrived` tells of one."""
     hook = remote.path / "hooks" / "pre-receive"

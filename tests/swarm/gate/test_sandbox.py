@@ -297,26 +297,54 @@ def test_the_operator_may_waive_it(
     assert (run.state, run.sandboxed) == ("passed", False)
 
 
-@pytest.mark.django_db(transaction=True)
-def test_the_goal_fails_closed_with_the_reason(
-    work: tuple[Task, Integration], remote: GitRemote, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    goal, _ = work
-    monkeypatch.setattr(sandboxes, "PROGRAM", "no-such-bwrap")
+def _gate(goal: Task) -> None:
     jobs.nudge_with(lambda _: None)
-    task = goal.subtasks.get()
-    Task.objects.filter(id=task.id).update(git_branch="task/one", attempt=1)
-    Task.objects.filter(id=goal.id).update(test_command="true")
-    refs = remote.refs()
     try:
         job = jobs.enqueue("gate", key=goal.id.hex, lane="lane", now=NOW)
         runner.run_job(job.id)
     finally:
         jobs.nudge_with(runner.nudge_worker)
 
+
+@pytest.mark.django_db(transaction=True)
+def test_what_cannot_be_tested_fails_with_the_reason(
+    work: tuple[Task, Integration], remote: GitRemote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goal, _ = work
+    monkeypatch.setattr(sandboxes, "PROGRAM", "no-such-bwrap")
+    task = goal.subtasks.get()
+    Task.objects.filter(id=task.id).update(git_branch="task/one", attempt=1)
+    Task.objects.filter(id=goal.id).update(test_command="true")
+    refs = remote.refs()
+
+    _gate(goal)
+
     goal.refresh_from_db()
     task.refresh_from_db()
-    assert (goal.status, task.status) == (TaskStatus.FAILED, TaskStatus.CANCELLED)
-    assert "no-such-bwrap is not installed" in goal.error
-    assert "VOIDLUX_UNSAFE_TEST_WITHOUT_SANDBOX=1" in goal.error
+    assert (goal.status, task.status) == (TaskStatus.FAILED, TaskStatus.FAILED)
+    assert "no-such-bwrap is not installed" in task.error
+    assert "VOIDLUX_UNSAFE_TEST_WITHOUT_SANDBOX=1" in task.error
     assert remote.refs() == refs, "nothing was pushed"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_it_costs_the_strangers_subtask_alone(
+    work: tuple[Task, Integration], remote: GitRemote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goal, _ = work
+    monkeypatch.setattr(sandboxes, "PROGRAM", "no-such-bwrap")
+    theirs = goal.subtasks.get()
+    Task.objects.filter(id=theirs.id).update(git_branch="task/one", attempt=1)
+    Task.objects.filter(id=goal.id).update(test_command="true")
+    commit = remote.push("task/two", {"two": "2\n"}, start=goal.base_commit)
+    columns = {"commit": commit, "git_branch": "task/two", "attempt": 1}
+    own = make_subtask(goal, 2, "Two", TaskStatus.MERGING, NOW, **columns)
+
+    _gate(goal)
+
+    own.refresh_from_db()
+    theirs.refresh_from_db()
+    assert (theirs.status, own.status) == (TaskStatus.FAILED, TaskStatus.COMPLETED)
+    run = TestRun.objects.get()
+    assert (run.commit, run.sandboxed) == (own.merged_commit, False)
+    assert remote.text(own.merged_commit, "two") == "2\n"
