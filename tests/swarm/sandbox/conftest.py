@@ -15,7 +15,7 @@ from django.conf import settings
 from p2p.local import LocalNode, acting_as, local_node
 from swarm.agents import steps
 from swarm.agents.block_files import WRAPPER, output_tail
-from swarm.agents.places import run_dir_of, worktree_of
+from swarm.agents.places import run_dir_of
 from swarm.clean_env import clean_environment
 from swarm.models import Agent, Attempt
 from swarm.sandbox import bwrap
@@ -69,7 +69,7 @@ class Sold:
     base: str
     made: list[Attempt] = field(default_factory=list)
 
-    def attempt(self, shell: str, tool: str = "shell", **columns: object) -> Attempt:
+    def attempt(self, shell: str, **columns: object) -> Attempt:
         """Set up a run of a shell block under a tribute."""
         number = len(self.made) + 1
         fields: dict[str, object] = {
@@ -80,7 +80,7 @@ class Sold:
             "number": number,
             "generation": 1,
             "tribute_id": uuid4(),
-            "agent": Agent(name="ann", tool=tool),
+            "agent": Agent(name="ann", tool="shell"),
             "shell": shell,
             "repository": str(self.remote.path),
             "base_commit": self.base,
@@ -94,6 +94,10 @@ class Sold:
     def run(self, shell: str, **columns: object) -> tuple[Attempt, int, str]:
         """Run a block to its end; returns the attempt, its exit code and its output."""
         attempt = self.attempt(shell, **columns)
+        return attempt, *self.finish(attempt)
+
+    def finish(self, attempt: Attempt) -> tuple[int, str]:
+        """Run the block of an attempt that is set up; returns its exit code and its output."""
         wrapper = run_dir_of(attempt) / WRAPPER
         done = subprocess.run(
             ["sh", str(wrapper)],
@@ -103,11 +107,7 @@ class Sold:
             timeout=60,
             check=False,
         )
-        return attempt, done.returncode, output_tail(run_dir_of(attempt))
-
-    def has_worktree(self, attempt: Attempt) -> bool:
-        """Tell whether the attempt's worktree stands."""
-        return worktree_of(attempt).exists()
+        return done.returncode, output_tail(run_dir_of(attempt))
 
 
 @pytest.fixture

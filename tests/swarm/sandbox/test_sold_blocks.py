@@ -15,7 +15,12 @@ from swarm.agents.places import run_dir_of, worktree_of
 from swarm.clean_env import clean_environment
 from swarm.git.command import run_git
 from swarm.git.repository import Repository
+from swarm.mcp.access import McpAccess
 from swarm.sandbox import bwrap
+from swarm.worktrees.actions import trust_hooks
+from tests.support.factories import NOW
+from tests.support.git_remote import GitRemote
+from tests.support.mcp_endpoint import mcp_endpoint
 from tests.swarm.agents.waiting import wait_for
 from tests.swarm.sandbox.conftest import Environment, Sold
 
@@ -139,6 +144,48 @@ def test_the_network_and_the_node_are_open_unless_closed(
     _, ended, output = sold.run(f'/usr/bin/python3 -c "{script}"')
 
     assert ended == code, output
+
+
+def test_a_block_speaks_to_its_node(sold: Sold) -> None:
+    attempt = sold.attempt('sh "$VOIDLUX_SAY" progress hello 2>/dev/null || true; echo over')
+    with mcp_endpoint() as (url, calls):
+        steps.give_access(attempt, McpAccess(url, "t0ken"))
+        ended = sold.finish(attempt)
+
+    said = {"task_id": attempt.task_id.hex, "note": "hello"}
+    assert ended == (0, "over\n")
+    assert calls == [("Bearer t0ken", {"name": "task_progress", "arguments": said})]
+
+
+@pytest.mark.parametrize("scheme", ["file", "https"])
+def test_the_node_pushes_with_what_only_its_owner_has(
+    sold: Sold, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    remote = GitRemote(tmp_path)
+    base = remote.push("main", {"README": "hello\n"})
+    owners = tmp_path / "gitconfig"
+    owners.write_text(f'[url "{remote.path}"]\n\tinsteadOf = https://git.invalid/private.git\n')
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(owners))
+    url = f"file://{remote.path}" if scheme == "file" else "https://git.invalid/private.git"
+
+    attempt, code, output = sold.run(
+        f"{COMMIT}; ! git ls-remote {url} 2>/dev/null", repository=url, base_commit=base
+    )
+
+    assert code == 0, output
+    commit = steps.publish(attempt)
+    assert remote.refs()[f"refs/heads/{attempt.branch}"] == commit
+
+
+def test_a_trusted_hook_runs_in_the_sandbox_too(sold: Sold, home: Path) -> None:
+    hooks = f'[worktree]\nsetup = "cat {home}/api-token"\n'
+    sold.base = sold.remote.push("main", {".voidlux.toml": hooks}, start=sold.base)
+    repository = Repository(str(sold.remote.path), home)
+    repository.ensure(sold.base)
+    trust_hooks(repository, now=NOW)
+
+    with pytest.raises(DomainError, match="No such file or directory"):
+        sold.attempt("true")
 
 
 def test_without_the_network_a_block_is_told_that_it_cannot_speak(
