@@ -25,6 +25,8 @@ SYSTEM_FILES = tuple(
         *("resolv.conf", "services", "ssl/certs", "ssl/openssl.cnf", "timezone"),
     )
 )
+# A mount costs more than the start of git: what it needs, and no more.
+FILES_OF_GIT = ("/etc/alternatives", "/etc/ld.so.cache", "/etc/passwd")
 NAMESPACES = (
     *("--unshare-user-try", "--unshare-ipc", "--unshare-pid", "--unshare-uts"),
     *("--unshare-cgroup-try", "--die-with-parent", "--cap-drop", "ALL"),
@@ -44,13 +46,13 @@ class NoSandbox(DomainError):
         )
 
 
-def system(*, network: bool) -> list[str]:
+def system(*, network: bool, files: Iterable[str] = SYSTEM_FILES) -> list[str]:
     """Return the beginning of a command line: namespaces, and the system to read."""
     return [
         PROGRAM,
         *NAMESPACES,
         *(() if network else ("--unshare-net",)),
-        *read_only((*SYSTEM_FOLDERS, *SYSTEM_FILES)),
+        *read_only((*SYSTEM_FOLDERS, *files)),
         *("--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--tmpfs", "/run"),
         *("--dir", "/var/tmp", "--tmpfs", "/home"),
     ]

@@ -70,10 +70,12 @@ def furnish(
 
 def clear_locks(sandbox: SoldSandbox) -> None:
     """Remove lock files that a killed git left in the cell, in which nothing runs any more."""
+    if not _has_locks(sandbox.cell / GIT):
+        return
     shared = sandbox.clone / SHARED
     words = ["find", str(sandbox.clone), "-path", str(shared), "-prune", "-o", "-name", "*.lock"]
     why = bwrap.why_not(
-        sandbox.wrap([*words, "-type", "f", "-exec", "rm", "-f", "{}", "+"]), sandbox.worktree
+        sandbox.wrap_git([*words, "-type", "f", "-exec", "rm", "-f", "{}", "+"]), sandbox.worktree
     )
     if why:
         raise ExternalError(f"the sandbox of {sandbox.worktree.name}: {why}", retryable=False)
@@ -165,6 +167,11 @@ def _copy(source: Path, place: Path) -> None:
         shutil.copy(source, place)
 
 
+def _has_locks(git: Path) -> bool:
+    # Names alone are read here, and no link is followed.
+    return any(name.endswith(".lock") for _, _, names in os.walk(git) for name in names)
+
+
 def _set_aside(sandbox: SoldSandbox) -> Path:
     return sandbox.cell.with_name(LEFT)
 
@@ -173,8 +180,8 @@ def _collect(sandbox: SoldSandbox, repo: Repository, branch: str) -> None:
     """Bring the commits that the cell's refs and reflogs name into the clone."""
     known = repo.local_head(branch)
     with git_inside(sandbox.wrap_git):
-        head = _commit_at(sandbox.worktree, f"refs/heads/{validate_branch(branch)}")
-        named = _named(sandbox.worktree)
+        branches, named = _named(sandbox.worktree)
+    head = branches.get(f"refs/heads/{validate_branch(branch)}", "")
     news = [tip for tip in named if not repo.has_commit(tip)]
     if news:
         bundle = sandbox.cell / OUT / "bundle"
@@ -186,16 +193,22 @@ def _collect(sandbox: SoldSandbox, repo: Repository, branch: str) -> None:
             repo.git("update-ref", f"refs/heads/{branch}", head)
 
 
-def _named(worktree: Path) -> list[str]:
-    """Return the commits that refs, head and reflogs name; ExternalError where git cannot say."""
-    refs = run_git(["for-each-ref", "--format=%(objectname)", "refs/heads"], cwd=worktree)
+def _named(worktree: Path) -> tuple[dict[str, str], list[str]]:
+    """Return the branches, and the commits that they, the head and reflogs name.
+
+    ExternalError where git cannot say.
+    """
+    args = ["for-each-ref", "--format=%(refname) %(objectname)", "refs/heads"]
+    lines = run_git(args, cwd=worktree).stdout.splitlines()
+    pairs = (line.rpartition(" ") for line in lines)
+    branches = {name: tip for name, _, tip in pairs if _COMMIT.fullmatch(tip)}
     asked = (
         ["rev-parse", "--verify", "--quiet", "HEAD"],
         ["log", "--walk-reflogs", "--all", "--format=%H", f"--max-count={TIPS_MAX}"],
     )
-    lines = [run_git(args, cwd=worktree, check=False).stdout for args in asked]
-    words = " ".join([refs.stdout, *lines]).split()
-    return [name for name in dict.fromkeys(words) if _COMMIT.fullmatch(name)][:TIPS_MAX]
+    words = " ".join(run_git(args, cwd=worktree, check=False).stdout for args in asked).split()
+    found = dict.fromkeys((*branches.values(), *words))
+    return branches, [name for name in found if _COMMIT.fullmatch(name)][:TIPS_MAX]
 
 
 def _pack(worktree: Path, bundle: Path, tips: list[str], known: str | None) -> None:
@@ -224,12 +237,6 @@ def _taken_in(repo: Repository, sandbox: SoldSandbox) -> dict[str, str]:
     asked = ("for-each-ref", "--format=%(refname) %(objectname)", _refs_of(sandbox))
     lines = repo.git(*asked).stdout.splitlines()
     return dict(line.split(" ") for line in lines)
-
-
-def _commit_at(worktree: Path, ref: str) -> str:
-    args = ["rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}"]
-    found = run_git(args, cwd=worktree, check=False).stdout.strip()
-    return found if _COMMIT.fullmatch(found) else ""
 
 
 def _restore(worktree: Path, repo: Repository) -> None:

@@ -39,25 +39,31 @@ class SoldSandbox:
 
     def wrap(self, argv: Sequence[str]) -> list[str]:
         """Return the command line that runs `argv` inside."""
-        return [*self._prefix(), *self._end(argv)]
-
-    def wrap_git(self, argv: Sequence[str]) -> list[str]:
-        """Return the command line for the node's own git after the run: it may write to `out`."""
-        out = self.cell / OUT
-        return [*self._prefix(), "--bind", str(out), str(out), *self._end(argv)]
-
-    def _prefix(self) -> list[str]:
         return [
             *bwrap.system(network=self.network),
             *self._beside_the_node(),
-            *self._repository(),
-            *_writable(self.worktree, self.worktree),
-            *("--ro-bind", str(self.worktree / ".git"), str(self.worktree / ".git")),
+            *self._checkout(),
             *("--ro-bind", str(self.run_dir), str(self.run_dir)),
             *("--tmpfs", str(self.cell)),
             *(word for path in self.written for word in _writable(path, path)),
             *(word for source, path in self.copies for word in _writable(source, path)),
             *("--setenv", "HOME", str(home_inside()), "--setenv", "TMPDIR", "/tmp"),
+            *("--chdir", str(self.worktree), "--", *argv),
+        ]
+
+    def wrap_git(self, argv: Sequence[str]) -> list[str]:
+        """Return the command line for the node's own git after the run.
+
+        It has no network and may write to `out`; of a home and what is shown it sees nothing.
+        """
+        out = self.cell / OUT
+        return [
+            *bwrap.system(network=False, files=bwrap.FILES_OF_GIT),
+            *("--tmpfs", str(local_node().home.resolve())),  # where a system folder holds it
+            *self._checkout(),
+            *_writable(out, out),
+            *("--setenv", "HOME", "/tmp", "--setenv", "TMPDIR", "/tmp"),
+            *("--chdir", str(self.worktree), "--", *argv),
         ]
 
     def _beside_the_node(self) -> list[str]:
@@ -73,17 +79,16 @@ class SoldSandbox:
         mounts.sort(key=lambda mount: len(mount[0].parts))
         return [word for _, words in mounts for word in words]
 
-    def _end(self, argv: Sequence[str]) -> list[str]:
-        return ["--chdir", str(self.worktree), "--", *argv]
-
-    def _repository(self) -> list[str]:
-        """Put the cell's repository in the clone's place; of the clone, its objects are shown."""
+    def _checkout(self) -> list[str]:
+        """Mount worktree and repository: the cell's own, which is shown the clone's objects."""
         exclude = str(self.clone / "info" / "exclude")
         return [
             *_writable(self.cell / GIT, self.clone),
             *("--ro-bind", str(self.cell / CONFIG), str(self.clone / "config")),
             *("--ro-bind", str(self.clone / "objects"), str(self.clone / SHARED)),
             *("--ro-bind-try", exclude, exclude),
+            *_writable(self.worktree, self.worktree),
+            *("--ro-bind", str(self.worktree / ".git"), str(self.worktree / ".git")),
         ]
 
 
