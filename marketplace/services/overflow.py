@@ -15,12 +15,12 @@ from itertools import islice
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Sum
 
-from marketplace.models import BuyingPolicy, LedgerEntry, Offering, Partner, Tribute
+from marketplace.models import BuyingPolicy, Offering, Partner, Tribute
 from marketplace.queries import describe_wallet, live_offerings
+from marketplace.services.buying import budget_left, buying_policy
 from marketplace.services.tributes import TASK_COUNT_MAX, cancel_tribute, request_tribute
-from marketplace.states import EntryKind, Standing, TributeStatus
+from marketplace.states import Standing, TributeStatus
 from p2p.local import local_node
 from p2p.protocol.errors import DomainError
 from swarm.models import Task
@@ -31,7 +31,6 @@ from swarm.states import TASK_TERMINAL, TaskStatus
 log = logging.getLogger(__name__)
 
 SATURATED_AFTER = timedelta(seconds=10)  # own agents are often free again within that
-BUDGET_WINDOW = timedelta(hours=24)
 TRIED_AGAIN_AFTER = timedelta(minutes=10)
 WAITING_LOOKED_AT_MAX = 500
 OFFERINGS_LOOKED_AT_MAX = 50
@@ -61,25 +60,14 @@ def buy_overflow(now: datetime) -> int:
     What was bought and is not needed any more is given back first.
     """
     give_back_unneeded(now)
-    policy = BuyingPolicy.objects.filter(id=1, overflow=True).first()
-    if policy is None or not terms.is_emperor():
+    policy = buying_policy()
+    if not policy.overflow or not terms.is_emperor():
         return 0
     purse = _Purse(min(budget_left(policy, now), describe_wallet()["available"]), policy.price_max)
     bought = 0
     for goal_id, needs, count in _waiting(now):
         bought += _buy(goal_id, needs, count, purse, policy, now)
     return bought
-
-
-def budget_left(policy: BuyingPolicy, now: datetime) -> int:
-    """Return the VOID of the day's budget that is neither held nor spent."""
-    recent = Tribute.objects.filter(
-        overflow=True, from_node_id=local_node().node_id, created_at__gt=now - BUDGET_WINDOW
-    )
-    entries = LedgerEntry.objects.filter(tribute_id__in=recent.values("id")).order_by()
-    sums = dict(entries.values_list("kind").annotate(Sum("amount")))
-    used = sums.get(EntryKind.HOLD, 0) - sums.get(EntryKind.RELEASE, 0)
-    return max(0, policy.budget_per_day - used)
 
 
 def give_back_unneeded(now: datetime) -> None:

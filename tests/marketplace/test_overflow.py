@@ -7,7 +7,8 @@ from datetime import timedelta
 import pytest
 
 from marketplace.models import BuyingPolicy, Offering, Partner, Tribute
-from marketplace.services.overflow import BUDGET_WINDOW, SATURATED_AFTER, budget_left, buy_overflow
+from marketplace.services.buying import BUDGET_WINDOW, budget_left
+from marketplace.services.overflow import SATURATED_AFTER, buy_overflow
 from marketplace.services.sales import reject_by_operator
 from marketplace.states import Standing, TributeStatus
 from swarm.models import Task
