@@ -31,7 +31,14 @@ WORK_DEADLINE_S = 86_400.0
 TASK_COUNT_MAX = 50
 
 
-def request_tribute(*, offering_id: UUID, task_count: int, goal_id: UUID, now: datetime) -> Tribute:
+def request_tribute(
+    *,
+    offering_id: UUID,
+    task_count: int,
+    goal_id: UUID,
+    now: datetime,
+    overflow: bool = False,
+) -> Tribute:
     """Ask a seller for executions of a goal's subtasks and hold their price.
 
     DomainError: `offering_gone`, `no_idle_agents`, `bad_count`, `insufficient_funds`,
@@ -42,7 +49,7 @@ def request_tribute(*, offering_id: UUID, task_count: int, goal_id: UUID, now: d
         offering = _live_offering(offering_id, now)
         goal = _open_goal(goal_id)
         _check_count(task_count, offering)
-        tribute = _create(offering, goal, task_count, now)
+        tribute = _create(offering, goal, task_count, overflow, now)
         _hold(tribute, now)
         _send_request(tribute, now)
         tell(tribute, "requested", now=now)
@@ -221,7 +228,9 @@ def _check_count(task_count: int, offering: Offering) -> None:
         )
 
 
-def _create(offering: Offering, goal: Task, task_count: int, now: datetime) -> Tribute:
+def _create(
+    offering: Offering, goal: Task, task_count: int, overflow: bool, now: datetime
+) -> Tribute:
     return Tribute.objects.create(
         id=uuid.uuid4(),
         offering_id=offering.id,
@@ -237,6 +246,7 @@ def _create(offering: Offering, goal: Task, task_count: int, now: datetime) -> T
         policy=offering.policy,
         deadline_at=now + timedelta(seconds=ANSWER_DEADLINE_S),
         work_deadline_at=now + timedelta(seconds=WORK_DEADLINE_S),
+        overflow=overflow,
         created_at=now,
         updated_at=now,
     )

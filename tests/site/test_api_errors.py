@@ -167,7 +167,7 @@ def test_a_bug_is_500_without_its_words(db: None, monkeypatch: pytest.MonkeyPatc
     def explode(*args: object, **kwargs: object) -> None:
         raise RuntimeError("the secret of the node")
 
-    monkeypatch.setattr("marketplace.api.describe_wallet", explode)
+    monkeypatch.setattr("marketplace.api.wallet.describe_wallet", explode)
 
     response = bearer_client().get("/api/swarm/wallet")
 

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from marketplace import retention as marketplace_retention
 from marketplace.services.offerings import expire_offerings, refresh_offering
+from marketplace.services.overflow import buy_overflow
 from marketplace.services.sales import lapse_reservations
 from marketplace.services.tributes import expire_unanswered
 from p2p import retention as p2p_retention
@@ -47,6 +48,7 @@ _SWEEPS: tuple[Callable[[datetime], object], ...] = (
     lapse_reservations,
     expire_offerings,
     refresh_offering,
+    buy_overflow,
 )
 _FORGETS: tuple[Callable[[datetime], object], ...] = (
     p2p_retention.forget_old,
