@@ -12,9 +12,11 @@ from marketplace.policies import BuyingPolicy as BuyingPolicy  # found by Django
 from marketplace.policies import Partner as Partner
 from marketplace.policies import SellingPolicy as SellingPolicy
 from marketplace.states import (
+    EndReason,
     EntryKind,
     ExecutionStatus,
     Isolation,
+    OfferingChange,
     PaymentStatus,
     RequeuePolicy,
     TributeStatus,
@@ -49,16 +51,54 @@ class Offering(models.Model):
     expires_at = models.DateTimeField()
     withdrawn_at = models.DateTimeField(null=True, blank=True)
     expired_at = models.DateTimeField(null=True, blank=True, help_text="When browsers were told.")
+    ended_reason = models.CharField(
+        max_length=16, choices=EndReason, blank=True, help_text="Why this node withdrew its own."
+    )
 
     class Meta:
         ordering = ("-created_at",)
         indexes = [
             models.Index(fields=["node_id"], name="offering_node"),
             models.Index(fields=["withdrawn_at", "expires_at"], name="offering_live"),
+            models.Index(fields=["price_per_task", "id"], name="offering_price"),
         ]
 
     def __str__(self) -> str:
         return f"{self.id.hex[:8]} {self.idle_agents} × {self.price_per_task} {self.currency}"
+
+
+class OfferingCapability(models.Model):
+    """One capability of an offering, so that offerings are found by it through an index."""
+
+    offering = models.ForeignKey(Offering, on_delete=models.CASCADE, related_name="capability_rows")
+    name = models.CharField(max_length=64)
+
+    class Meta:
+        verbose_name_plural = "offering capabilities"
+        constraints = [
+            models.UniqueConstraint(fields=["name", "offering"], name="offering_capability_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class OfferingEvent(models.Model):
+    """A change of one of this node's own offerings; renewals without a change are none."""
+
+    offering = models.ForeignKey(Offering, on_delete=models.CASCADE, related_name="events")
+    change = models.CharField(max_length=9, choices=OfferingChange)
+    reason = models.CharField(max_length=16, choices=EndReason, blank=True)
+    idle_agents = models.PositiveSmallIntegerField()
+    price_per_task = models.PositiveBigIntegerField()
+    created_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ("id",)
+        indexes = [models.Index(fields=["created_at"], name="offering_event_at")]
+
+    def __str__(self) -> str:
+        return f"{self.change} {self.idle_agents} × {self.price_per_task}"
 
 
 class Tribute(models.Model):

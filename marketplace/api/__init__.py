@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ninja import Router
 
-from marketplace.api import offerings, tributes, wallet
+from marketplace.api import offerings, policies, tributes, wallet
 
 router = Router()
-for each in (offerings, tributes, wallet):
+for each in (offerings, tributes, wallet, policies):
     router.add_router("", each.router)
