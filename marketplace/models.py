@@ -60,27 +60,35 @@ class Offering(models.Model):
         indexes = [
             models.Index(fields=["node_id"], name="offering_node"),
             models.Index(fields=["withdrawn_at", "expires_at"], name="offering_live"),
-            models.Index(fields=["price_per_task", "id"], name="offering_price"),
         ]
 
     def __str__(self) -> str:
         return f"{self.id.hex[:8]} {self.idle_agents} × {self.price_per_task} {self.currency}"
 
 
-class OfferingCapability(models.Model):
-    """One capability of an offering, so that offerings are found by it through an index."""
+class OfferingListing(models.Model):
+    """Where an offering is found: one row under each of its capabilities, and one under none.
 
-    offering = models.ForeignKey(Offering, on_delete=models.CASCADE, related_name="capability_rows")
-    name = models.CharField(max_length=64)
+    One index then serves the cheapest offerings that can do something, however many there are.
+    """
+
+    offering = models.ForeignKey(Offering, on_delete=models.CASCADE, related_name="listings")
+    capability = models.CharField(max_length=64, blank=True, help_text="Empty: any.")
+    is_open = models.BooleanField(default=True, help_text="Not known to have ended.")
+    price_per_task = models.PositiveBigIntegerField()
 
     class Meta:
-        verbose_name_plural = "offering capabilities"
-        constraints = [
-            models.UniqueConstraint(fields=["name", "offering"], name="offering_capability_once"),
+        indexes = [
+            # SQLite would not use `is_open` as a column of the index: as its condition it does.
+            models.Index(
+                fields=["capability", "price_per_task", "id"],
+                condition=Q(is_open=True),
+                name="listing_cheapest",
+            ),
         ]
 
     def __str__(self) -> str:
-        return self.name
+        return f"{self.capability or 'any'} at {self.price_per_task}"
 
 
 class OfferingEvent(models.Model):

@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 
 from marketplace.models import (
     Execution,
     LedgerEntry,
     Offering,
     OfferingEvent,
+    OfferingListing,
     Payment,
     SellingPolicy,
     Tribute,
@@ -170,6 +171,17 @@ def offerings_in(state: OfferingState | None, now: datetime) -> QuerySet[Offerin
     if state == OfferingState.LIVE:
         return standing.filter(expires_at__gt=now)
     return standing.filter(expires_at__lte=now)
+
+
+def listed(capability: str, *, node_id: str, now: datetime) -> QuerySet[OfferingListing]:
+    """Return the listings of live offerings that can do something, of one node if it is named.
+
+    Either may be empty. Asked by the listing's own index alone: what is live is looked up for
+    those rows only that a page shows.
+    """
+    live = offerings_in(OfferingState.LIVE, now).filter(id=OuterRef("offering_id"))
+    rows = OfferingListing.objects.filter(capability=capability, is_open=True)
+    return rows.filter(Exists(live.filter(node_id=node_id) if node_id else live))
 
 
 def live_offerings(now: datetime) -> QuerySet[Offering]:

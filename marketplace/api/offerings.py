@@ -11,7 +11,7 @@ from ninja.responses import Status
 from pydantic import ConfigDict
 
 from marketplace.models import Offering
-from marketplace.queries import describe_offering, describe_offering_event, offerings_in
+from marketplace.queries import describe_offering, describe_offering_event, listed, offerings_in
 from marketplace.services import offerings
 from marketplace.states import OfferingState
 from p2p.clock import now_utc
@@ -47,15 +47,24 @@ class OfferingIn(Schema):
 def list_offerings(request: HttpRequest, query: Query[OfferingQuery]) -> dict[str, Any]:
     """Idle agents for sale in the network, cheapest first; ended ones with `state`."""
     now = now_utc()
-    rows = offerings_in(None if query.state == "all" else OfferingState(query.state), now)
-    if query.capability:
-        rows = rows.filter(capability_rows__name=query.capability)
+    prices = {} if query.price_max is None else {"price_per_task__lte": query.price_max}
+    if query.state == "live":
+        for_sale = listed(query.capability, node_id=query.node, now=now).filter(**prices)
+        return paginate(
+            for_sale.select_related("offering"),
+            query,
+            order="price_per_task",
+            describe=lambda row: describe_offering(row.offering, now),
+        )
+    state = None if query.state == "all" else OfferingState(query.state)
+    rows = offerings_in(state, now).filter(**prices)
     if query.node:
         rows = rows.filter(node_id=query.node)
-    if query.price_max is not None:
-        rows = rows.filter(price_per_task__lte=query.price_max)
-    order = "price_per_task" if query.state == "live" else "-created_at"
-    return paginate(rows, query, order=order, describe=lambda row: describe_offering(row, now))
+    if query.capability:
+        rows = rows.filter(listings__capability=query.capability)
+    return paginate(
+        rows, query, order="-created_at", describe=lambda row: describe_offering(row, now)
+    )
 
 
 @router.post("/offerings", summary="Sell idle agents", response={201: dict})
