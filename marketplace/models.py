@@ -66,13 +66,13 @@ class Offering(models.Model):
         return f"{self.id.hex[:8]} {self.idle_agents} × {self.price_per_task} {self.currency}"
 
 
-class OfferingListing(models.Model):
+class OfferingKey(models.Model):
     """Where an offering is found: one row under each of its capabilities, and one under none.
 
     One index then serves the cheapest offerings that can do something, however many there are.
     """
 
-    offering = models.ForeignKey(Offering, on_delete=models.CASCADE, related_name="listings")
+    offering = models.ForeignKey(Offering, on_delete=models.CASCADE, related_name="keys")
     capability = models.CharField(max_length=64, blank=True, help_text="Empty: any.")
     is_open = models.BooleanField(default=True, help_text="Not known to have ended.")
     price_per_task = models.PositiveBigIntegerField()
@@ -83,7 +83,7 @@ class OfferingListing(models.Model):
             models.Index(
                 fields=["capability", "price_per_task", "id"],
                 condition=Q(is_open=True),
-                name="listing_cheapest",
+                name="offering_cheapest",
             ),
         ]
 

@@ -12,7 +12,7 @@ from marketplace.models import (
     LedgerEntry,
     Offering,
     OfferingEvent,
-    OfferingListing,
+    OfferingKey,
     Payment,
     SellingPolicy,
     Tribute,
@@ -173,14 +173,14 @@ def offerings_in(state: OfferingState | None, now: datetime) -> QuerySet[Offerin
     return standing.filter(expires_at__lte=now)
 
 
-def listed(capability: str, *, node_id: str, now: datetime) -> QuerySet[OfferingListing]:
-    """Return the listings of live offerings that can do something, of one node if it is named.
+def keys_of(capability: str, *, node_id: str, now: datetime) -> QuerySet[OfferingKey]:
+    """Return the keys of live offerings that can do something, of one node if it is named.
 
-    Either may be empty. Asked by the listing's own index alone: what is live is looked up for
+    Either may be empty. Asked by an index of the keys alone: what is live is looked up for
     those rows only that a page shows.
     """
     live = offerings_in(OfferingState.LIVE, now).filter(id=OuterRef("offering_id"))
-    rows = OfferingListing.objects.filter(capability=capability, is_open=True)
+    rows = OfferingKey.objects.filter(capability=capability, is_open=True)
     return rows.filter(Exists(live.filter(node_id=node_id) if node_id else live))
 
 

@@ -11,7 +11,7 @@ from ninja.responses import Status
 from pydantic import ConfigDict
 
 from marketplace.models import Offering
-from marketplace.queries import describe_offering, describe_offering_event, listed, offerings_in
+from marketplace.queries import describe_offering, describe_offering_event, keys_of, offerings_in
 from marketplace.services import offerings
 from marketplace.states import OfferingState
 from p2p.clock import now_utc
@@ -49,7 +49,7 @@ def list_offerings(request: HttpRequest, query: Query[OfferingQuery]) -> dict[st
     now = now_utc()
     prices = {} if query.price_max is None else {"price_per_task__lte": query.price_max}
     if query.state == "live":
-        for_sale = listed(query.capability, node_id=query.node, now=now).filter(**prices)
+        for_sale = keys_of(query.capability, node_id=query.node, now=now).filter(**prices)
         return paginate(
             for_sale.select_related("offering"),
             query,
@@ -61,7 +61,7 @@ def list_offerings(request: HttpRequest, query: Query[OfferingQuery]) -> dict[st
     if query.node:
         rows = rows.filter(node_id=query.node)
     if query.capability:
-        rows = rows.filter(listings__capability=query.capability)
+        rows = rows.filter(keys__capability=query.capability)
     return paginate(
         rows, query, order="-created_at", describe=lambda row: describe_offering(row, now)
     )

@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 
 from marketplace.messages import OfferingBody
-from marketplace.models import Offering, OfferingListing
+from marketplace.models import Offering, OfferingKey
 from marketplace.queries import describe_offering
 from p2p import outbox
 from p2p.protocol.timestamps import from_timestamp
@@ -44,33 +44,31 @@ def row_of(body: OfferingBody, expires_at: datetime) -> Offering:
 def store(rows: Sequence[Offering]) -> set[UUID]:
     """Insert or renew offerings; returns the ids of those that were known.
 
-    The same queries for any number of them; what did not change stays listed as it was.
+    The same queries for any number of them; what did not change keeps its keys.
     """
     known = {row.id: row for row in Offering.objects.filter(id__in=[row.id for row in rows])}
     Offering.objects.bulk_create(
         rows, update_conflicts=True, unique_fields=["id"], update_fields=_RENEWED
     )
-    moved = [row for row in rows if not _listed_alike(known.get(row.id), row)]
+    moved = [row for row in rows if not _found_alike(known.get(row.id), row)]
     if moved:
-        list_anew(moved)
+        index_anew(moved)
     return set(known)
 
 
-def list_anew(rows: Sequence[Offering]) -> None:
+def index_anew(rows: Sequence[Offering]) -> None:
     """Let offerings be found by the capabilities and the price that they have now."""
-    OfferingListing.objects.filter(offering__in=[row.id for row in rows]).delete()
-    OfferingListing.objects.bulk_create(
-        OfferingListing(
-            offering_id=row.id, capability=capability, price_per_task=row.price_per_task
-        )
+    OfferingKey.objects.filter(offering__in=[row.id for row in rows]).delete()
+    OfferingKey.objects.bulk_create(
+        OfferingKey(offering_id=row.id, capability=capability, price_per_task=row.price_per_task)
         for row in rows
         for capability in ("", *sorted(set(row.capabilities)))
     )
 
 
-def close_listings(ids: Sequence[UUID]) -> None:
-    """Take offerings that ended off the list of what is for sale."""
-    OfferingListing.objects.filter(offering__in=ids, is_open=True).update(is_open=False)
+def close_keys(ids: Sequence[UUID]) -> None:
+    """Let offerings that ended be found among the live ones no more."""
+    OfferingKey.objects.filter(offering__in=ids, is_open=True).update(is_open=False)
 
 
 def mark_withdrawn(ids: Sequence[UUID], now: datetime, *, reason: str = "") -> list[Offering]:
@@ -79,7 +77,7 @@ def mark_withdrawn(ids: Sequence[UUID], now: datetime, *, reason: str = "") -> l
     Offering.objects.filter(id__in=[row.id for row in rows]).update(
         withdrawn_at=now, ended_reason=reason
     )
-    close_listings([row.id for row in rows])
+    close_keys([row.id for row in rows])
     for row in rows:
         row.withdrawn_at, row.ended_reason = now, reason
     return rows
@@ -91,7 +89,7 @@ def tell(told: Iterable[tuple[Offering, str]], now: datetime) -> None:
     outbox.publish_events("offering_update", events, now=now)
 
 
-def _listed_alike(before: Offering | None, row: Offering) -> bool:
+def _found_alike(before: Offering | None, row: Offering) -> bool:
     return (
         before is not None
         and before.withdrawn_at is None

@@ -15,7 +15,7 @@ from marketplace.messages import OfferingAnnounce, OfferingBody, OfferingWithdra
 from marketplace.models import Offering, OfferingEvent, SellingPolicy
 from marketplace.queries import state_of
 from marketplace.services.isolation import isolation_of_sold_work
-from marketplace.services.offering_rows import close_listings, mark_withdrawn, row_of, store, tell
+from marketplace.services.offering_rows import close_keys, mark_withdrawn, row_of, store, tell
 from marketplace.services.selling import selling_policy, stock, write_policy
 from marketplace.states import EndReason, OfferingChange, OfferingState
 from p2p import outbox
@@ -116,7 +116,7 @@ def expire_offerings(now: datetime) -> int:
         rows = list(ended[:EXPIRED_AT_ONCE])
         ids = [offering.id for offering in rows]
         Offering.objects.filter(id__in=ids).update(expired_at=now, ended_reason=EndReason.EXPIRED)
-        close_listings(ids)
+        close_keys(ids)
         for offering in rows:
             offering.expired_at, offering.ended_reason = now, EndReason.EXPIRED
             if offering.node_id == local_node().node_id:

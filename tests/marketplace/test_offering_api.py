@@ -11,7 +11,7 @@ from django.db import connection
 from django.http import HttpResponse
 
 from marketplace.models import Offering, SellingPolicy
-from marketplace.queries import listed
+from marketplace.queries import keys_of
 from p2p.clock import now_utc
 from swarm.models import Agent
 from swarm.services.agents import register_agent
@@ -89,10 +89,10 @@ def test_bad_filters_are_refused(query: str) -> None:
 
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="the plan is told in SQLite's words")
 def test_the_list_is_served_by_one_index_without_sorting() -> None:
-    rows = listed("python", node_id="", now=now_utc()).select_related("offering")
+    rows = keys_of("python", node_id="", now=now_utc()).select_related("offering")
     plan = rows.order_by("price_per_task", "pk")[:51].explain()
 
-    assert "listing_cheapest (capability=?)" in plan
+    assert "offering_cheapest (capability=?)" in plan
     assert "TEMP B-TREE" not in plan
     assert "SCAN" not in plan
 

@@ -8,8 +8,8 @@ from uuid import UUID
 import pytest
 
 from marketplace.messages import OfferingAnnounce, OfferingBody, OfferingWithdraw
-from marketplace.models import Offering, OfferingListing
-from marketplace.queries import listed
+from marketplace.models import Offering, OfferingKey
+from marketplace.queries import keys_of
 from marketplace.services import offering_records, offerings
 from p2p.models import OutboxMessage
 from p2p.protocol.identity import Identity
@@ -76,7 +76,7 @@ def events() -> list[str]:
 
 
 def found(capability: str) -> list[int]:
-    return [row.offering_id.int for row in listed(capability, node_id="", now=NOW).order_by("id")]
+    return [row.offering_id.int for row in keys_of(capability, node_id="", now=NOW).order_by("id")]
 
 
 def test_all_that_the_seller_says_is_kept() -> None:
@@ -155,7 +155,7 @@ def test_it_is_found_by_the_capabilities_that_it_has_now() -> None:
     assert (found("python"), found("rust"), found("go")) == ([2], [], [1])
 
     Offering.objects.filter(id=UUID(int=1)).delete()
-    assert OfferingListing.objects.count() == 2
+    assert OfferingKey.objects.count() == 2
 
 
 def test_what_ended_is_not_listed_until_it_is_announced_again() -> None:
@@ -165,17 +165,17 @@ def test_what_ended_is_not_listed_until_it_is_announced_again() -> None:
     assert found("python") == [2]
 
     offerings.expire_offerings(NOW + timedelta(seconds=300))
-    assert not OfferingListing.objects.filter(is_open=True).exists()
+    assert not OfferingKey.objects.filter(is_open=True).exists()
 
     take(announce())
     assert found("python") == [1]
 
 
-def test_a_renewal_writes_no_listings_and_a_new_price_moves_them() -> None:
+def test_a_renewal_writes_no_keys_and_a_new_price_moves_them() -> None:
     take(announce(price=3))
-    before = list(OfferingListing.objects.values_list("id", "price_per_task"))
+    before = list(OfferingKey.objects.values_list("id", "price_per_task"))
     take(announce(price=3, expires_at=NOW + timedelta(seconds=600)))
-    assert list(OfferingListing.objects.values_list("id", "price_per_task")) == before
+    assert list(OfferingKey.objects.values_list("id", "price_per_task")) == before
 
     take(announce(price=4))
-    assert {row.price_per_task for row in OfferingListing.objects.all()} == {4}
+    assert {row.price_per_task for row in OfferingKey.objects.all()} == {4}

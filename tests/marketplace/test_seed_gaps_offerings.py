@@ -8,7 +8,7 @@ import pytest
 
 from marketplace import messages
 from marketplace.models import Offering, SellingPolicy, Tribute
-from marketplace.queries import describe_offering, listed, state_of
+from marketplace.queries import describe_offering, keys_of, state_of
 from marketplace.services import offerings
 from p2p.local import acting_as
 from p2p.models import OutboxMessage
@@ -30,7 +30,7 @@ def market(cluster: Cluster) -> Market:
 def live_at(cluster: Cluster, node: SimNode) -> list[tuple[str, int, int]]:
     """Return (id, agents, price) of what a node shows for sale."""
     with cluster.acting(node):
-        rows = listed("", node_id="", now=cluster.now).select_related("offering")
+        rows = keys_of("", node_id="", now=cluster.now).select_related("offering")
         shown = [describe_offering(row.offering, cluster.now) for row in rows]
     return [(each["id"], each["idle_agents"], each["price_per_task"]) for each in shown]
 

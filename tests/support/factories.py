@@ -13,7 +13,7 @@ from marketplace.models import (
     Payment,
     Tribute,
 )
-from marketplace.services.offering_rows import list_anew
+from marketplace.services.offering_rows import index_anew
 from p2p.local import local_node
 from p2p.models import (
     KnownNode,
@@ -153,7 +153,7 @@ def make_offering(*, now: datetime = NOW, **columns: Any) -> Offering:
         "expires_at": now + timedelta(seconds=300),
     }
     offering = Offering.objects.create(**{**defaults, **columns})
-    list_anew([offering])
+    index_anew([offering])
     return offering
 
 
