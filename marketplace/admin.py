@@ -15,6 +15,8 @@ from marketplace.models import (
     Execution,
     LedgerEntry,
     Offering,
+    OfferingEvent,
+    OfferingKey,
     Partner,
     Payment,
     SellingPolicy,
@@ -56,6 +58,28 @@ class OfferingAdmin(_ActingAdmin):
     def withdraw(self, request: HttpRequest, rows: QuerySet[Offering]) -> None:
         """Withdraw own offerings; those of others are named and left alone."""
         self._each(request, rows, lambda row: withdraw_offering(row.id, now=now_utc()), "withdrawn")
+
+
+@admin.register(OfferingKey)
+class OfferingKeyAdmin(ReadOnlyAdmin):
+    """What offerings are found by."""
+
+    list_display = ("capability", "price_per_task", "is_open", "offering")
+    list_filter = ("is_open",)
+    search_fields = ("capability",)
+    list_select_related = ("offering",)
+
+
+@admin.register(OfferingEvent)
+class OfferingEventAdmin(ReadOnlyAdmin):
+    """The history of this node's own offerings."""
+
+    list_display = (
+        *("created_at", "offering", "change", "reason"),
+        *("idle_agents", "price_per_task"),
+    )
+    list_filter = ("change", "reason")
+    list_select_related = ("offering",)
 
 
 @admin.register(SellingPolicy)

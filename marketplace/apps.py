@@ -15,7 +15,13 @@ class MarketplaceConfig(AppConfig):
     def ready(self) -> None:
         """Register everything; nothing touches the database here."""
         from marketplace import handlers, jobs, messages
-        from marketplace.services import offerings, sales, settlement, tributes
+        from marketplace.services import (
+            offering_records,
+            offerings,
+            sales,
+            settlement,
+            tributes,
+        )
         from p2p.registration import Topic, register_command, register_topic
         from swarm import hooks
 
@@ -23,10 +29,10 @@ class MarketplaceConfig(AppConfig):
             Topic(
                 name=messages.TOPIC,
                 classes=(messages.OfferingAnnounce, messages.OfferingWithdraw),
-                authority=offerings.authority_of,
-                apply=offerings.apply_records,
-                expires_at=offerings.expires_at_of,
-                authority_in=offerings.authority_in,
+                authority=offering_records.authority_of,
+                apply=offering_records.apply_records,
+                expires_at=offering_records.expires_at_of,
+                authority_in=offering_records.authority_in,
                 sync=messages.SYNC,
             )
         )

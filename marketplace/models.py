@@ -12,9 +12,11 @@ from marketplace.policies import BuyingPolicy as BuyingPolicy  # found by Django
 from marketplace.policies import Partner as Partner
 from marketplace.policies import SellingPolicy as SellingPolicy
 from marketplace.states import (
+    EndReason,
     EntryKind,
     ExecutionStatus,
     Isolation,
+    OfferingChange,
     PaymentStatus,
     RequeuePolicy,
     TributeStatus,
@@ -49,6 +51,9 @@ class Offering(models.Model):
     expires_at = models.DateTimeField()
     withdrawn_at = models.DateTimeField(null=True, blank=True)
     expired_at = models.DateTimeField(null=True, blank=True, help_text="When browsers were told.")
+    ended_reason = models.CharField(
+        max_length=16, choices=EndReason, blank=True, help_text="Why this node withdrew its own."
+    )
 
     class Meta:
         ordering = ("-created_at",)
@@ -59,6 +64,49 @@ class Offering(models.Model):
 
     def __str__(self) -> str:
         return f"{self.id.hex[:8]} {self.idle_agents} × {self.price_per_task} {self.currency}"
+
+
+class OfferingKey(models.Model):
+    """Where an offering is found: one row under each of its capabilities, and one under none.
+
+    One index then serves the cheapest offerings that can do something, however many there are.
+    """
+
+    offering = models.ForeignKey(Offering, on_delete=models.CASCADE, related_name="keys")
+    capability = models.CharField(max_length=64, blank=True, help_text="Empty: any.")
+    is_open = models.BooleanField(default=True, help_text="Not known to have ended.")
+    price_per_task = models.PositiveBigIntegerField()
+
+    class Meta:
+        indexes = [
+            # SQLite would not use `is_open` as a column of the index: as its condition it does.
+            models.Index(
+                fields=["capability", "price_per_task", "id"],
+                condition=Q(is_open=True),
+                name="offering_cheapest",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.capability or 'any'} at {self.price_per_task}"
+
+
+class OfferingEvent(models.Model):
+    """A change of one of this node's own offerings; renewals without a change are none."""
+
+    offering = models.ForeignKey(Offering, on_delete=models.CASCADE, related_name="events")
+    change = models.CharField(max_length=9, choices=OfferingChange)
+    reason = models.CharField(max_length=16, choices=EndReason, blank=True)
+    idle_agents = models.PositiveSmallIntegerField()
+    price_per_task = models.PositiveBigIntegerField()
+    created_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ("id",)
+        indexes = [models.Index(fields=["created_at"], name="offering_event_at")]
+
+    def __str__(self) -> str:
+        return f"{self.change} {self.idle_agents} × {self.price_per_task}"
 
 
 class Tribute(models.Model):

@@ -5,9 +5,20 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 
-from marketplace.models import Execution, LedgerEntry, Offering, Payment, Tribute, Wallet
+from marketplace.models import (
+    Execution,
+    LedgerEntry,
+    Offering,
+    OfferingEvent,
+    OfferingKey,
+    Payment,
+    SellingPolicy,
+    Tribute,
+    Wallet,
+)
+from marketplace.states import OfferingState
 
 CURRENCY = "VOID"
 
@@ -30,14 +41,34 @@ def describe_offering(offering: Offering, now: datetime) -> dict[str, Any]:
         "created_at": _time(offering.created_at),
         "expires_at": _time(offering.expires_at),
         "withdrawn_at": _time(offering.withdrawn_at),
+        "ended_at": _time(ended_at(offering, now)),
+        "ended_reason": offering.ended_reason,
     }
 
 
-def state_of(offering: Offering, now: datetime) -> str:
-    """Return `live`, `withdrawn` or `expired`."""
+def describe_offering_event(event: OfferingEvent) -> dict[str, Any]:
+    """Return a change of an own offering as JSON-ready data."""
+    return {
+        "change": event.change,
+        "reason": event.reason,
+        "idle_agents": event.idle_agents,
+        "price_per_task": event.price_per_task,
+        "created_at": _time(event.created_at),
+    }
+
+
+def state_of(offering: Offering, now: datetime) -> OfferingState:
+    """Return what an offering is now, whether or not anybody noted its end."""
     if offering.withdrawn_at is not None:
-        return "withdrawn"
-    return "live" if offering.expires_at > now else "expired"
+        return OfferingState.WITHDRAWN
+    return OfferingState.LIVE if offering.expires_at > now else OfferingState.EXPIRED
+
+
+def ended_at(offering: Offering, now: datetime) -> datetime | None:
+    """Return when an offering ended, None while it is live."""
+    if offering.withdrawn_at is not None:
+        return offering.withdrawn_at
+    return None if offering.expires_at > now else offering.expires_at
 
 
 def describe_tribute(tribute: Tribute) -> dict[str, Any]:
@@ -113,10 +144,49 @@ def describe_entry(entry: LedgerEntry) -> dict[str, Any]:
     }
 
 
+def describe_selling_policy(policy: SellingPolicy) -> dict[str, Any]:
+    """Return the owner's wish to sell as JSON-ready data."""
+    return {
+        "selling": policy.selling,
+        "agents_max": policy.agents_max,
+        "agents_kept": policy.agents_kept,
+        "price_per_task": policy.price_per_task,
+        "capabilities": policy.capabilities,
+        "hours": policy.hours,
+        "executions_per_buyer_max": policy.executions_per_buyer_max,
+        "credit_limit": policy.credit_limit,
+        "acceptance": policy.acceptance,
+        "requeue": policy.requeue,
+        "api_keys": policy.api_keys,
+    }
+
+
+def offerings_in(state: OfferingState | None, now: datetime) -> QuerySet[Offering]:
+    """Return the offerings that are in a state now, or all of them."""
+    if state is None:
+        return Offering.objects.all()
+    if state == OfferingState.WITHDRAWN:
+        return Offering.objects.filter(withdrawn_at__isnull=False)
+    standing = Offering.objects.filter(withdrawn_at__isnull=True)
+    if state == OfferingState.LIVE:
+        return standing.filter(expires_at__gt=now)
+    return standing.filter(expires_at__lte=now)
+
+
+def keys_of(capability: str, *, node_id: str, now: datetime) -> QuerySet[OfferingKey]:
+    """Return the keys of live offerings that can do something, of one node if it is named.
+
+    Either may be empty. Asked by an index of the keys alone: what is live is looked up for
+    those rows only that a page shows.
+    """
+    live = offerings_in(OfferingState.LIVE, now).filter(id=OuterRef("offering_id"))
+    rows = OfferingKey.objects.filter(capability=capability, is_open=True)
+    return rows.filter(Exists(live.filter(node_id=node_id) if node_id else live))
+
+
 def live_offerings(now: datetime) -> QuerySet[Offering]:
     """Return offerings that are neither withdrawn nor expired, cheapest first."""
-    live = Offering.objects.filter(withdrawn_at__isnull=True, expires_at__gt=now)
-    return live.order_by("price_per_task", "-idle_agents", "id")
+    return offerings_in(OfferingState.LIVE, now).order_by("price_per_task", "-idle_agents", "id")
 
 
 def _time(moment: datetime | None) -> str | None:

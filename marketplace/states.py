@@ -53,6 +53,37 @@ class RequeuePolicy(TextChoices):
     EXECUTION = "execution"  # one run that pushed a commit which the remote shows
 
 
+class OfferingState(TextChoices):
+    """What an offering is now; read from its times, so that it needs nobody to move it."""
+
+    LIVE = "live"
+    WITHDRAWN = "withdrawn"
+    EXPIRED = "expired"
+
+
+class OfferingChange(TextChoices):
+    """What happened to an offering of this node."""
+
+    ANNOUNCED = "announced"
+    RESIZED = "resized"  # another number of agents
+    CHANGED = "changed"  # price, capabilities or conditions
+    WITHDRAWN = "withdrawn"
+    EXPIRED = "expired"
+
+
+class EndReason(TextChoices):
+    """Why an offering of this node ended."""
+
+    OPERATOR = "operator"  # selling was switched off
+    OUTSIDE_HOURS = "outside_hours"
+    SOLD_OUT = "sold_out"
+    NO_IDLE_AGENTS = "no_idle_agents"  # busy, kept or wanted for own work, paused or gone
+    NO_SANDBOX = "no_sandbox"  # and the owner sells in one only
+    SHUTDOWN = "shutdown"
+    REPLACED = "replaced"  # a second one of this node, which came back from its peers
+    EXPIRED = "expired"
+
+
 class Isolation(TextChoices):
     """What sold work runs in."""
 

@@ -261,6 +261,9 @@ class Agent(models.Model):
     watched_until = models.DateTimeField(
         null=True, blank=True, help_text="Somebody follows its screen until then."
     )
+    seen_at = models.DateTimeField(
+        null=True, blank=True, help_text="Last look at it; empty: judged since."
+    )
 
     class Meta:
         ordering = ("name",)

@@ -25,6 +25,7 @@ from swarm.states import (
 from swarm.worktrees import room
 
 MEMBER_SILENT_AFTER = timedelta(milliseconds=FLOODED_AGE_MAX_MS)  # three heartbeats missed
+AGENT_UNSEEN_AFTER = timedelta(seconds=60)  # twelve looks of the agent loop missed
 PHASES = ("planning", "working", "reviewing", "merging", "done")
 
 _PHASE_OF: dict[str, str] = {
@@ -225,12 +226,13 @@ def idle_agents(now: datetime) -> QuerySet[Agent]:
 def sellable_agents(now: datetime) -> list[Agent]:
     """Return the idle agents that no waiting task of this swarm could use, by name.
 
-    Own work comes first, at a member also that of its emperor.
+    Own work comes first, at a member also that of its emperor. What is sold was seen lately.
     """
     waiting = _waiting_needs(now)
+    seen = Q(seen_at__isnull=True) | Q(seen_at__gt=now - AGENT_UNSEEN_AFTER)
     return [
         agent
-        for agent in idle_agents(now).order_by("name")
+        for agent in idle_agents(now).filter(seen).order_by("name")
         if not any(needs <= set(agent.capabilities) for needs in waiting)
     ]
 

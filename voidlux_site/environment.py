@@ -24,6 +24,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from p2p.discovery.addresses import is_loopback
+from voidlux_site.zones import check_zone
 
 EXIT_WRONG_ENVIRONMENT = 2
 AGENTS_MAX = 50
@@ -152,6 +153,11 @@ ForgeUrl = Annotated[
     Field(description="an https:// URL, or http:// of a loopback address,"),
 ]
 Token = Annotated[SecretStr, Field(max_length=512, description="up to 512 characters")]
+TimeZone = Annotated[
+    str,
+    AfterValidator(check_zone),
+    Field(max_length=64, description="a time zone such as Europe/Berlin"),
+]
 
 
 class Environment(BaseSettings):
@@ -265,6 +271,7 @@ class Environment(BaseSettings):
     offering_ttl_s: int = Field(
         default=300, ge=1, le=86_400, description="a whole number of seconds from 1 to 86400"
     )
+    time_zone: TimeZone = ""
     lease_s: int = Field(
         default=90, ge=10, le=86_400, description="a whole number of seconds from 10 to 86400"
     )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ninja import Router
 
-from marketplace.api import buying, offerings, tributes, wallet
+from marketplace.api import buying, offerings, selling, tributes, wallet
 
 router = Router()
-for each in (buying, offerings, tributes, wallet):
+for each in (offerings, tributes, wallet, selling, buying):
     router.add_router("", each.router)

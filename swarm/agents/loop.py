@@ -20,7 +20,7 @@ from swarm.agents.runner import Runner
 from swarm.agents.threads import on_thread
 from swarm.models import Agent
 from swarm.queries import all_sessions, idle_sessions, unfinished_attempts
-from swarm.services.agents import judge_agent, note_crash
+from swarm.services.agents import judge_agent, note_crash, note_seen
 from swarm.states import AgentStatus
 
 log = logging.getLogger(__name__)
@@ -128,6 +128,9 @@ class AgentLoop:
             ended = await on_thread(steps.ended_sessions)
             for agent in agents:
                 await self._tend(agent, ended)
+            # A loop that cannot look, as without tmux, leaves them unseen, and so unsold.
+            seen = [agent.id for agent in agents]
+            await self._database.run(partial(note_seen, seen, now=now_utc()))
         if due:
             await self._end_strays()
 

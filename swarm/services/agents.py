@@ -153,6 +153,7 @@ def judge_agent(
             rule=rule,
             evidence=evidence[:500],
             status_since=now,
+            seen_at=None,
             **columns,
         )
         if changed:
@@ -191,6 +192,11 @@ def note_crash(agent_id: UUID, evidence: str, *, now: datetime) -> None:
             status_since=now,
         )
         _tell(get_agent(agent_id), "exited", now)
+
+
+def note_seen(agent_ids: Sequence[UUID], *, now: datetime) -> None:
+    """Note that a look just found these agents able to work."""
+    Agent.objects.filter(id__in=agent_ids, status=AgentStatus.READY).update(seen_at=now)
 
 
 def note_sound(agent_id: UUID) -> None:
@@ -266,6 +272,7 @@ def free_agent(attempt: Attempt, *, now: datetime) -> None:
         rule="attempt_ended",
         evidence=f"{attempt.branch} {attempt.status}"[:500],
         status_since=now,
+        seen_at=None,
     )
     if freed and attempt.agent_id:
         _tell(get_agent(attempt.agent_id), "ready", now)
@@ -341,6 +348,11 @@ def _check(name: str, capabilities: Sequence[str]) -> None:
             f"agent name {name[:80]!r}: 1 to 64 letters, digits, '.', '_' or '-'",
             status=422,
         )
+    check_capabilities(capabilities)
+
+
+def check_capabilities(capabilities: Sequence[str]) -> None:
+    """Refuse what cannot be capabilities of an agent; DomainError names the first."""
     if len(capabilities) > CAPABILITIES_MAX:
         raise DomainError(
             "too_many_capabilities",

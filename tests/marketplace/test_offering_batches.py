@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 
 from marketplace.messages import OfferingAnnounce, OfferingBody, OfferingWithdraw
 from marketplace.models import Offering
-from marketplace.services import offerings
+from marketplace.services import offering_records
 from p2p.models import KnownNode, OutboxMessage
 from p2p.protocol.identity import Identity
 from p2p.protocol.messages import Record
@@ -64,9 +64,9 @@ def head(seller: Identity) -> dict[str, object]:
 def queries_of(batch: list[Record]) -> int:
     """Judge and apply a batch; return how many queries that took."""
     with CaptureQueriesContext(connection) as captured:
-        rule = offerings.authority_in(batch)
+        rule = offering_records.authority_in(batch)
         assert {rule(each) for each in batch} == {Authority.APPLY}
-        offerings.apply_records(batch, NOW)
+        offering_records.apply_records(batch, NOW)
     return len(captured)
 
 
@@ -85,7 +85,7 @@ def test_forty_offerings_take_as_many_queries_as_two() -> None:
 
 def test_renewals_and_withdrawals_take_as_many_queries_as_two() -> None:
     numbers = range(1, 41)
-    offerings.apply_records([announce(number) for number in numbers], NOW)
+    offering_records.apply_records([announce(number) for number in numbers], NOW)
     OutboxMessage.objects.all().delete()
 
     few = queries_of([announce(1), withdraw(2)])
@@ -99,7 +99,7 @@ def test_renewals_and_withdrawals_take_as_many_queries_as_two() -> None:
 
 
 def test_one_batch_judges_each_record_by_itself() -> None:
-    offerings.apply_records([announce(1), announce(2)], NOW)
+    offering_records.apply_records([announce(1), announce(2)], NOW)
     stranger = identity_number(9)
     verdicts = {
         "its seller": announce(1),
@@ -111,16 +111,16 @@ def test_one_batch_judges_each_record_by_itself() -> None:
         "ends before it begins": announce(5, lasts_s=-1),
     }
 
-    rule = offerings.authority_in(list(verdicts.values()))
+    rule = offering_records.authority_in(list(verdicts.values()))
 
     refused = [name for name, each in verdicts.items() if rule(each) is Authority.NEVER]
     assert refused == ["another seller", "another withdraws", "ends before it begins"]
 
 
 def test_what_is_withdrawn_already_is_told_once() -> None:
-    offerings.apply_records([announce(1)], NOW)
+    offering_records.apply_records([announce(1)], NOW)
 
     for _ in range(2):
-        offerings.apply_records([withdraw(1)], NOW)
+        offering_records.apply_records([withdraw(1)], NOW)
 
     assert events() == ["announced", "withdrawn"]

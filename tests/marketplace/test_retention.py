@@ -7,7 +7,7 @@ from datetime import timedelta
 from marketplace import retention
 from marketplace.messages import OfferingAnnounce, OfferingBody
 from marketplace.models import Offering
-from marketplace.services.offerings import expires_at_of
+from marketplace.services.offering_records import expires_at_of
 from p2p.protocol.timestamps import to_timestamp
 from tests.support.cluster import START, Cluster
 from tests.support.trading import Market

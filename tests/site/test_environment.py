@@ -213,6 +213,7 @@ def test_defaults() -> None:
         "sell": "off",
         "reservation_s": 60,
         "offering_ttl_s": 300,
+        "time_zone": "",
         "lease_s": 90,
         "worktrees_mb_max": 0,
         "allowed_hosts": (),

@@ -13,6 +13,7 @@ from marketplace.models import (
     Payment,
     Tribute,
 )
+from marketplace.services.offering_rows import index_anew
 from p2p.local import local_node
 from p2p.models import (
     KnownNode,
@@ -151,7 +152,9 @@ def make_offering(*, now: datetime = NOW, **columns: Any) -> Offering:
         "created_at": now,
         "expires_at": now + timedelta(seconds=300),
     }
-    return Offering.objects.create(**{**defaults, **columns})
+    offering = Offering.objects.create(**{**defaults, **columns})
+    index_anew([offering])
+    return offering
 
 
 def make_tribute(*, now: datetime = NOW, **columns: Any) -> Tribute:

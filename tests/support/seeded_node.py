@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from datetime import datetime, timedelta
 
-from marketplace.models import BuyingPolicy, Partner, SellingPolicy, Wallet
+from marketplace.models import BuyingPolicy, OfferingEvent, Partner, SellingPolicy, Wallet
 from p2p.local import local_node
 from p2p.models import (
     InboxMessage,
@@ -220,7 +220,7 @@ def seed_market(now: datetime) -> None:
     """Create offerings, tributes in several states, payments, and the ledger behind them."""
     ago = lambda minutes: now - timedelta(minutes=minutes)  # noqa: E731
     make_offering(now=ago(1), expires_at=now + timedelta(seconds=212))
-    make_offering(
+    own = make_offering(
         now=ago(2),
         expires_at=now + timedelta(seconds=95),
         node_id="a17a" * 8,
@@ -228,6 +228,13 @@ def seed_market(now: datetime) -> None:
         idle_agents=1,
         price_per_task=5,
         capabilities=["rust"],
+    )
+    OfferingEvent.objects.create(
+        offering=own,
+        change="announced",
+        idle_agents=own.idle_agents,
+        price_per_task=own.price_per_task,
+        created_at=own.created_at,
     )
     SellingPolicy.objects.create(id=1, selling=True, agents_max=2, price_per_task=1)
     BuyingPolicy.objects.create(id=1)

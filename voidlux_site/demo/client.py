@@ -59,6 +59,10 @@ class NodeClient:
         """Post a JSON object and return the answer."""
         return self._call("POST", path, json=dict(body))
 
+    def put(self, path: str, body: Mapping[str, Any]) -> Json:
+        """Put a JSON object and return the answer."""
+        return self._call("PUT", path, json=dict(body))
+
     def is_healthy(self) -> bool:
         """Tell whether the node answers its health check."""
         try:

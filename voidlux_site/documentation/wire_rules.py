@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from marketplace.services.offerings import TTL_MAX_S
+from marketplace.services.offering_records import TTL_MAX_S
 from marketplace.services.sales import WORK_LIMIT_S
 from marketplace.services.tributes import ANSWER_DEADLINE_S
 from p2p.outbox import COMMAND_EXPIRY_S

@@ -50,6 +50,7 @@ def reconcile() -> None:
         rule="node_started",
         evidence="the node has just started",
         status_since=now,
+        seen_at=None,
     )
     grant_initial(environment.initial_balance, now=now)
     if environment.sells:
