@@ -30,6 +30,8 @@ WRONG = [
     ("VOIDLUX_P2P_PORT", "0", PORT),
     ("VOIDLUX_HTTP_PORT", "65536", PORT),
     ("VOIDLUX_HOST", "a/b", "an IP address or a host name is allowed"),
+    ("VOIDLUX_TIME_ZONE", "Mars/Olympus", "a time zone such as Europe/Berlin is allowed"),
+    ("VOIDLUX_TIME_ZONE", "../passwd", "a time zone such as Europe/Berlin is allowed"),
     ("VOIDLUX_SEEDS", "a.example:1,b.example", SEEDS),
     ("VOIDLUX_SEEDS", "::1:7101", SEEDS),
     ("VOIDLUX_SEEDS", "a.example:0", SEEDS),

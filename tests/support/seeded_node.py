@@ -220,7 +220,7 @@ def seed_market(now: datetime) -> None:
     """Create offerings, tributes in several states, payments, and the ledger behind them."""
     ago = lambda minutes: now - timedelta(minutes=minutes)  # noqa: E731
     make_offering(now=ago(1), expires_at=now + timedelta(seconds=212))
-    own = make_offering(
+    offering = make_offering(
         now=ago(2),
         expires_at=now + timedelta(seconds=95),
         node_id="a17a" * 8,
@@ -230,11 +230,11 @@ def seed_market(now: datetime) -> None:
         capabilities=["rust"],
     )
     OfferingEvent.objects.create(
-        offering=own,
+        offering=offering,
         change="announced",
-        idle_agents=own.idle_agents,
-        price_per_task=own.price_per_task,
-        created_at=own.created_at,
+        idle_agents=offering.idle_agents,
+        price_per_task=offering.price_per_task,
+        created_at=offering.created_at,
     )
     SellingPolicy.objects.create(id=1, selling=True, agents_max=2, price_per_task=1)
     BuyingPolicy.objects.create(id=1)
