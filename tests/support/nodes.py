@@ -257,9 +257,9 @@ def start_all(*nodes: RealNode) -> None:
 
 
 @contextlib.contextmanager
-def running_node(home: Path, **variables: str) -> Iterator[RealNode]:
+def running_node(home: Path, *, worker: bool = True, **variables: str) -> Iterator[RealNode]:
     """Run a node in `home` until the block ends, which it must survive and end well."""
-    node = RealNode(home, **variables)
+    node = RealNode(home, worker=worker, **variables)
     try:
         yield node.start()
         assert node.process is not None

@@ -11,6 +11,7 @@ import pytest
 
 from swarm.agents.tmux import TmuxServer
 from swarm.clean_env import clean_environment
+from tests.support.terminals import end_terminals
 
 SESSION = "agent-1"
 
@@ -23,7 +24,7 @@ def tmux(monkeypatch: pytest.MonkeyPatch) -> Iterator[TmuxServer]:
         monkeypatch.setenv("TMUX_TMPDIR", sockets)
         server = TmuxServer(f"vltest-{uuid4().hex[:12]}")
         yield server
-        server.kill_server()
+        end_terminals(server)
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from swarm.services.agents import watch_agent
 from swarm.services.deliveries import queue_delivery, try_again
 from tests.support.agent_bench import Bench
 from tests.support.mcp_endpoint import mcp_endpoint
+from tests.support.terminals import end_terminals
 from tests.support.waiting import is_alive, wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -52,7 +53,7 @@ async def bench(
             await bench.loop.stop()
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
-            steps.tmux_server().kill_server()
+            end_terminals(steps.tmux_server())
             database.stop()
 
 
@@ -267,7 +268,7 @@ async def test_a_killed_tmux_server_fails_the_attempt_as_lost(bench: Bench) -> N
     await bench.assign()
     await bench.until_delivery("acknowledged")
 
-    steps.tmux_server().kill_server()
+    end_terminals(steps.tmux_server())
 
     attempt = await bench.until_attempt("failed")
     assert attempt.error.startswith("fake ended without a claim: its session is gone")
