@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 from rich.console import Console
 
 from benchmarks import report
 from benchmarks.merge.document import Summary
 from benchmarks.report import Figure
-from benchmarks.swarm.result import read_rounds
+from benchmarks.swarm.result import rounds_of
 
 COMMAND = "make bench-merge"
-ROOT = Path(__file__).resolve().parents[2]
 RUN_WITHIN_S = 900.0
 FILES, BRANCHES, AMONG = 2_000, 20, 16
 
@@ -37,7 +33,7 @@ def main() -> None:
         ("culprit", AMONG, 4),
     ):
         console.print(" ".join(str(word) for word in run), markup=False)
-        unit, rounds = _result_of([str(word) for word in run])
+        unit, rounds = rounds_of([f"benchmarks.merge.{run[0]}", *map(str, run[1:])], RUN_WITHIN_S)
         figures |= {name: Figure.of(name, unit, values) for name, values in rounds.items()}
     summary = Summary(figures, rounds=given.rounds, took_s=time.monotonic() - begun_at)
     report.print_table("The merge gate, measured", summary.figures())
@@ -45,22 +41,6 @@ def main() -> None:
         console.print(f"{reached:<4}{what}: {measured} ({wanted})", markup=False)
     if not given.no_docs:
         report.write("merge", page=summary.page(COMMAND), figures=summary.figures())
-
-
-def _result_of(run: list[str]) -> tuple[str, dict[str, list[float]]]:
-    module, *arguments = run
-    done = subprocess.run(
-        [sys.executable, "-m", f"benchmarks.merge.{module}", *arguments],
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=RUN_WITHIN_S,
-        check=False,
-    )
-    if done.returncode:
-        raise RuntimeError(f"{module} ended with {done.returncode}: {done.stderr[-2000:]}")
-    return read_rounds(done.stdout)
 
 
 if __name__ == "__main__":

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 from rich.console import Console
 
 from benchmarks import report
 from benchmarks.report import Figure
 from benchmarks.swarm.document import LARGE, SMALL, Summary
-from benchmarks.swarm.result import read_rounds
+from benchmarks.swarm.result import rounds_of
 
 COMMAND = "make bench-swarm"
-ROOT = Path(__file__).resolve().parents[2]
 RUN_WITHIN_S = 300.0
 # A process of its own for each: a module of this folder and its arguments.
 RUNS = (
@@ -55,26 +51,10 @@ def measure(rounds: int, only: str, console: Console) -> dict[str, Figure]:
             if only not in run[0]:
                 continue
             console.print(f"round {number} of {rounds}: {' '.join(run)}", markup=False)
-            unit, times = _result_of(run)
+            unit, times = rounds_of([f"benchmarks.swarm.{run[0]}", *run[1:]], RUN_WITHIN_S)
             for name, values in times.items():
                 found.setdefault(name, (unit, []))[1].extend(values)
     return {name: Figure.of(name, unit, values) for name, (unit, values) in found.items()}
-
-
-def _result_of(run: tuple[str, ...]) -> tuple[str, dict[str, list[float]]]:
-    module, *arguments = run
-    done = subprocess.run(
-        [sys.executable, "-m", f"benchmarks.swarm.{module}", *arguments],
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=RUN_WITHIN_S,
-        check=False,
-    )
-    if done.returncode:
-        raise RuntimeError(f"{module} ended with {done.returncode}: {done.stderr[-2000:]}")
-    return read_rounds(done.stdout)
 
 
 if __name__ == "__main__":

@@ -78,7 +78,9 @@ async def _measure(home: Path, count: int, seconds: float) -> None:
     finally:
         monitor.cancel()
         await asyncio.gather(monitor, return_exceptions=True)
-        tmux_server().kill_server()
+        terminals = tmux_server()
+        for session in terminals.list_sessions():
+            terminals.kill_session(session)
         database.stop()
 
 

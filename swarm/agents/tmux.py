@@ -104,13 +104,6 @@ class TmuxServer:
         except _Absent:
             return
 
-    def kill_server(self) -> None:
-        """End every session and the server; a server that does not run is fine."""
-        try:
-            self._run("kill-server")
-        except _Absent:
-            return
-
     def paste(self, name: str, text: str, *, enter: bool, bracketed: bool = True) -> None:
         """Type `text` (UTF-8, at most 1 MiB) byte for byte as one paste, then Enter if asked.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,8 +28,7 @@ class HostedNode(RealNode):
     def __init__(
         self, home: Path, switch: Switch, host: Host, worker: bool = False, **variables: str
     ) -> None:
-        super().__init__(home, host=host.address, **variables)
-        self._options = () if worker else ("--no-worker",)
+        super().__init__(home, worker=worker, host=host.address, **variables)
         self.place = host
         self.host = host.address
         self.p2p_port, self.http_port = P2P_PORT, HTTP_PORT
@@ -38,8 +36,7 @@ class HostedNode(RealNode):
 
     def command(self) -> list[str]:
         """Return the command line of its process."""
-        runnode = (sys.executable, "manage.py", "runnode", *self._options)
-        return self._switch.command_in(self.place, *runnode)
+        return self._switch.command_in(self.place, *super().command())
 
 
 @dataclass(frozen=True)

@@ -3,119 +3,37 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from p2p import clock, inbox, records, retention, syncing, watermarks
-from p2p.local import LocalNode, acting_as, incarnation, raise_incarnation_above
+from p2p import clock, records, retention, syncing, watermarks
+from p2p.local import LocalNode, incarnation, raise_incarnation_above
 from p2p.models import NodeState, ParkedRecord, TopicSequence, TopicSync, Watermark
 from p2p.models import Record as StoredRecord
 from p2p.parking import PARKED_KEPT
-from p2p.protocol.codec import Received
-from p2p.protocol.identity import Identity
 from p2p.protocol.limits import INCARNATION_JUMP_MAX
-from p2p.protocol.messages import Record
-from p2p.protocol.signing import seal
 from p2p.record_store import TopicStore
-from p2p.registration import Authority, Topic
-from p2p.sync.marks import Mark, Progress, Span
-from p2p.sync.messages import MarkSlice
-from p2p.sync.responder import answer, live_hash
-from tests.support.sync_stores import PAIR, REGISTRY, TOPIC, Entry
-from tests.support.wire import NETWORK, identity_number
+from p2p.registration import Authority
+from p2p.sync.marks import Mark, Span
+from p2p.sync.responder import live_hash
+from tests.p2p.synced_layer import (
+    NOW,
+    NOW_MS,
+    NOW_S,
+    OTHER,
+    WRITER,
+    Layer,
+    apply,
+    cover,
+    entry,
+    live,
+    mark_of,
+)
+from tests.support.sync_stores import PAIR, TOPIC
 
 pytestmark = pytest.mark.django_db
-
-NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
-NOW_S = int(NOW.timestamp())
-NOW_MS = NOW_S * 1000
-WRITER = identity_number(1)
-OTHER = identity_number(2)
-
-
-@dataclass
-class Layer:
-    """The layer above: what it was told, and what it admits."""
-
-    applied: list[Record] = field(default_factory=list)
-    forgotten: list[str] = field(default_factory=list)
-    answer: dict[int, Authority] = field(default_factory=dict)
-    topic: Topic = None  # type: ignore[assignment]
-
-    def __post_init__(self) -> None:
-        self.topic = Topic(
-            name=TOPIC,
-            classes=(Entry,),
-            authority=lambda record: self.answer.get(record.seq, Authority.APPLY),
-            apply=lambda batch, now: self.applied.extend(batch),
-            expires_at=self._expires_at,
-            sync=PAIR,
-            forget=lambda keys, now: self.forgotten.extend(keys),
-        )
-
-    @staticmethod
-    def _expires_at(record: Record) -> datetime | None:
-        assert isinstance(record, Entry)
-        if record.until_ms == 2**50:
-            return None
-        return datetime.fromtimestamp(record.until_ms / 1000, tz=UTC)
-
-
-@pytest.fixture
-def local(tmp_path: Path) -> Iterator[LocalNode]:
-    node = LocalNode(tmp_path, Identity.generate(), NETWORK, "home")
-    with acting_as(node):
-        yield node
-
-
-@pytest.fixture
-def layer(local: LocalNode, monkeypatch: pytest.MonkeyPatch) -> Layer:
-    above = Layer()
-    monkeypatch.setattr("p2p.registration._topics", {TOPIC: above.topic})
-    monkeypatch.setattr("p2p.parking.registry", REGISTRY)
-    monkeypatch.setattr("p2p.record_rows.registry", REGISTRY)
-    return above
-
-
-def entry(
-    seq: int, *, by: Identity = WRITER, key: int | None = None, life: int = 1, **fields: Any
-) -> Received[Record]:
-    record = Entry(
-        origin=by.node_id,
-        public_key=by.public_key_text,
-        lamport_ts=fields.pop("lamport_ts", NOW_MS + seq),
-        incarnation=life,
-        seq=seq,
-        id=f"{seq if key is None else key:032x}",
-        **fields,
-    )
-    return Received(record, seal(record, by, NETWORK))
-
-
-def apply(
-    layer: Layer,
-    *batch: Received[Record],
-    covers: Sequence[tuple[str, Span]] = (),
-    now: datetime = NOW,
-) -> int:
-    return TopicStore(layer.topic, now).apply(covers, batch).learned
-
-
-def mark_of(origin: Identity = WRITER) -> Mark | None:
-    return watermarks.all_marks(TOPIC).get(origin.node_id)
-
-
-def live(layer: Layer, now: datetime = NOW) -> list[str]:
-    return [item.key for item in TopicStore(layer.topic, now).live_items(0, 2**48)]
-
-
-def cover(through: int, *, after: int = 0, of: str = WRITER.node_id) -> tuple[str, Span]:
-    return (of, Span(Mark(1, after), Mark(1, through)))
 
 
 def test_pushed_records_wait_above_a_gap_that_a_page_closes(layer: Layer) -> None:
@@ -312,100 +230,3 @@ def test_an_incarnation_is_raised_and_never_lowered(local: LocalNode) -> None:
     assert json.loads((local.home / "incarnation.json").read_text())["incarnation"] == NOW_S
     NodeState.objects.all().delete()
     assert incarnation() == NOW_S + 1
-
-
-def test_a_topics_own_order_comes_before_clock_and_number(layer: Layer) -> None:
-    """As a task of a higher term replaces what an older emperor wrote later."""
-    layer.topic = replace(layer.topic, rank=lambda record: (len(record.text),))  # type: ignore[attr-defined]
-    apply(layer, entry(5, key=1, text="long"))
-
-    assert apply(layer, entry(6, key=1, text="no"), entry(1, by=OTHER, key=1, text="it")) == 0
-    assert apply(layer, entry(2, key=1, text="longer"), entry(9, key=1, text="short")) == 1
-
-    stored = StoredRecord.objects.get()
-    assert (stored.seq, layer.applied[-1].seq) == (2, 2)
-
-
-def test_what_comes_with_its_proof_does_not_wait(layer: Layer) -> None:
-    """In one page the proof may stand behind what rests on it."""
-    stored = StoredRecord.objects.filter(key=f"{2:032x}")
-    authority = lambda record: (  # noqa: E731
-        Authority.NOT_YET if record.seq == 1 and not stored.exists() else Authority.APPLY
-    )
-    layer.topic = replace(layer.topic, authority=authority)
-
-    apply(layer, entry(1), entry(2))
-
-    assert [each.seq for each in layer.applied] == [2, 1]
-    assert mark_of() == Mark(1, 2)
-    assert not ParkedRecord.objects.exists()
-
-
-def test_a_session_brings_another_database_up_to_this_one(layer: Layer) -> None:
-    """The peer's answers are taken from our rows before these are removed."""
-    apply(layer, entry(1), entry(2), entry(3, key=1), entry(1, by=OTHER, key=9))
-    wanted_hash = live_hash(TopicStore(layer.topic, NOW))
-    marks = watermarks.all_marks(TOPIC)
-    request = PAIR.request(id=2, marks=MarkSlice(marks=[]))
-    page = answer(TopicStore(layer.topic, NOW), PAIR, request)
-    records.discard(TOPIC, live(layer))
-    Watermark.objects.all().delete()
-
-    session, asked = syncing.begin(layer.topic, NOW, insist=False)
-    assert asked.hash != wanted_hash
-    following = syncing.take(layer.topic, session, PAIR.response(re=1), [], NOW)
-    assert following is not None and following.marks == MarkSlice(marks=[])
-    opened = [entry(2), entry(3, key=1), entry(1, by=OTHER, key=9)]
-    assert sorted(each.encode() for each in page.frames) == sorted(each.raw for each in opened)
-    following = syncing.take(layer.topic, session, page, opened, NOW + timedelta(seconds=1))
-    assert following is not None and following.hash == wanted_hash
-    later = NOW + timedelta(seconds=2)
-    done = syncing.take(layer.topic, session, PAIR.response(re=3, equal=True), [], later)
-
-    assert done is None
-    assert watermarks.all_marks(TOPIC) == marks
-    assert TopicSync.objects.get().synced_at == later
-
-
-def test_defect_04_every_version_of_a_record_is_told_apart(layer: Layer) -> None:
-    """Dedup is by origin, topic, incarnation and seq: a second version of a key is no duplicate."""
-    for seq in (1, 2, 3):
-        inbox.apply_batch([entry(seq, key=7, text=f"version {seq}")], NOW)
-
-    assert [each.seq for each in layer.applied] == [1, 2, 3]
-    assert StoredRecord.objects.get().seq == 3
-
-
-@pytest.mark.parametrize("order", [(1, 2, 3), (3, 2, 1), (2, 3, 1), (3, 1, 2)])
-def test_defect_05_a_stale_update_never_wins(layer: Layer, order: tuple[int, ...]) -> None:
-    for seq in order:
-        inbox.apply_batch([entry(seq, key=7, text=f"version {seq}")], NOW)
-
-    assert StoredRecord.objects.get().seq == 3
-    assert layer.applied[-1].seq == 3
-
-
-def test_defect_06_sync_brings_updates_and_asks_by_origin(layer: Layer) -> None:
-    """Anti-entropy replaces what it holds, and one origin's news hides nothing of another's."""
-    apply(layer, entry(1, key=7, text="old"))
-    apply(layer, entry(90, by=OTHER, key=8, lamport_ts=NOW_MS + 9_000))
-
-    session, _ = syncing.begin(layer.topic, NOW, insist=False)
-    request = syncing.take(layer.topic, session, PAIR.response(re=1), [], NOW)
-
-    assert request is not None
-    assert request.marks is not None
-    asked = {each.origin: (each.incarnation, each.seq) for each in request.marks.marks}
-    assert asked == {WRITER.node_id: (1, 1)}  # 90 came over a gap: everything below is asked for
-    apply(layer, entry(2, key=7, text="new"), covers=[cover(2, after=1)])
-    assert [record.text for record in layer.applied if record.key().endswith("7")] == [  # type: ignore[attr-defined]
-        "old",
-        "new",
-    ]
-
-
-def test_progress_survives_the_database(layer: Layer) -> None:
-    progress = Progress(Mark(2, 9), (Span(Mark(2, 11), Mark(3, 4)),))
-    watermarks.save(TOPIC, {WRITER.node_id: progress})
-
-    assert watermarks.load(TOPIC, [WRITER.node_id, OTHER.node_id]) == {WRITER.node_id: progress}

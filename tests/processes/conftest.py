@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.nodes import RealNode, start_all
 
-MakeNode = Callable[..., RealNode]
+MakeNode = Callable[..., RealNode]  # a name, `worker=False`, variables
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -24,8 +24,8 @@ def make_node(tmp_path: Path) -> Iterator[MakeNode]:
     """Return a function that prepares a node of a name; all of them are ended with the test."""
     made: list[RealNode] = []
 
-    def make(name: str, **variables: str) -> RealNode:
-        node = RealNode(tmp_path / name, **variables)
+    def make(name: str, *, worker: bool = True, **variables: str) -> RealNode:
+        node = RealNode(tmp_path / name, worker=worker, **variables)
         made.append(node)
         return node
 

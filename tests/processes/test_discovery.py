@@ -18,8 +18,8 @@ def wall(node: RealNode) -> list[str]:
 
 
 async def test_nodes_with_one_seed_find_each_other_and_share_a_wall(make_node: MakeNode) -> None:
-    hub = make_node("hub").start()
-    left, right = (make_node(name, seeds=hub.address) for name in ("left", "right"))
+    hub = make_node("hub", worker=False).start()
+    left, right = (make_node(name, worker=False, seeds=hub.address) for name in ("left", "right"))
     start_all(left, right)
     everybody = {node.node_id for node in (hub, left, right)}
     for node in (hub, left, right):
@@ -43,8 +43,8 @@ async def test_nodes_without_any_seed_meet_by_their_beacons(make_node: MakeNode)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.bind((HOST, 0))
         port = str(probe.getsockname()[1])
-    one, two = (make_node(name, discovery_port=port) for name in ("one", "two"))
-    stranger = make_node("stranger", discovery_port=port, network="andromeda")
+    one, two = (make_node(name, worker=False, discovery_port=port) for name in ("one", "two"))
+    stranger = make_node("stranger", worker=False, discovery_port=port, network="andromeda")
 
     start_all(one, two, stranger)
 
@@ -53,8 +53,8 @@ async def test_nodes_without_any_seed_meet_by_their_beacons(make_node: MakeNode)
 
 
 async def test_a_node_that_starts_anew_dials_whom_it_met(make_node: MakeNode) -> None:
-    seed = make_node("seed").start()
-    met = make_node("met", seeds=seed.address).start()
+    seed = make_node("seed", worker=False).start()
+    met = make_node("met", worker=False, seeds=seed.address).start()
     await wait_for(lambda: linked(met) == {seed.node_id})
     met.stop()
     met.variables.pop("seeds")

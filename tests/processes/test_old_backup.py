@@ -6,7 +6,7 @@ import json
 import shutil
 import time
 
-from tests.support.nodes import RealNode
+from tests.support.nodes import RealNode, start_all
 from tests.support.waiting import wait_for
 
 
@@ -21,9 +21,10 @@ async def new_offering(buyer: RealNode, seller: RealNode, known: set[str]) -> No
 
 
 async def test_a_restored_node_begins_a_new_incarnation_and_its_offering_is_seen(
-    market: tuple[RealNode, RealNode],
+    buyer: RealNode, seller: RealNode
 ) -> None:
-    buyer, seller = market
+    buyer.has_worker = seller.has_worker = False
+    start_all(buyer, seller)
     known: set[str] = set()
     await new_offering(buyer, seller, known)
     seller.stop()

@@ -47,7 +47,7 @@ def taken_port() -> object:
 
 
 def test_a_second_node_in_one_home_is_refused_and_the_first_goes_on(make_node: MakeNode) -> None:
-    first = make_node("node").start()
+    first = make_node("node", worker=False).start()
     second = RealNode(first.home)
 
     line = refused(second)
@@ -74,17 +74,15 @@ def test_a_wrong_setting_is_named(make_node: MakeNode) -> None:
     assert refused(node) == "VOIDLUX_AGENTS is 'many': a whole number from 0 to 50 is allowed"
 
 
-async def test_sigint_ends_a_busy_node_in_time(make_node: MakeNode, tmp_path: Path) -> None:
-    busy = await BusyNode.start(make_node("node", agents="2"), tmp_path)
-
-    await assert_stops_and_leaves_only_work(busy.node, signal.SIGINT)
-
-
-async def test_sigterm_ends_a_busy_node_in_time_and_a_restart_goes_on_where_it_was(
+async def test_signals_end_a_busy_node_in_time_and_a_restart_goes_on_where_it_was(
     make_node: MakeNode, tmp_path: Path
 ) -> None:
     busy = await BusyNode.start(make_node("node", agents="2"), tmp_path)
 
+    await assert_stops_and_leaves_only_work(busy.node, signal.SIGINT)
+    busy.testing.unlink()
+    busy.node.start()
+    await busy.until_at_work()
     await assert_stops_and_leaves_only_work(busy.node, signal.SIGTERM)
     busy.go.touch()
     busy.node.start()
@@ -102,6 +100,7 @@ class BusyNode:
     tested: Deal
     worked: Deal
     go: Path
+    testing: Path
 
     @classmethod
     async def start(cls, node: RealNode, folder: Path) -> BusyNode:
@@ -112,9 +111,14 @@ class BusyNode:
         one, two = (small_repository(folder / name).path for name in ("one", "two"))
         tested = await submit(node, one, "true", test_command=command)
         worked = await submit(node, two, gate_file(go))
-        await wait_for(testing.exists)
-        await wait_for(lambda: worked.statuses() == ["in_progress"])
-        return cls(node, tested, worked, go)
+        busy = cls(node, tested, worked, go, testing)
+        await busy.until_at_work()
+        return busy
+
+    async def until_at_work(self) -> None:
+        """Wait until the tests run and the agent works."""
+        await wait_for(self.testing.exists, 60.0)
+        await wait_for(lambda: self.worked.statuses() == ["in_progress"])
 
 
 async def assert_stops_and_leaves_only_work(node: RealNode, number: signal.Signals) -> None:

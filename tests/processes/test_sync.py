@@ -23,7 +23,7 @@ async def announce(node: RealNode, count: int) -> tuple[Client, list[str]]:
 
 
 async def test_two_nodes_that_never_met_are_equal_after_one_round(make_node: MakeNode) -> None:
-    one, other = make_node("one"), make_node("other")
+    one, other = make_node("one", worker=False), make_node("other", worker=False)
     start_all(one, other)
     here, _ = await announce(one, 3)
     there, _ = await announce(other, 2)
@@ -40,8 +40,8 @@ async def test_two_nodes_that_never_met_are_equal_after_one_round(make_node: Mak
 
 
 async def test_a_node_learns_what_came_and_went_while_it_was_dead(make_node: MakeNode) -> None:
-    one = make_node("one")
-    other = make_node("other", seeds=one.address)
+    one = make_node("one", worker=False)
+    other = make_node("other", worker=False, seeds=one.address)
     start_all(one, other)
     client, [gone, stays] = await announce(one, 2)
     await wait_for(lambda: offerings(one) == offerings(other))
@@ -58,8 +58,8 @@ async def test_a_node_learns_what_came_and_went_while_it_was_dead(make_node: Mak
 
 
 async def test_a_paused_node_catches_up(make_node: MakeNode) -> None:
-    one = make_node("one")
-    other = make_node("other", seeds=one.address)
+    one = make_node("one", worker=False)
+    other = make_node("other", worker=False, seeds=one.address)
     start_all(one, other)
     other.pause()
     client, made = await announce(one, 3)

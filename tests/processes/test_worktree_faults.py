@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -12,10 +13,11 @@ from typing import Any
 import pytest
 
 from swarm.git.command import run_git
+from swarm.git.repository import Repository
 from tests.processes.conftest import MakeNode
 from tests.support.deals import Deal, gate_file, small_repository, submit
 from tests.support.git_remote import GitRemote
-from tests.support.nodes import RealNode
+from tests.support.nodes import RealNode, running_node
 from tests.support.waiting import wait_for
 
 # Not by `git config`: five blocks at once would meet at the shared clone's lock of it.
@@ -32,22 +34,32 @@ def remote(tmp_path: Path) -> GitRemote:
     return small_repository(tmp_path / "git")
 
 
-@pytest.fixture
-def node(make_node: MakeNode) -> RealNode:
-    """A node with one agent, started."""
-    return make_node("node", agents="1").start()
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealNode]:
+    """A node with an agent for each way to misbehave, for all tests without settings of theirs."""
+    with running_node(tmp_path_factory.mktemp("node"), agents=str(len(MISBEHAVIOUR))) as started:
+        yield started
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A folder on a disk of its own with room for a few MB."""
-    folder = tmp_path / "node" / "worktrees"
+@pytest.fixture(scope="module")
+def cramped_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealNode]:
+    """A node with one agent whose worktrees are on a disk of their own with room for a few MB."""
+    home = tmp_path_factory.mktemp("cramped")
+    with small_disk(home / "worktrees"), running_node(home, agents="1") as started:
+        yield started
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path) -> Iterator[None]:
+    """Mount a small disk at `folder` until the block ends."""
     folder.mkdir(parents=True)
     options = ["-t", "tmpfs", "-o", f"size={TMPFS_MB}m", "tmpfs", str(folder)]
     if os.geteuid() != 0 or subprocess.run(["mount", *options], check=False).returncode != 0:
         pytest.skip("a small disk of its own needs root")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def worktrees(node: RealNode) -> list[Path]:
@@ -94,17 +106,17 @@ async def test_a_worktree_deleted_by_hand_costs_an_attempt_and_no_commit(
 
 
 async def test_a_remote_that_is_away_at_the_push_keeps_the_work_until_it_is_back(
-    make_node: MakeNode, remote: GitRemote, tmp_path: Path
+    node: RealNode, remote: GitRemote, tmp_path: Path
 ) -> None:
-    node = make_node("node", agents="1").start()
     began, go = tmp_path / "began", tmp_path / "go"
     goal = await submit(node, remote.path, f"touch {began}; {gate_file(go)}; echo x > x.txt")
     await wait_for(began.exists)
     away = remote.path.with_name("away.git")
 
     remote.path.rename(away)
+    told = len(node.log())
     go.touch()
-    await wait_for(lambda: "trying again: git " in node.log())
+    await wait_for(lambda: "trying again: git " in node.log()[told:])
     away.rename(remote.path)
 
     assert (await goal.ended(60.0))["status"] == "completed"
@@ -120,9 +132,10 @@ async def test_a_worktree_that_had_to_stay_is_removed_when_the_remote_is_back(
     await wait_for(began.exists)
     away = remote.path.with_name("away.git")
     remote.path.rename(away)
+    told = len(node.log())
 
     node.post(f"/tasks/{goal.goal_id}/cancel")
-    await wait_for(lambda: "is kept" in node.log(), 60.0)
+    await wait_for(lambda: "is kept" in node.log()[told:], 60.0)
     assert [path.name for path in worktrees(node)] != []
     away.rename(remote.path)
 
@@ -146,9 +159,8 @@ MISBEHAVIOUR = {
 
 
 async def test_agents_that_misbehave_with_git_fail_and_lose_nothing(
-    make_node: MakeNode, remote: GitRemote, tmp_path: Path
+    node: RealNode, remote: GitRemote, tmp_path: Path
 ) -> None:
-    node = make_node("node", agents=str(len(MISBEHAVIOUR))).start()
     made = [tmp_path / f"made-{number}" for number in range(len(MISBEHAVIOUR))]
     blocks = [
         f"MADE={path}; {IDENTITY}; {block}"
@@ -160,7 +172,7 @@ async def test_agents_that_misbehave_with_git_fail_and_lose_nothing(
     assert (await goal.ended(80.0))["status"] == "failed"
     assert goal.statuses() == ["failed"] * len(MISBEHAVIOUR)
     await wait_for(lambda: not worktrees(node))
-    clone = next((node.home / "repositories").glob("*.git"))
+    clone = Repository(str(remote.path), node.home).path
     # Of three attempts one may end before its commit: they meet at locks of the shared clone.
     each = [set(path.read_text().split()) for path in made]
     assert min(map(len, each)) >= 2
@@ -190,9 +202,9 @@ async def test_over_its_quota_a_node_takes_no_work_and_says_so(
 
 
 async def test_a_disk_that_is_full_while_an_agent_works_is_named_as_the_cause(
-    small_disk: Path, make_node: MakeNode, remote: GitRemote
+    cramped_node: RealNode, remote: GitRemote
 ) -> None:
-    node = make_node("node", agents="1").start()
+    node = cramped_node
     fill = f"echo '*.log' > .gitignore; head -c {2 * TMPFS_MB}M /dev/zero > big.log"
     block = f"[ $VOIDLUX_ATTEMPT != 1 ] || {{ {fill}; }}"
 
@@ -206,10 +218,11 @@ async def test_a_disk_that_is_full_while_an_agent_works_is_named_as_the_cause(
 
 
 async def test_a_disk_that_is_full_before_the_work_costs_no_attempt(
-    small_disk: Path, make_node: MakeNode, remote: GitRemote
+    cramped_node: RealNode, remote: GitRemote
 ) -> None:
-    node = make_node("node", agents="1").start()
-    filler = small_disk / "filler"
+    node = cramped_node
+    await wait_for(lambda: not worktrees(node) and not node.get("/status")["no_room"], 60.0)
+    filler = node.home / "worktrees" / "filler"
     with pytest.raises(OSError, match="No space left"):
         filler.write_bytes(b"x" * (TMPFS_MB + 1) * 1024 * 1024)
 

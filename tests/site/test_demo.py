@@ -76,14 +76,14 @@ def processes_of(temporary: Path) -> list[str]:
     return found
 
 
-def wait_for_line(demo: subprocess.Popen[str], words: str) -> str:
+def lines_until(demo: subprocess.Popen[str], words: str) -> list[str]:
     """Read the demo's output up to the line with `words`; it ends by the test's time limit."""
     assert demo.stdout is not None
     read = []
     for line in demo.stdout:
         read.append(line)
         if words in line:
-            return line
+            return read
     raise AssertionError(f"{words!r} was not said:\n{''.join(read)}")
 
 
@@ -93,19 +93,21 @@ def end(demo: subprocess.Popen[str], number: int) -> int:
     return demo.returncode
 
 
-def test_the_demo_proves_a_trade_and_leaves_nothing_behind(
+def test_the_demo_proves_a_trade_and_keeps_its_nodes_until_an_interrupt(
     temporary: Path, start_demo: StartDemo
 ) -> None:
     report = temporary / "facts.json"
+    demo = start_demo("--keep", "--json", str(report))
+    told = lines_until(demo, "Dashboards")
+    links = [lines_until(demo, "/login/")[-1].split()[-1] for _ in range(3)]
 
-    demo = start_demo("--json", str(report))
-    output, _ = demo.communicate(timeout=DEMO_WITHIN_S)
+    with httpx.Client(trust_env=False, follow_redirects=True, timeout=20) as browser:
+        pages = [browser.get(link) for link in links]
+    code = end(demo, signal.SIGINT)
 
-    assert demo.returncode == 0, output
+    output = "".join(told)
     assert "\x1b" not in output
     assert "FAILED" not in output
-    assert processes_of(temporary) == []
-    assert [path.name for path in temporary.iterdir()] == ["facts.json"]
     facts = json.loads(report.read_text())
     assert facts["ok"]
     assert {check["name"] for check in facts["checks"] if check["ok"]} == {
@@ -113,6 +115,11 @@ def test_the_demo_proves_a_trade_and_leaves_nothing_behind(
         *("agreement", "payments", "money", "work", "quiet"),
     }
     assert_the_story(facts)
+    assert [page.status_code for page in pages] == [200, 200, 200]
+    assert "Telemetry report for the probe" in pages[0].text
+    assert code == 0
+    assert processes_of(temporary) == []
+    assert sorted(path.name[:13] for path in temporary.iterdir()) == ["facts.json", "voidlux-demo-"]
 
 
 def assert_the_story(facts: dict) -> None:  # type: ignore[type-arg]
@@ -141,7 +148,7 @@ def assert_the_story(facts: dict) -> None:  # type: ignore[type-arg]
 
 def test_an_interrupted_demo_ends_everything(temporary: Path, start_demo: StartDemo) -> None:
     demo = start_demo()
-    wait_for_line(demo, "claimed")
+    lines_until(demo, "claimed")
     running = processes_of(temporary)
 
     code = end(demo, signal.SIGINT)
@@ -154,7 +161,7 @@ def test_an_interrupted_demo_ends_everything(temporary: Path, start_demo: StartD
 
 def test_a_killed_demo_leaves_no_node_running(temporary: Path, start_demo: StartDemo) -> None:
     demo = start_demo()
-    wait_for_line(demo, "nodes are up")
+    lines_until(demo, "nodes are up")
 
     end(demo, signal.SIGKILL)
 
@@ -184,7 +191,7 @@ def test_a_node_that_dies_fails_the_demo_with_its_log(
     temporary: Path, start_demo: StartDemo
 ) -> None:
     demo = start_demo()
-    wait_for_line(demo, "claimed")
+    lines_until(demo, "claimed")
     os.kill(int(next(pid for pid in processes_of(temporary) if is_node(pid))), signal.SIGKILL)
 
     output, _ = demo.communicate(timeout=DEMO_WITHIN_S)
@@ -194,23 +201,6 @@ def test_a_node_that_dies_fails_the_demo_with_its_log(
     assert "its log ends:" in output
     assert "Logs and databases are kept" in output
     assert [path.name[:13] for path in temporary.iterdir()] == ["voidlux-demo-"]
-    assert processes_of(temporary) == []
-
-
-def test_keep_prints_links_that_log_in_and_ends_on_interrupt(
-    temporary: Path, start_demo: StartDemo
-) -> None:
-    demo = start_demo("--keep")
-    wait_for_line(demo, "Dashboards")
-    links = [wait_for_line(demo, "/login/").split()[-1] for _ in range(3)]
-
-    with httpx.Client(trust_env=False, follow_redirects=True, timeout=20) as browser:
-        pages = [browser.get(link) for link in links]
-    code = end(demo, signal.SIGINT)
-
-    assert [page.status_code for page in pages] == [200, 200, 200]
-    assert "Telemetry report for the probe" in pages[0].text
-    assert code == 0
     assert processes_of(temporary) == []
 
 

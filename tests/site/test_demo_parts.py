@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
+import tempfile
 from pathlib import Path
 
 import httpx
 import pytest
+from rich.console import Console
 
 from p2p.protocol.errors import DomainError, ExternalError
 from swarm.git.committing import commit_all
@@ -16,6 +19,7 @@ from swarm.git.worktrees import add_worktree
 from swarm.outline import parse_outline
 from voidlux_site.demo.client import NodeClient
 from voidlux_site.demo.repository import create_remote, run_product, run_tests
+from voidlux_site.demo.show import Show
 from voidlux_site.demo.story import GOAL_FILE, ORDERS, PLANS
 from voidlux_site.demo.worktrees import describe_leftovers, leftover_worktrees
 
@@ -168,3 +172,18 @@ def test_files_that_no_clone_knows_count_as_unpushed(tmp_path: Path) -> None:
 
     assert [each["worktree"] for each in leftovers] == ["stray"]
     assert leftovers[0]["unpushed"] != []
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_only_a_demo_that_is_kept_stays_up_and_keeps_its_folder(
+    keep: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stayed: list[object] = []
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(Show, "_tell", lambda self, nodes, folder: 0)
+    monkeypatch.setattr(Show, "_stay", lambda self, nodes: stayed.append(nodes))
+
+    code = Show(Console(file=io.StringIO()), keep=keep).run()
+
+    assert (code, len(stayed)) == (0, int(keep))
+    assert len(list(tmp_path.iterdir())) == int(keep)

@@ -29,7 +29,7 @@ FIRST_PING_S = 20.0
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealNode]:
-    with running_node(tmp_path_factory.mktemp("node")) as running:
+    with running_node(tmp_path_factory.mktemp("node"), worker=False) as running:
         yield running
 
 
@@ -207,7 +207,7 @@ async def test_a_client_without_tls_is_told_so_at_once(node: RealNode) -> None:
 async def test_a_node_without_tls_takes_clients_without_it_only(
     tmp_path: Path,
 ) -> None:
-    with running_node(tmp_path, mesh_tls="off") as plain:
+    with running_node(tmp_path, worker=False, mesh_tls="off") as plain:
         linked = await Client.connect(HOST, plain.p2p_port, with_tls=False)
         await linked.ping()
         await linked.close()
@@ -218,7 +218,7 @@ async def test_a_node_without_tls_takes_clients_without_it_only(
 
 
 async def test_only_who_proves_the_secret_of_the_swarm_is_a_member(tmp_path: Path) -> None:
-    with running_node(tmp_path, swarm="crew", auth_secret=SECRET) as guarded:
+    with running_node(tmp_path, worker=False, swarm="crew", auth_secret=SECRET) as guarded:
         member = await Client.connect(HOST, guarded.p2p_port, swarm="crew", secret=SECRET)
         liar = await Client.connect(HOST, guarded.p2p_port, swarm="crew", secret=SECRET + "?")
         other = await Client.connect(HOST, guarded.p2p_port, swarm="visitors", secret=SECRET)

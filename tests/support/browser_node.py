@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from swarm.agents.tmux import TmuxServer
+from tests.support.terminals import end_terminals
 
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 60.0
@@ -111,4 +112,4 @@ def _end_terminals(home: Path) -> None:
 
     if (home / "identity.pem").exists():
         node_id = Identity.load_or_create(home / "identity.pem").node_id
-        TmuxServer(f"voidlux-{node_id[:12]}").kill_server()
+        end_terminals(TmuxServer(f"voidlux-{node_id[:12]}"))

@@ -17,8 +17,10 @@ class GitRemote:
     def __init__(self, folder: Path) -> None:
         self.path = folder / "remote.git"
         self._work = folder / "stranger"
-        run_git(["init", "-q", "--bare", "--initial-branch=main", str(self.path)])
-        run_git(["init", "-q", "--initial-branch=main", str(self._work)])
+        # Without the sample hooks and the like that git copies into each new repository.
+        begin = ["init", "-q", "--template=", "--initial-branch=main"]
+        run_git([*begin, "--bare", str(self.path)])
+        run_git([*begin, str(self._work)])
 
     def push(self, branch: str, files: Mapping[str, str | None], start: str | None = None) -> str:
         """Commit `files` (None deletes) on top of `start`, push it to `branch`; its commit id."""

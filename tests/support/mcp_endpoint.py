@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.support.http_serving import serving
 
 Call = tuple[str, dict[str, Any]]
 
@@ -32,11 +33,5 @@ def mcp_endpoint() -> Iterator[tuple[str, list[Call]]]:
             """Keep the tests' output clean."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with serving(server):
         yield f"http://127.0.0.1:{server.server_port}/mcp", calls
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

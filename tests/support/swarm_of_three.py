@@ -15,6 +15,18 @@ from swarm.states import AttemptStatus, TaskStatus
 from tests.support.cluster import Cluster, SimNode
 from tests.support.trading import BASE, COMMIT, add_ready_agent, judge, outline
 
+CHAIN = """# A chain
+
+- [ ] First
+  ```sh
+  true
+  ```
+- [ ] Second (after: 1)
+  ```sh
+  true
+  ```
+"""
+
 
 @dataclass
 class Swarm:
@@ -84,6 +96,10 @@ class Swarm:
         """Return a goal's subtasks as the emperor has them, in plan order."""
         with self.cluster.acting(self.emperor):
             return list(Task.objects.filter(parent_id=goal.id).order_by("number"))
+
+    def statuses(self, goal: Task) -> list[str]:
+        """Return the statuses of a goal's subtasks as the emperor has them, in plan order."""
+        return [task.status for task in self.subtasks(goal)]
 
     def copies(self, node: SimNode, goal: Task) -> list[TaskCopy]:
         """Return a goal's subtasks as another member knows them, in plan order."""

@@ -9,16 +9,20 @@ from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
+PAUSE_MIN_S = 0.02
+PAUSES_PER_LOOK = 3
 
 
 async def wait_for(condition: Callable[[], T | None], timeout_s: float = 30.0) -> T:
     """Return the first true value of `condition`; raises AssertionError after `timeout_s`."""
     ends_at = time.monotonic() + timeout_s
-    while time.monotonic() < ends_at:
+    while (looked_at := time.monotonic()) < ends_at:
         value = condition()
         if value:
             return value
-        await asyncio.sleep(0.02)
+        # Who asks a node without a pause keeps it from what is waited for.
+        took_s = time.monotonic() - looked_at
+        await asyncio.sleep(max(PAUSE_MIN_S, PAUSES_PER_LOOK * took_s))
     raise AssertionError(f"{condition} was not met within {timeout_s} s")
 
 

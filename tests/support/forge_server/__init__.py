@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from tests.support.forge_server.github import GitHubApi
 from tests.support.forge_server.gitlab import GitLabApi
 from tests.support.forge_server.state import Answer, ForgeState
+from tests.support.http_serving import serving
 
 HANG_UP = 0
 SILENT = -1
@@ -32,15 +33,13 @@ class ForgeServer:
             "/api/v3/": GitHubApi(state, self.url),
             "/api/v4/": GitLabApi(state, self.url),
         }
-        self._thread = threading.Thread(target=self._http.serve_forever, daemon=True)
-        self._thread.start()
+        self._served = contextlib.ExitStack()
+        self._served.enter_context(serving(self._http))
 
     def close(self) -> None:
         """Stop answering; what waits in silence is hung up on."""
         self.over.set()
-        self._http.shutdown()
-        self._http.server_close()
-        self._thread.join()
+        self._served.close()
 
     def made(self, method: str) -> list[str]:
         """Return the requests of a method."""

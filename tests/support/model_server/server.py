@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from tests.support.http_serving import serving
 from tests.support.model_server.protocols import (
     AnthropicMessages,
     OpenAIChat,
@@ -74,14 +75,8 @@ def running_model(script: Sequence[Step], refusal: Refusal | None = None) -> Ite
     handler = type("Handler", (_Handler,), {"model": model})
     server = ThreadingHTTPServer((HOST, 0), handler)
     model.port = server.server_address[1]
-    thread = threading.Thread(target=server.serve_forever, name="model server")
-    thread.start()
-    try:
+    with serving(server):
         yield model
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -27,6 +27,7 @@ from swarm.services import attempts
 from swarm.services.agents import remove_agent
 from swarm.states import AttemptStatus, TaskStatus
 from tests.support.factories import make_agent, make_attempt, make_task
+from tests.support.terminals import end_terminals
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -255,4 +256,4 @@ async def test_the_session_of_a_removed_agent_is_ended(
         await loop.stop()
         looking.cancel()
     finally:
-        own.kill_server()
+        end_terminals(own)

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -16,6 +15,7 @@ from typing import Any
 import pytest
 
 from swarm.agents import say
+from tests.support.http_serving import serving
 
 Answer = dict[str, Any] | int | None
 TASK = "a1" * 16
@@ -55,14 +55,8 @@ def node(*answers: Answer) -> Iterator[tuple[str, list[tuple[str, dict[str, Any]
             """Say nothing."""
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    with serving(server):
         yield f"http://127.0.0.1:{server.server_port}/mcp", calls
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def _bytes(answer: dict[str, Any]) -> bytes:

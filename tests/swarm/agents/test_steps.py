@@ -131,19 +131,7 @@ def test_an_attempt_goes_on_from_what_another_node_pushed(home: Path, tmp_path: 
 
     node = local_node()
     with acting_as(LocalNode(tmp_path / "other", node.identity, node.network, node.swarm)):
-        second = Attempt(
-            task_id=TASK_ID,
-            assigner_node_id="a" * 32,
-            title="Part",
-            number=2,
-            generation=2,
-            shell="true",
-            repository=str(remote.path),
-            base_commit=moved,
-            previous_branch=BRANCH,
-            branch=f"{BRANCH}-2",
-            created_at=datetime.now(UTC),
-        )
+        second = the_next_attempt(remote, moved)
         steps.set_up(second)
         names = {path.name for path in worktree_of(second).iterdir()}
 
@@ -196,7 +184,12 @@ def a_second_attempt(folder: Path) -> tuple[GitRemote, Attempt]:
     (worktree_of(first) / "README").write_text("ours\n")
     steps.publish(first)
     moved = remote.push("main", {"README": "theirs\n"}, start=base)
-    second = Attempt(
+    return remote, the_next_attempt(remote, moved)
+
+
+def the_next_attempt(remote: GitRemote, base: str) -> Attempt:
+    """Return the attempt that goes on from the first one's branch, on another base."""
+    return Attempt(
         task_id=TASK_ID,
         assigner_node_id="a" * 32,
         title="Part",
@@ -204,12 +197,11 @@ def a_second_attempt(folder: Path) -> tuple[GitRemote, Attempt]:
         generation=2,
         shell="true",
         repository=str(remote.path),
-        base_commit=moved,
+        base_commit=base,
         previous_branch=BRANCH,
         branch=f"{BRANCH}-2",
         created_at=datetime.now(UTC),
     )
-    return remote, second
 
 
 def test_an_agent_meets_the_conflict_of_its_earlier_work_and_reports_what_it_made_of_it(

@@ -12,6 +12,7 @@ import pytest
 from p2p.protocol.errors import DomainError, ExternalError
 from swarm.agents.tmux import PASTE_BYTES_MAX, TmuxServer
 from swarm.clean_env import clean_environment
+from tests.support.terminals import end_terminals
 from tests.swarm.agents.waiting import wait_for
 
 
@@ -70,12 +71,10 @@ def test_a_name_that_begins_another_is_not_that_other(tmux: TmuxServer, session:
     assert not tmux.has_session(session[:-1])
 
 
-def test_kill_session_and_server_may_be_repeated(tmux: TmuxServer, session: str) -> None:
+def test_kill_session_may_be_repeated(tmux: TmuxServer, session: str) -> None:
     tmux.kill_session(session)
     tmux.kill_session(session)
     assert not tmux.has_session(session)
-    tmux.kill_server()
-    tmux.kill_server()
     assert tmux.list_sessions() == []
 
 
@@ -138,7 +137,7 @@ def test_exit_by_signal_is_128_and_the_signal(tmux: TmuxServer, session: str) ->
 def test_no_end_is_missed_though_tmux_may_miss_its_signal(tmux: TmuxServer, worktree: Path) -> None:
     for number in range(25):
         # A server of its own each time: tmux misses an end mostly when it has just started.
-        tmux.kill_server()
+        end_terminals(tmux)
         name = f"agent-{number}"
         tmux.ensure_session(name, cwd=worktree, env=clean_environment())
         os.kill(tmux.pane_pid(name), signal.SIGKILL)

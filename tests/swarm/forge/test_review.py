@@ -64,15 +64,21 @@ def test_a_thread_becomes_a_subtask_with_its_place_and_its_words_in_quotes(
     assert pull_of(goal).note == "round 1 of review: 2 comments became work"
 
 
-def test_the_work_of_a_round_updates_the_same_pull_request(
-    kind: str, forge: ForgeServer, remote: GitRemote
-) -> None:
+def a_finished_round(forge: ForgeServer, remote: GitRemote) -> tuple[Task, Task]:
+    """Return a goal whose pull request got a comment, and the goal made of it, which is done."""
     goal = opened(remote)
     forge.state.comment("grace", "Say it in Latin too.")
     run_jobs(LOOK_AT_PULL)
     new = FollowUp.objects.get().goal
-
     finish(new, remote, {"latin": "salve\n"})
+    return goal, new
+
+
+def test_the_work_of_a_round_updates_the_same_pull_request(
+    kind: str, forge: ForgeServer, remote: GitRemote
+) -> None:
+    goal, new = a_finished_round(forge, remote)
+
     assert run_jobs(DELIVER) == [DELIVER]
 
     head = remote.refs()[f"refs/heads/integrate/{goal.id8}"]
@@ -94,11 +100,7 @@ def test_the_work_of_a_round_updates_the_same_pull_request(
 def test_a_delivery_that_died_after_its_push_is_repeated_without_harm(
     github: str, forge: ForgeServer, remote: GitRemote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    goal = opened(remote)
-    forge.state.comment("grace", "Say it in Latin too.")
-    run_jobs(LOOK_AT_PULL)
-    new = FollowUp.objects.get().goal
-    finish(new, remote, {"latin": "salve\n"})
+    goal, new = a_finished_round(forge, remote)
 
     def dies(*_: object) -> None:
         raise RuntimeError("killed")
@@ -117,11 +119,7 @@ def test_a_delivery_that_died_after_its_push_is_repeated_without_harm(
 def test_a_branch_that_moved_on_is_never_overwritten(
     github: str, forge: ForgeServer, remote: GitRemote
 ) -> None:
-    goal = opened(remote)
-    forge.state.comment("grace", "Say it in Latin too.")
-    run_jobs(LOOK_AT_PULL)
-    new = FollowUp.objects.get().goal
-    finish(new, remote, {"latin": "salve\n"})
+    goal, new = a_finished_round(forge, remote)
     moved = remote.push(f"integrate/{goal.id8}", {"by-hand": "h\n"})
 
     run_jobs(DELIVER)

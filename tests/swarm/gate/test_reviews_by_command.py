@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from p2p.clock import now_utc
-from swarm.models import Job, TaskEvent
+from swarm.models import Job, Task, TaskEvent
 from swarm.review import services
 from swarm.review.jobs import _ask
 from swarm.services import jobs
@@ -22,6 +22,17 @@ pytestmark = pytest.mark.django_db(transaction=True)
 ACCEPT = """cat > /dev/null; echo '{"verdict": "accept", "reasons": "well made"}'"""
 REJECT = """cat > /dev/null; echo '{"verdict": "reject", "reasons": "no test of the lens"}'"""
 GRACE = services.human("grace")
+
+
+def a_task_for_review(
+    remote: GitRemote, monkeypatch: pytest.MonkeyPatch, command: str
+) -> tuple[Task, Task]:
+    """Return a goal and its only subtask, which waits for the verdict of a command."""
+    reviewed_by(monkeypatch, "command", command)
+    goal = a_goal(remote, "One")
+    task = report(goal, 1, remote, {"one": "1\n"})
+    after_gate(goal)
+    return goal, task
 
 
 def test_a_command_that_accepts_lets_the_gate_merge(
@@ -45,10 +56,7 @@ def test_a_command_that_accepts_lets_the_gate_merge(
 def test_a_command_that_rejects_sends_the_task_back(
     remote: GitRemote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reviewed_by(monkeypatch, "command", REJECT)
-    goal = a_goal(remote, "One")
-    task = report(goal, 1, remote, {"one": "1\n"})
-    after_gate(goal)
+    _, task = a_task_for_review(remote, monkeypatch, REJECT)
 
     run_reviews()
 
@@ -157,10 +165,7 @@ def test_the_job_of_a_worker_that_died_is_run_again(
 def test_a_verdict_that_comes_after_a_persons_changes_nothing(
     remote: GitRemote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reviewed_by(monkeypatch, "command", REJECT)
-    goal = a_goal(remote, "One")
-    task = report(goal, 1, remote, {"one": "1\n"})
-    after_gate(goal)
+    goal, task = a_task_for_review(remote, monkeypatch, REJECT)
     asking = services.get_review(review_of(task).id)
     services.accept(asking.id, by=GRACE, now=now_utc())
 

@@ -1,167 +1,26 @@
-"""Goals become subtasks, subtasks meet agents, failures cascade with their reason."""
+"""Subtasks meet agents: who gets what, in which order, and whose report counts."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from uuid import uuid4
 
 import pytest
-from django.conf import settings
 from pytest_django import DjangoAssertNumQueries
 
 from p2p.local import local_node
 from p2p.protocol.errors import DomainError
-from swarm.models import Agent, Attempt, Job, Task
+from swarm.models import Agent, Attempt, Task
 from swarm.services import attempts, dispatch, goals, reports
-from swarm.services.agents import judge_agent, register_agent, remove_agent, reserve_agents
+from swarm.services.agents import remove_agent, reserve_agents
 from swarm.services.dispatch import dispatch_ready
 from swarm.services.ready_queue import FIRST_LOOK, ReadyQueue
 from swarm.services.supply import Supply
 from swarm.services.transitions import move_task
-from swarm.states import Actor, AgentStatus, AttemptStatus, JobStatus, TaskStatus
+from swarm.states import Actor, AttemptStatus, TaskStatus
+from tests.swarm.planned_goals import BASE, CHAIN, NOW, a_goal, an_agent, complete, statuses
 
 pytestmark = pytest.mark.django_db
-
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-BASE = "b" * 40
-
-CHAIN = """# A chain
-
-- [ ] First
-  ```sh
-  true
-  ```
-- [ ] Second (after: 1)
-  ```sh
-  true
-  ```
-- [ ] Third (after: 2)
-  ```sh
-  true
-  ```
-- [ ] Alone
-  ```sh
-  true
-  ```
-"""
-
-
-def a_goal(description: str = CHAIN, *, priority: int = 0, now: datetime = NOW) -> Task:
-    request = goals.GoalRequest(
-        description=description, repository="/srv/remote.git", priority=priority
-    )
-    goal = goals.create_goal(request, now=now)
-    goals.store_plan(goal.id, base_branch="main", base_commit=BASE, now=now)
-    return goal
-
-
-def an_agent(name: str, *capabilities: str, tool: str = "shell") -> Agent:
-    agent = register_agent(name=name, tool=tool, capabilities=capabilities, now=NOW)
-    judge_agent(agent.id, AgentStatus.READY, source="tmux", rule="seen", evidence="seen", now=NOW)
-    return agent
-
-
-def statuses(goal: Task) -> list[str]:
-    return list(goal.subtasks.order_by("number").values_list("status", flat=True))
-
-
-def complete(goal: Task, number: int) -> None:
-    """Bring a pending subtask to `completed` as dispatch, report and gate would."""
-    task = goal.subtasks.get(number=number)
-    for target, by in (
-        (TaskStatus.CLAIMED, Actor.DISPATCHER),
-        (TaskStatus.PENDING_REVIEW, Actor.REPORT),
-        (TaskStatus.MERGING, Actor.GATE),
-        (TaskStatus.COMPLETED, Actor.GATE),
-    ):
-        move_task(task.id, target, by=by, reason="r", now=NOW)
-    goals.settle_dependants(goal.id, now=NOW)
-
-
-def fail(goal: Task, number: int) -> None:
-    task = goal.subtasks.get(number=number)
-    Task.objects.filter(id=task.id).update(attempt=3)
-    move_task(task.id, TaskStatus.CLAIMED, by=Actor.DISPATCHER, reason="r", now=NOW)
-    task.refresh_from_db()
-    goals.requeue_or_fail(
-        task, by=Actor.REPORT, reason="it broke", feedback="", evidence={}, now=NOW
-    )
-
-
-def test_a_plan_is_stored_whole() -> None:
-    goal = a_goal()
-
-    goal.refresh_from_db()
-    assert goal.status == TaskStatus.IN_PROGRESS
-    assert statuses(goal) == ["pending", "blocked", "blocked", "pending"]
-    assert [t.number for t in goal.subtasks.get(number=3).depends_on.all()] == [2]
-
-
-@pytest.mark.parametrize(("given", "expected"), [(None, "make test"), ("", ""), ("tox", "tox")])
-def test_a_goal_without_a_test_command_is_proved_by_the_nodes(
-    given: str | None, expected: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ours = settings.ENVIRONMENT.model_copy(update={"test_command": "make test"})
-    monkeypatch.setattr(settings, "ENVIRONMENT", ours)
-    request = goals.GoalRequest(description=CHAIN, repository="/srv/remote.git", test_command=given)
-
-    assert goals.create_goal(request, now=NOW).test_command == expected
-
-
-def test_a_bad_outline_stores_nothing() -> None:
-    with pytest.raises(DomainError) as refused:
-        a_goal("# Not indented\n\n- [ ] Just words\n```sh\ntrue\n```\n")
-
-    assert (refused.value.code, refused.value.status) == ("bad_outline", 422)
-    assert not Task.objects.exists()
-    assert not Job.objects.exists()
-
-
-def test_a_dependant_waits_until_its_prerequisite_is_merged() -> None:
-    goal = a_goal()
-
-    complete(goal, 1)
-
-    assert statuses(goal) == ["completed", "pending", "blocked", "pending"]
-
-
-def test_a_failed_prerequisite_fails_its_dependants_and_the_goal_with_the_reason() -> None:
-    goal = a_goal()
-
-    fail(goal, 1)
-    assert statuses(goal) == ["failed", "failed", "failed", "pending"]
-    complete(goal, 4)
-
-    goal.refresh_from_db()
-    assert goal.status == TaskStatus.FAILED
-    assert goal.subtasks.get(number=3).error == "prerequisite 2 (Second) failed"
-    assert "1 First: it broke" in goal.error
-
-
-def test_when_all_are_merged_the_gate_decides() -> None:
-    goal = a_goal()
-
-    for number in (1, 2, 3, 4):
-        complete(goal, number)
-
-    assert Job.objects.get(kind=goals.GATE).status == JobStatus.QUEUED
-    goal.refresh_from_db()
-    assert goal.status == TaskStatus.IN_PROGRESS
-
-
-def test_cancelling_a_goal_cancels_its_open_subtasks_and_their_runs() -> None:
-    goal = a_goal()
-    an_agent("one")
-    dispatch_ready(NOW)
-    complete(goal, 4)
-
-    goals.cancel_task(goal.id, reason="not needed", now=NOW)
-
-    assert statuses(goal) == ["cancelled", "cancelled", "cancelled", "completed"]
-    assert Attempt.objects.get().status == AttemptStatus.CANCELLED
-    assert Agent.objects.get().attempt is None
-    with pytest.raises(DomainError, match="is cancelled"):
-        goals.cancel_task(goal.id, reason="again", now=NOW)
 
 
 def test_an_agent_gets_one_task_and_a_task_one_agent() -> None:
