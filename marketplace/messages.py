@@ -232,14 +232,14 @@ class ConsensusSyncReq(
 
     prefix: Annotated[Prefix, about("only payments whose id begins with this")]
     held: Annotated[
-        list[PaymentHeld] | None,
+        list[PaymentHeld],
         Meta(max_length=limits.PAYMENTS_NAMED_MAX),
-        about("all of them; null where they are more than one message names"),
+        about("all of them; empty where `digests` stand for more than one message names"),
     ]
     digests: Annotated[
         list[Digest],
         Meta(max_length=16),
-        about("without `held`: one for each next digit, of the ids and stages; empty for none"),
+        about("instead of `held`: one for each next digit, of ids and stages; empty for none"),
     ]
     returned: Annotated[bool, about("asked because of the other's request: do not ask back")]
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from marketplace import retention as marketplace_retention
+from marketplace.services.catching_up import compare_again
 from marketplace.services.offerings import expire_offerings, refresh_offering
 from marketplace.services.sales import lapse_reservations
 from marketplace.services.tributes import expire_unanswered
@@ -47,6 +48,7 @@ _SWEEPS: tuple[Callable[[datetime], object], ...] = (
     lapse_reservations,
     expire_offerings,
     refresh_offering,
+    compare_again,
 )
 _FORGETS: tuple[Callable[[datetime], object], ...] = (
     p2p_retention.forget_old,
