@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from django.http import HttpRequest
+from django.http import HttpRequest, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from ninja import Field, Query, Router, Schema
 from ninja.responses import Status
-from pydantic import ConfigDict
+from pydantic import AwareDatetime, ConfigDict
 
 from marketplace.models import LedgerEntry, Offering, Tribute
 from marketplace.queries import (
@@ -21,6 +22,7 @@ from marketplace.queries import (
 from marketplace.services import offerings
 from marketplace.services.offerings import start_selling
 from marketplace.services.sales import accept_by_operator, reject_by_operator
+from marketplace.services.statement import Period, statement, statement_csv
 from marketplace.services.tributes import TASK_COUNT_MAX, cancel_tribute, request_tribute
 from marketplace.states import TributeStatus
 from p2p.clock import now_utc
@@ -70,6 +72,18 @@ class ReasonIn(Schema):
     model_config = ConfigDict(extra="forbid")
 
     reason: Annotated[str, Field(min_length=1, max_length=500)] = "decided by the operator"
+
+
+class StatementQuery(Schema):
+    """Which period and counterparty a statement is about."""
+
+    since: Annotated[AwareDatetime | None, Field(alias="from")] = None
+    until: Annotated[AwareDatetime | None, Field(alias="to")] = None
+    counterparty: Annotated[str, Field(pattern="^([0-9a-f]{32})?$", max_length=32)] = ""
+
+    def period(self) -> Period:
+        """Return the same as the services take it."""
+        return Period(since=self.since, until=self.until, counterparty=self.counterparty)
 
 
 @router.get("/offerings", tags=["marketplace"], summary="List offerings")
@@ -162,6 +176,20 @@ def show_wallet(request: HttpRequest) -> dict[str, Any]:
 def list_ledger(request: HttpRequest, page: Query[PageQuery]) -> dict[str, Any]:
     """The wallet's immutable history, newest first."""
     return paginate(LedgerEntry.objects.all(), page, order="-id", describe=describe_entry)
+
+
+@router.get("/wallet/statement", tags=["wallet"], summary="Show a statement")
+def show_statement(request: HttpRequest, query: Query[StatementQuery]) -> dict[str, Any]:
+    """Opening balance, what moved in a period, totals per kind and closing balance."""
+    return statement(query.period())
+
+
+@router.get("/wallet/statement.csv", tags=["wallet"], summary="Download a statement")
+def download_statement(request: HttpRequest, query: Query[StatementQuery]) -> HttpResponseBase:
+    """The same entries as CSV, for a spreadsheet."""
+    response = StreamingHttpResponse(statement_csv(query.period()), content_type="text/csv")
+    response["Content-Disposition"] = 'attachment; filename="statement.csv"'
+    return response
 
 
 def _described(tribute_id: UUID) -> dict[str, Any]:

@@ -47,12 +47,12 @@ def prove(propose_frame: bytes, vote_frame: bytes = b"") -> Proven:
 
     DomainError `not_certified` names what is wrong.
     """
-    propose = _open(propose_frame, ConsensusPropose)
+    propose = open_frame(propose_frame, ConsensusPropose)
     proposal = propose.proposal
     if (propose.origin, propose.to) != (proposal.from_node_id, proposal.to_node_id):
         raise _not_certified(f"payment {proposal.id} is not signed by its payer for its payee")
     if vote_frame:
-        vote = _open(vote_frame, ConsensusVote)
+        vote = open_frame(vote_frame, ConsensusVote)
         if (vote.proposal_id, vote.origin, vote.voter_node_id, vote.to) != (
             proposal.id,
             proposal.to_node_id,
@@ -63,7 +63,8 @@ def prove(propose_frame: bytes, vote_frame: bytes = b"") -> Proven:
     return Proven(proposal, propose_frame, vote_frame)
 
 
-def _open(frame: bytes, kind: type[M]) -> M:
+def open_frame(frame: bytes, kind: type[M]) -> M:
+    """Return the message of a signed frame of one kind; DomainError `not_certified` otherwise."""
     try:
         message = open_sealed(frame, local_node().network, registry).message
     except ProtocolError as broken:

@@ -32,9 +32,9 @@ from tests.support.cluster import NETWORK, Cluster, SimNode
 from tests.support.trading import GRANT, PRICE, Market
 
 
-def hired(cluster: Cluster, count: int = 2) -> Market:
+def hired(cluster: Cluster, count: int = 2, agents: int = 2) -> Market:
     """Return a market whose buyer has hired `count` executions that are under way."""
-    market = Market.open(cluster, agents=count)
+    market = Market.open(cluster, agents=agents)
     market.request(market.goal(subtasks=count), count=count)
     for _ in range(3):
         cluster.step()
@@ -164,7 +164,7 @@ def test_a_payee_restored_in_the_middle_settles_its_tribute_too(cluster: Cluster
 
 
 def test_a_restored_payer_that_decides_once_more_pays_once(cluster: Cluster) -> None:
-    market = hired(cluster, count=1)
+    market = hired(cluster, count=1, agents=1)
     market.work()
     cluster.step()
     backup = back_up(market.buyer)
