@@ -14,7 +14,7 @@ from p2p.protocol.messages import Signed
 from p2p.protocol.signing import open_sealed
 from p2p.registration import registry
 
-_PAYMENTS = uuid.UUID("6f3c2f0e-7f4b-5d0e-9b7a-0c5ad1f0b3aa")
+PAYMENTS = uuid.UUID("6f3c2f0e-7f4b-5d0e-9b7a-0c5ad1f0b3aa")
 
 M = TypeVar("M", bound=Signed)
 
@@ -34,7 +34,7 @@ def payment_id(tribute_id: UUID, task_id: UUID, run: int) -> UUID:
     It follows from the execution, so that a payer whose books were restored from a backup and
     that decides once more proposes the same payment again and not a second one.
     """
-    return uuid.uuid5(_PAYMENTS, f"{tribute_id.hex}:{task_id.hex}:{run}")
+    return uuid.uuid5(PAYMENTS, f"{tribute_id.hex}:{task_id.hex}:{run}")
 
 
 def proposal_in(frame: bytes) -> ProposalBody:
