@@ -26,7 +26,7 @@ from marketplace.services.recovering import take_certificate
 from marketplace.states import PaymentStatus
 from p2p import outbox
 from p2p.local import local_node
-from p2p.models import KnownNode, OutboxMessage
+from p2p.models import KnownNode, OutboxKind, OutboxMessage
 from p2p.protocol import limits
 from p2p.protocol.errors import DomainError
 from p2p.registration import number_of
@@ -47,12 +47,15 @@ def meet_partner(node_id: str, now: datetime) -> None:
 
 def compare_again(now: datetime) -> None:
     """Compare every ten minutes with linked nodes that have unsettled or recent payments."""
-    live = Payment.objects.filter(Q(status__in=UNSETTLED) | Q(created_at__gte=now - RECENT))
-    pairs = live.values_list("payer_node_id", "payee_node_id").distinct()
-    partners = {node_id for pair in pairs for node_id in pair} - {local_node().node_id}
-    linked = KnownNode.objects.filter(connected=True, node_id__in=partners)
-    for node_id in linked.values_list("node_id", flat=True):
-        if not _asked(node_id).filter(created_at__gt=now - ASK_EVERY).exists():
+    linked = set(KnownNode.objects.filter(connected=True).values_list("node_id", flat=True))
+    asked = OutboxMessage.objects.filter(
+        kind=OutboxKind.COMMAND,
+        number=number_of(ConsensusSyncReq),
+        created_at__gt=now - ASK_EVERY,
+    )
+    for node_id in sorted(linked - set(asked.values_list("to_node_id", flat=True))):
+        live = Q(status__in=UNSETTLED) | Q(created_at__gte=now - RECENT)
+        if _common(node_id).filter(live).exists():
             _begin(node_id, returned=False, now=now)
 
 
