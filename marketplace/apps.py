@@ -51,6 +51,8 @@ class MarketplaceConfig(AppConfig):
         register_command(messages.ConsensusVote, handlers.on_consensus_vote)
         register_command(messages.ConsensusCommit, handlers.on_consensus_commit)
         register_command(messages.ConsensusAbort, handlers.on_consensus_abort)
+        register_command(messages.ConsensusSyncReq, handlers.on_consensus_sync_req)
+        register_command(messages.ConsensusSyncRsp, handlers.on_consensus_sync_rsp)
         jobs.register()
         hooks.admit_by(sales.admit_assignment)
         hooks.hire_sources.append(hooks.HireSource(settlement.hiring_goals, settlement.hire))

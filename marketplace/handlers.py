@@ -8,7 +8,7 @@ from uuid import UUID
 
 from marketplace import messages
 from marketplace.models import Tribute
-from marketplace.services import payments, sales, tributes
+from marketplace.services import catching_up, payments, sales, tributes
 from marketplace.states import TributeStatus
 from p2p.models import OutboxMessage
 from p2p.protocol.codec import Received
@@ -102,6 +102,16 @@ def on_consensus_abort(received: Received[messages.ConsensusAbort], now: datetim
     payments.take_abort(
         UUID(command.proposal_id), origin=command.origin, reason=command.reason, now=now
     )
+
+
+def on_consensus_sync_req(received: Received[messages.ConsensusSyncReq], now: datetime) -> None:
+    """Give the other party of payments the evidence that it lacks."""
+    catching_up.take_request(received.message, now=now)
+
+
+def on_consensus_sync_rsp(received: Received[messages.ConsensusSyncRsp], now: datetime) -> None:
+    """Book what the other party's evidence proves."""
+    catching_up.take_answer(received.message, now=now)
 
 
 def on_request_answered(

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
+from p2p.protocol import limits
 from p2p.protocol.fields import (
     Addresses,
     Amount,
     Capabilities,
     Currency,
     Detail,
+    Digest,
     GitRef,
     Name,
     NodeId,
@@ -200,3 +202,60 @@ class ConsensusAbort(Command, frozen=True, kw_only=True, tag=MessageNumber.CONSE
 
     proposal_id: Annotated[Uuid, about("the payment")]
     reason: Annotated[Detail, about("the rule that it breaks")]
+
+
+Prefix = Annotated[str, Meta(pattern="^[0-9a-f]*$(?!\\n)", max_length=32)]
+EvidenceText = Annotated[str, Meta(max_length=limits.PAYMENT_FRAME_BYTES_MAX)]
+Stage = Literal["proposed", "voted", "committed", "aborted"]
+
+
+class PaymentHeld(Struct, frozen=True, kw_only=True):
+    """A payment between the two nodes that the sender has."""
+
+    id: Annotated[Uuid, about("the payment")]
+    stage: Annotated[Stage, about("how far it has come there")]
+
+
+class Certificate(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The evidence of one payment: frames as they were signed, which prove themselves."""
+
+    propose: Annotated[EvidenceText, about("the payer's CONSENSUS_PROPOSE, as text")]
+    vote: Annotated[EvidenceText, about("the payee's CONSENSUS_VOTE, as text; empty without")] = ""
+    stage: Annotated[Stage, about("how far it has come at the sender")]
+    reason: Annotated[Detail, about("why it was aborted")] = ""
+
+
+class ConsensusSyncReq(
+    Command, frozen=True, kw_only=True, tag=MessageNumber.CONSENSUS_SYNC_REQ.value
+):
+    """What the sender has of the payments between the two: what does it lack?"""
+
+    prefix: Annotated[Prefix, about("only payments whose id begins with this")]
+    held: Annotated[
+        list[PaymentHeld],
+        Meta(max_length=limits.PAYMENTS_NAMED_MAX),
+        about("all of them; empty where `digests` stand for more than one message names"),
+    ]
+    digests: Annotated[
+        list[Digest],
+        Meta(max_length=16),
+        about("instead of `held`: one for each next digit, of ids and stages; empty for none"),
+    ]
+    returned: Annotated[bool, about("asked because of the other's request: do not ask back")]
+
+
+class ConsensusSyncRsp(
+    Command, frozen=True, kw_only=True, tag=MessageNumber.CONSENSUS_SYNC_RSP.value
+):
+    """What the asker lacks, and where to ask on."""
+
+    prefix: Annotated[Prefix, about("as in the request")]
+    certificates: Annotated[
+        list[Certificate],
+        Meta(max_length=limits.PAYMENTS_NAMED_MAX),
+        about("payments that the asker lacks, or has less far"),
+    ]
+    differ: Annotated[
+        list[Prefix], Meta(max_length=16), about("longer prefixes whose digests differ: ask again")
+    ]
+    more: Annotated[bool, about("there is more than fits: ask again")]

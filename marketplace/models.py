@@ -209,7 +209,14 @@ class Payment(models.Model):
     """A transfer proposed by the payer, voted by the payee and closed by the commit."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    execution = models.OneToOneField(Execution, on_delete=models.PROTECT, related_name="payment")
+    execution = models.OneToOneField(
+        Execution,
+        on_delete=models.PROTECT,
+        related_name="payment",
+        null=True,
+        blank=True,
+        help_text="Empty where the deal itself was lost, or the payment was refused.",
+    )
     payer_node_id = models.CharField(max_length=32)
     payee_node_id = models.CharField(max_length=32)
     amount = models.PositiveBigIntegerField()
@@ -217,11 +224,21 @@ class Payment(models.Model):
     reason = models.CharField(max_length=500, blank=True)
     propose_frame = models.BinaryField(default=b"", help_text="The payer's signature.")
     vote_frame = models.BinaryField(default=b"", help_text="The payee's signature.")
+    uncovered = models.PositiveBigIntegerField(
+        default=0, help_text="VOID promised before a backup was restored and not captured again."
+    )
     created_at = models.DateTimeField()
     closed_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ("created_at",)
+        indexes = [
+            models.Index(fields=["payer_node_id"], name="payment_payer"),
+            models.Index(fields=["payee_node_id"], name="payment_payee"),
+            models.Index(
+                fields=["uncovered"], name="payment_uncovered", condition=Q(uncovered__gt=0)
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.amount} VOID {self.status}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet, Sum
 
 from marketplace.models import (
     Execution,
@@ -118,14 +118,22 @@ def describe_execution(execution: Execution) -> dict[str, Any]:
 
 
 def describe_wallet() -> dict[str, Any]:
-    """Return balance, held and available VOID of this node."""
+    """Return balance, held, available and overdrawn VOID of this node."""
     wallet = Wallet.objects.filter(id=1).first() or Wallet()
+    overdrawn = overdrawn_amount()
     return {
         "balance": wallet.balance,
         "held": wallet.held,
-        "available": wallet.balance - wallet.held,
+        "available": max(0, wallet.balance - wallet.held - overdrawn),
+        "overdrawn": overdrawn,
         "currency": CURRENCY,
     }
+
+
+def overdrawn_amount() -> int:
+    """Return the VOID that this node has promised beyond what its wallet could give."""
+    owed = Payment.objects.filter(uncovered__gt=0).aggregate(sum=Sum("uncovered"))
+    return int(owed["sum"] or 0)
 
 
 def describe_entry(entry: LedgerEntry) -> dict[str, Any]:

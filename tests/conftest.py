@@ -14,7 +14,9 @@ from pathlib import Path
 
 import django
 import hypothesis
+import pytest
 from django.conf import settings
+from django.db import connection
 
 # Read by the tests themselves: with `required` a test that lacks its service fails.
 KEPT_VARIABLES = frozenset({"VOIDLUX_TEST_SERVICES", "VOIDLUX_AGENT_CLIS"})
@@ -57,3 +59,11 @@ hypothesis.settings.load_profile("suite")
 _isolate_environment()
 if not settings.configured:
     django.setup()
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: object) -> None:
+    """Let transactional tests empty the ledger: on SQLite that takes a DELETE."""
+    with django_db_blocker.unblock():  # type: ignore[attr-defined]
+        if connection.vendor == "sqlite":
+            connection.cursor().execute("DROP TRIGGER IF EXISTS ledger_entry_never_deleted")

@@ -158,6 +158,11 @@ SYNC_REQUESTS_BURST = 100  # answered to one peer, at once
 SYNC_REQUESTS_WAITING_MAX = 8  # of one peer; those beyond are dropped
 INCARNATION_JUMP_MAX = 1_000  # an unsigned claim further ahead of our own numbering is no evidence
 
+# Payments
+PAYMENTS_NAMED_MAX = 100  # of one CONSENSUS_SYNC_REQ; of more, digests are compared
+CERTIFICATES_BYTES_MAX = 400_000  # frames of one CONSENSUS_SYNC_RSP before they are escaped
+PAYMENT_FRAME_BYTES_MAX = 20_000  # of a PROPOSE or VOTE that is handed on as evidence
+
 # Pull requests
 PULL_BODY_CHARS_MAX = 60_000  # GitHub takes 65,536
 REVIEW_ROUNDS_MAX = 3  # follow-up goals of one pull request

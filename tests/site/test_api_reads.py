@@ -50,7 +50,13 @@ def test_status_sums_the_node_up(db: None) -> None:
     assert status["tasks"]["in_progress"] == 7
     assert status["agents"] == {"total": 8, "ready": 1}
     assert status["peers"] == 2
-    assert status["wallet"] == {"balance": 998, "held": 2, "available": 996, "currency": "VOID"}
+    assert status["wallet"] == {
+        "balance": 998,
+        "held": 2,
+        "available": 996,
+        "overdrawn": 0,
+        "currency": "VOID",
+    }
     assert (status["selling"], status["troubled_jobs"]) == (True, 1)
     assert status["uptime_s"] >= 0
 
@@ -173,7 +179,13 @@ def test_tributes_wallet_and_ledger_are_shown(db: None) -> None:
     assert _get(f"/tributes/{tribute.id.hex}")["total_cost"] == 4
     assert [item["id"] for item in _get("/tributes?status=pending")["items"]] == [tribute.id.hex]
     assert _get("/tributes?status=accepted")["items"] == []
-    assert _get("/wallet") == {"balance": 0, "held": 0, "available": 0, "currency": "VOID"}
+    assert _get("/wallet") == {
+        "balance": 0,
+        "held": 0,
+        "available": 0,
+        "overdrawn": 0,
+        "currency": "VOID",
+    }
     assert [item["kind"] for item in _get("/wallet/ledger")["items"]] == ["hold", "grant"]
     page = _get("/wallet/ledger?limit=1")
     assert [item["kind"] for item in page["items"]] == ["hold"]

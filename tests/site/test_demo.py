@@ -140,6 +140,7 @@ def assert_the_story(facts: dict) -> None:  # type: ignore[type-arg]
         "balance": 1000 - earned,
         "held": 0,
         "available": 1000 - earned,
+        "overdrawn": 0,
         "currency": "VOID",
     }
     assert earned > 0

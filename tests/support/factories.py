@@ -200,6 +200,15 @@ def make_payment(execution: Execution, amount: int, *, now: datetime = NOW) -> P
     )
 
 
+def make_promise(
+    *, payer: str, payee: str, amount: int, status: str, now: datetime = NOW
+) -> Payment:
+    """Create a payment without a deal behind it."""
+    return Payment.objects.create(
+        payer_node_id=payer, payee_node_id=payee, amount=amount, status=status, created_at=now
+    )
+
+
 def make_entry(
     kind: str, amount: int, balance: int, held: int, *, now: datetime = NOW, **columns: Any
 ) -> LedgerEntry:

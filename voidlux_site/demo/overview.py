@@ -36,6 +36,7 @@ def head_line(node: Json) -> Text:
         f"  {node['role']} on {node['network']}  {node['peers']} peers  ",
         f"{agents['ready']} of {agents['total']} agents ready  ",
         (f"{wallet['balance']} VOID ({wallet['held']} held)", "yellow"),
+        (f", overdrawn by {wallet['overdrawn']}" if wallet.get("overdrawn") else "", "bold red"),
         (f"  {trouble} jobs in trouble", "bold red") if trouble else "",
     )
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from marketplace.services.certificates import PAYMENTS
 from marketplace.services.offering_records import TTL_MAX_S
 from marketplace.services.sales import WORK_LIMIT_S
 from marketplace.services.tributes import ANSWER_DEADLINE_S
 from p2p.outbox import COMMAND_EXPIRY_S
+from p2p.protocol.limits import PAYMENTS_NAMED_MAX
 from p2p.relay import RETRY_FIRST_S, RETRY_MAX_S, UNREACHED_RETRY_S
 from swarm.services.dispatch import ASSIGN_EXPIRY_S
 from swarm.services.reports import NOT_BEGUN
@@ -25,7 +27,7 @@ def delivery_times() -> str:
 | a command expires, unless said otherwise below | {COMMAND_EXPIRY_S:g} |
 | TRIBUTE_REQUEST expires, with the tribute's `deadline_at` | {ANSWER_DEADLINE_S:g} |
 | TASK_ASSIGN expires | {ASSIGN_EXPIRY_S:g} |
-| TASK_COMPLETE, TRIBUTE_VERDICT and CONSENSUS_* expire | never |
+| TASK_COMPLETE, TRIBUTE_VERDICT and CONSENSUS_* expire, but for the two of its sync | never |
 
 These are the sender's own affair: a receiver must cope with any. A receiver remembers the answered
 `msg_id`s of every origin, so that a command is never done twice however late it comes again.
@@ -103,5 +105,15 @@ Commands may overtake each other: PROPOSE may come before its VERDICT and stands
   changes nothing. Executions that are under way are still judged and paid.
 - CONSENSUS_PROPOSE is irrevocable and pays one execution once: `amount` is the tribute's price
   per task. PROPOSE and VOTE, both signed, are the certificate of the payment. COMMIT moves
-  nothing. ABORT answers only a proposal between the wrong parties, with the wrong amount, for a
-  task that was not done under the tribute, was refused, or is paid already."""
+  nothing. ABORT answers only a proposal between the wrong parties, with the wrong amount or id, for
+  a run that was not done under the tribute, was refused, or is paid already.
+- The id of a payment is the UUID version 5 in the namespace `{PAYMENTS}`
+  of the text `tribute_id:task_id:run`, so that an execution has one payment whoever forgets what.
+- CONSENSUS_SYNC_REQ asks the other party of payments what the sender lacks. `held` names all its
+  payments with the receiver whose id begins with `prefix`, but aborted ones; beyond
+  {PAYMENTS_NAMED_MAX} of them, 16 `digests` stand for it: the first 32 hex digits of SHA-256 over
+  the lines `id:stage`, ordered, joined by line feeds, of the payments with each next digit.
+  CONSENSUS_SYNC_RSP has the `certificates` of what the asker lacks or has less far, or the longer
+  prefixes that `differ`; two nodes that agree need none. The receiver of a request that itself
+  lacks something asks back, unless the request was `returned`. A certificate counts by the
+  signatures in it: `not_certified` without both, `not_a_party` between other nodes."""

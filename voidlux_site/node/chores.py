@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from marketplace import retention as marketplace_retention
+from marketplace.services.catching_up import compare_again
 from marketplace.services.offerings import expire_offerings, refresh_offering
 from marketplace.services.overflow import buy_overflow
 from marketplace.services.sales import lapse_reservations
@@ -49,6 +50,7 @@ _SWEEPS: tuple[Callable[[datetime], object], ...] = (
     expire_offerings,
     refresh_offering,
     buy_overflow,
+    compare_again,
 )
 _FORGETS: tuple[Callable[[datetime], object], ...] = (
     p2p_retention.forget_old,

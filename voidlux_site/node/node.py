@@ -12,6 +12,7 @@ from typing import Any
 
 from django.conf import settings
 
+from marketplace.services.catching_up import meet_partner
 from p2p import nodes, own_numbering
 from p2p.clock import now_utc
 from p2p.database_thread import DatabaseThread
@@ -233,6 +234,7 @@ class Node:
             http_port=peer.http_port,
             now=now_utc(),
         )
+        await self._database.run(meet_partner, peer.node_id, now_utc())
         if peer.member:
             await self._database.run(start_up.meet_member, now_utc())
 
