@@ -8,7 +8,7 @@ from uuid import UUID
 
 from marketplace import messages
 from marketplace.models import Tribute
-from marketplace.services import payments, sales, tributes
+from marketplace.services import cancelling, payments, reservations, sales, tributes
 from marketplace.states import TributeStatus
 from p2p.models import OutboxMessage
 from p2p.protocol.codec import Received
@@ -49,12 +49,14 @@ def on_tribute_reject(received: Received[messages.TributeReject], now: datetime)
 
 
 def on_tribute_cancel(received: Received[messages.TributeCancel], now: datetime) -> None:
-    """Take executions back from a tribute."""
+    """Take executions, or all of a tribute, back as its other side asks."""
     command = received.message
-    sales.take_cancel(
+    cancelling.take_cancel(
         UUID(command.tribute_id),
-        buyer=command.origin,
+        origin=command.origin,
         released_count=command.released_count,
+        task_ids=[UUID(task_id) for task_id in command.task_ids],
+        reason=command.reason,
         now=now,
     )
 
@@ -65,6 +67,7 @@ def on_tribute_verdict(received: Received[messages.TributeVerdict], now: datetim
     sales.take_verdict(
         UUID(command.tribute_id),
         UUID(command.task_id),
+        run=command.run,
         buyer=command.origin,
         verdict=command.verdict,
         commit=command.commit or "",
@@ -142,4 +145,6 @@ def on_acceptance_answered(
     command = cast(messages.TributeAccept, registry.decode(bytes(row.frame)))
     still = Tribute.objects.filter(id=UUID(command.tribute_id), status=TributeStatus.ACCEPTED)
     if still.filter(executions__isnull=True).exists():
-        sales.note_acceptance_refused(UUID(command.tribute_id), code=code, detail=detail, now=now)
+        reservations.note_acceptance_refused(
+            UUID(command.tribute_id), code=code, detail=detail, now=now
+        )

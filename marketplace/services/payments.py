@@ -22,7 +22,7 @@ from marketplace.messages import (
 )
 from marketplace.models import Execution, Payment, Tribute
 from marketplace.services import wallet
-from marketplace.services.transitions import get_tribute, tell
+from marketplace.services.transitions import get_tribute, move_execution, tell
 from marketplace.states import EntryKind, ExecutionStatus, PaymentStatus
 from p2p import outbox
 from p2p.local import local_node
@@ -143,9 +143,8 @@ def _credited(proposal: ProposalBody, origin: str, frame: bytes, now: datetime) 
     if Payment.objects.filter(id=UUID(proposal.id)).exists():
         raise RuleBroken(f"payment {proposal.id} is of another task than {proposal.task_id}")
     # The proposal is the stronger form of the verdict, and may overtake it.
-    Execution.objects.filter(id=execution.id).update(
-        status=ExecutionStatus.ACCEPTED, commit=proposal.commit, closed_at=now
-    )
+    if execution.status == ExecutionStatus.OPEN:
+        move_execution(execution, ExecutionStatus.ACCEPTED, now=now, commit=proposal.commit)
     payment = Payment.objects.create(
         id=UUID(proposal.id),
         execution=execution,
@@ -175,11 +174,11 @@ def _settled_by(proposal: ProposalBody, origin: str) -> tuple[Tribute, Execution
         raise RuleBroken(
             f"payment of {proposal.amount} VOID, the agreed price is {tribute.price_per_task}"
         )
-    execution = tribute.executions.filter(task_id=UUID(proposal.task_id)).first()
+    execution = tribute.executions.filter(task_id=UUID(proposal.task_id), run=proposal.run).first()
     if execution is None:
         raise RuleBroken(f"task {proposal.task_id} was not done under tribute {tribute.id.hex}")
-    if execution.status == ExecutionStatus.REFUSED:
-        raise RuleBroken(f"task {proposal.task_id} was refused")
+    if execution.status in (ExecutionStatus.REFUSED, ExecutionStatus.CANCELLED):
+        raise RuleBroken(f"task {proposal.task_id} was {execution.status}")
     return tribute, execution
 
 

@@ -9,8 +9,9 @@ from datetime import datetime
 from typing import TypeVar
 
 from marketplace import retention as marketplace_retention
+from marketplace.services.deadlines import end_overdue
 from marketplace.services.offerings import expire_offerings, refresh_offering
-from marketplace.services.sales import lapse_reservations
+from marketplace.services.reservations import lapse_reservations
 from marketplace.services.tributes import expire_unanswered
 from p2p import retention as p2p_retention
 from p2p.clock import now_utc
@@ -45,6 +46,7 @@ _SWEEPS: tuple[Callable[[datetime], object], ...] = (
     close_abandoned,
     expire_unanswered,
     lapse_reservations,
+    end_overdue,
     expire_offerings,
     refresh_offering,
 )
