@@ -17,6 +17,7 @@ from marketplace.models import (
     Offering,
     Partner,
     Payment,
+    Refusal,
     SellingPolicy,
     Tribute,
     Wallet,
@@ -171,3 +172,12 @@ class LedgerEntryAdmin(ReadOnlyAdmin):
     )
     list_filter = ("kind",)
     search_fields = ("reference", "tribute_id", "counterparty_node_id", "note")
+
+
+@admin.register(Refusal)
+class RefusalAdmin(ReadOnlyAdmin):
+    """What was refused to other nodes."""
+
+    list_display = ("at", "node_id", "subject", "code", "reason")
+    list_filter = ("subject", "code")
+    search_fields = ("node_id",)

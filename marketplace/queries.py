@@ -7,7 +7,16 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from marketplace.models import Execution, LedgerEntry, Offering, Payment, Tribute, Wallet
+from marketplace.models import (
+    Execution,
+    LedgerEntry,
+    Offering,
+    Partner,
+    Payment,
+    Refusal,
+    Tribute,
+    Wallet,
+)
 
 CURRENCY = "VOID"
 
@@ -82,6 +91,7 @@ def describe_execution(execution: Execution) -> dict[str, Any]:
         "reason": execution.reason,
         "payment": payment.status if payment else None,
         "opened_at": _time(execution.opened_at),
+        "reported_at": _time(execution.reported_at),
         "closed_at": _time(execution.closed_at),
     }
 
@@ -110,6 +120,29 @@ def describe_entry(entry: LedgerEntry) -> dict[str, Any]:
         "held_after": entry.held_after,
         "note": entry.note,
         "created_at": _time(entry.created_at),
+    }
+
+
+def describe_partner(partner: Partner) -> dict[str, Any]:
+    """Return what was decided about a node as JSON-ready data."""
+    return {
+        "node_id": partner.node_id,
+        "standing": partner.standing,
+        "credit_limit": partner.credit_limit,
+        "note": partner.note,
+        "decided_at": _time(partner.decided_at),
+    }
+
+
+def describe_refusal(refusal: Refusal) -> dict[str, Any]:
+    """Return a refusal as JSON-ready data."""
+    return {
+        "id": refusal.id,
+        "node_id": refusal.node_id,
+        "subject": refusal.subject,
+        "code": refusal.code,
+        "reason": refusal.reason,
+        "at": _time(refusal.at),
     }
 
 

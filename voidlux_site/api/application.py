@@ -9,6 +9,7 @@ from ninja import NinjaAPI, Swagger
 from ninja.errors import ValidationError, ValidationErrorContext
 
 from marketplace.api import router as marketplace_router
+from marketplace.partner_api import router as partner_router
 from p2p.api import router as p2p_router
 from p2p.clock import now_utc
 from p2p.posts.api import router as posts_router
@@ -65,6 +66,7 @@ def build_api() -> VoidLuxAPI:
         budgets_router,
         worktrees_router,
         marketplace_router,
+        partner_router,
     ):
         api.add_router(PREFIX, router)
     return api
