@@ -19,6 +19,7 @@ from marketplace.models import (
     OfferingKey,
     Partner,
     Payment,
+    Refusal,
     SellingPolicy,
     Tribute,
     Wallet,
@@ -195,3 +196,12 @@ class LedgerEntryAdmin(ReadOnlyAdmin):
     )
     list_filter = ("kind",)
     search_fields = ("reference", "tribute_id", "counterparty_node_id", "note")
+
+
+@admin.register(Refusal)
+class RefusalAdmin(ReadOnlyAdmin):
+    """What was refused to other nodes."""
+
+    list_display = ("at", "node_id", "subject", "code", "reason")
+    list_filter = ("subject", "code")
+    search_fields = ("node_id",)

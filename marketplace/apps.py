@@ -16,13 +16,16 @@ class MarketplaceConfig(AppConfig):
         """Register everything; nothing touches the database here."""
         from marketplace import handlers, jobs, messages
         from marketplace.services import (
+            assignments,
+            cancelling,
+            following,
+            hiring,
             offering_records,
             offerings,
-            sales,
-            settlement,
-            tributes,
+            refusals,
+            results,
         )
-        from p2p.registration import Topic, register_command, register_topic
+        from p2p.registration import Topic, listen_to_refusals, register_command, register_topic
         from swarm import hooks
 
         register_topic(
@@ -43,7 +46,9 @@ class MarketplaceConfig(AppConfig):
             messages.TributeAccept, handlers.on_tribute_accept, handlers.on_acceptance_answered
         )
         register_command(messages.TributeReject, handlers.on_tribute_reject)
-        register_command(messages.TributeCancel, handlers.on_tribute_cancel)
+        register_command(
+            messages.TributeCancel, handlers.on_tribute_cancel, cancelling.note_answered
+        )
         register_command(messages.TributeVerdict, handlers.on_tribute_verdict)
         register_command(
             messages.ConsensusPropose, handlers.on_consensus_propose, handlers.on_proposal_answered
@@ -54,9 +59,15 @@ class MarketplaceConfig(AppConfig):
         register_command(messages.ConsensusSyncReq, handlers.on_consensus_sync_req)
         register_command(messages.ConsensusSyncRsp, handlers.on_consensus_sync_rsp)
         jobs.register()
-        hooks.admit_by(sales.admit_assignment)
-        hooks.hire_sources.append(hooks.HireSource(settlement.hiring_goals, settlement.hire))
-        hooks.stranger_sources.append(settlement.tasks_of_strangers)
-        hooks.task_listeners.append(settlement.on_task_moved)
-        hooks.task_listeners.append(tributes.on_goal_moved)
+        hooks.admit_by(assignments.admit_assignment)
+        hooks.hire_sources.append(hooks.HireSource(hiring.hiring_goals, hiring.hire))
+        hooks.stranger_sources.append(hiring.tasks_of_strangers)
+        hooks.task_listeners.append(following.on_task_moved)
+        hooks.task_listeners.append(following.on_goal_moved)
+        hooks.report_takers.append(results.take_report)
+        hooks.report_listeners.append(results.note_report_sent)
+        hooks.verified_listeners.append(following.on_commit_verified)
+        hooks.commit_objections.append(following.made_by_another)
+        hooks.refusal_listeners.append(refusals.note_assignment)
+        listen_to_refusals(refusals.note_command)
         hooks.agents_listeners.append(offerings.refresh_offering)

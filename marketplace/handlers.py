@@ -8,7 +8,14 @@ from uuid import UUID
 
 from marketplace import messages
 from marketplace.models import Tribute
-from marketplace.services import catching_up, payments, sales, tributes
+from marketplace.services import (
+    cancelling,
+    catching_up,
+    payments,
+    reservations,
+    sales,
+    tributes,
+)
 from marketplace.states import TributeStatus
 from p2p.models import OutboxMessage
 from p2p.protocol.codec import Received
@@ -49,12 +56,14 @@ def on_tribute_reject(received: Received[messages.TributeReject], now: datetime)
 
 
 def on_tribute_cancel(received: Received[messages.TributeCancel], now: datetime) -> None:
-    """Take executions back from a tribute."""
+    """Take executions, or all of a tribute, back as its other side asks."""
     command = received.message
-    sales.take_cancel(
+    cancelling.take_cancel(
         UUID(command.tribute_id),
-        buyer=command.origin,
+        origin=command.origin,
         released_count=command.released_count,
+        task_ids=[UUID(task_id) for task_id in command.task_ids],
+        reason=command.reason,
         now=now,
     )
 
@@ -65,6 +74,7 @@ def on_tribute_verdict(received: Received[messages.TributeVerdict], now: datetim
     sales.take_verdict(
         UUID(command.tribute_id),
         UUID(command.task_id),
+        run=command.run,
         buyer=command.origin,
         verdict=command.verdict,
         commit=command.commit or "",
@@ -152,4 +162,6 @@ def on_acceptance_answered(
     command = cast(messages.TributeAccept, registry.decode(bytes(row.frame)))
     still = Tribute.objects.filter(id=UUID(command.tribute_id), status=TributeStatus.ACCEPTED)
     if still.filter(executions__isnull=True).exists():
-        sales.note_acceptance_refused(UUID(command.tribute_id), code=code, detail=detail, now=now)
+        reservations.note_acceptance_refused(
+            UUID(command.tribute_id), code=code, detail=detail, now=now
+        )

@@ -1,20 +1,22 @@
-"""The marketplace's slow work: trying a buyer's repository before accepting."""
+"""The marketplace's slow work: trying a buyer's remote, and looking what the remote shows."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from uuid import UUID
 
-from marketplace.models import Tribute
-from marketplace.services import sales
+from marketplace.models import Execution, Tribute
+from marketplace.services import results, sales
 from marketplace.services.transitions import get_tribute
-from marketplace.states import TributeStatus
+from marketplace.states import ExecutionStatus, RejectCode, TributeStatus
 from p2p.clock import now_utc
 from p2p.local import local_node
 from swarm.errors import WrongState
+from swarm.gate.verifying import objection_to
 from swarm.git.repository import Repository
 from swarm.models import Job
 from swarm.services import jobs
+from swarm.services.goals import get_task
 
 
 def _admit(job: Job) -> None:
@@ -26,17 +28,54 @@ def _admit(job: Job) -> None:
     if refusal is None:
         sales.accept(tribute.id, now=now_utc())
         return
-    sales.reject(tribute.id, code="remote_not_writable", reason=str(refusal), now=now_utc())
+    code = RejectCode.REMOTE_NOT_WRITABLE
+    sales.reject(tribute.id, code=code, reason=str(refusal), now=now_utc())
 
 
 def _not_admitted(job: Job, now: datetime) -> None:
     if Tribute.objects.filter(id=UUID(job.key), status=TributeStatus.PENDING).exists():
         try:
-            sales.reject(UUID(job.key), code="internal", reason=job.error, now=now)
+            sales.reject(UUID(job.key), code=RejectCode.INTERNAL, reason=job.error, now=now)
         except WrongState:
             return
+
+
+def _verify(job: Job) -> None:
+    """Settle a report whose task was cancelled, by what the remote shows."""
+    execution = _execution_of(job)
+    if execution is None or execution.status != ExecutionStatus.OPEN:
+        return
+    words = objection_of_remote(execution)
+    execution.refresh_from_db()
+    results.settle_verified(execution, words, now=now_utc())
+
+
+def _not_verified(job: Job, now: datetime) -> None:
+    execution = _execution_of(job)
+    if execution is not None:
+        results.note_not_verified(execution, job.error, now=now)
+
+
+def objection_of_remote(execution: Execution) -> str:
+    """Return what speaks against an execution's report; "" when the remote shows its commit."""
+    report = results.report_of(execution)
+    repository = Repository(execution.tribute.repository, local_node().home)
+    repository.ensure()
+    objection = objection_to(
+        get_task(execution.task_id),
+        repository,
+        branch=report.git_branch,
+        commit=report.commit,
+        shown=repository.remote_head(report.git_branch),
+    )
+    return objection.reason if objection else ""
+
+
+def _execution_of(job: Job) -> Execution | None:
+    return Execution.objects.filter(id=int(job.key)).select_related("tribute").first()
 
 
 def register() -> None:
     """Register the marketplace's kinds of jobs."""
     jobs.register_kind(sales.ADMIT, jobs.JobKind(_admit, _not_admitted))
+    jobs.register_kind(results.VERIFY, jobs.JobKind(_verify, _not_verified))

@@ -244,6 +244,23 @@ class Payment(models.Model):
         return f"{self.amount} VOID {self.status}"
 
 
+class Refusal(models.Model):
+    """What this node refused to another one under the marketplace's rules."""
+
+    at = models.DateTimeField()
+    node_id = models.CharField(max_length=32, help_text="Whose message it was.")
+    subject = models.CharField(max_length=40, help_text="The kind of message.")
+    code = models.CharField(max_length=40)
+    reason = models.CharField(max_length=500)
+
+    class Meta:
+        ordering = ("-id",)
+        indexes = [models.Index(fields=["node_id"], name="refusal_node")]
+
+    def __str__(self) -> str:
+        return f"{self.subject} of {self.node_id[:8]}: {self.code}"
+
+
 class Wallet(models.Model):
     """This node's balance and the part of it that is held; one row, all in whole VOID."""
 

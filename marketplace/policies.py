@@ -61,7 +61,8 @@ class BuyingPolicy(models.Model):
     )
     price_max = models.PositiveBigIntegerField(default=1, help_text="VOID a task, at most.")
     strangers = models.BooleanField(
-        default=False, help_text="Also from sellers that are not in VOIDLUX_ALLOW_NODES."
+        default=False,
+        help_text="Also from sellers that are neither in VOIDLUX_ALLOW_NODES nor approved.",
     )
 
     class Meta:

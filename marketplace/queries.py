@@ -13,7 +13,9 @@ from marketplace.models import (
     Offering,
     OfferingEvent,
     OfferingKey,
+    Partner,
     Payment,
+    Refusal,
     SellingPolicy,
     Tribute,
     Wallet,
@@ -113,6 +115,7 @@ def describe_execution(execution: Execution) -> dict[str, Any]:
         "reason": execution.reason,
         "payment": payment.status if payment else None,
         "opened_at": _time(execution.opened_at),
+        "reported_at": _time(execution.reported_at),
         "closed_at": _time(execution.closed_at),
     }
 
@@ -190,6 +193,29 @@ def keys_of(capability: str, *, node_id: str, now: datetime) -> QuerySet[Offerin
     live = offerings_in(OfferingState.LIVE, now).filter(id=OuterRef("offering_id"))
     rows = OfferingKey.objects.filter(capability=capability, is_open=True)
     return rows.filter(Exists(live.filter(node_id=node_id) if node_id else live))
+
+
+def describe_partner(partner: Partner) -> dict[str, Any]:
+    """Return what was decided about a node as JSON-ready data."""
+    return {
+        "node_id": partner.node_id,
+        "standing": partner.standing,
+        "credit_limit": partner.credit_limit,
+        "note": partner.note,
+        "decided_at": _time(partner.decided_at),
+    }
+
+
+def describe_refusal(refusal: Refusal) -> dict[str, Any]:
+    """Return a refusal as JSON-ready data."""
+    return {
+        "id": refusal.id,
+        "node_id": refusal.node_id,
+        "subject": refusal.subject,
+        "code": refusal.code,
+        "reason": refusal.reason,
+        "at": _time(refusal.at),
+    }
 
 
 def live_offerings(now: datetime) -> QuerySet[Offering]:

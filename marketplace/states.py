@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
 from django.db.models import TextChoices
+
+S = TypeVar("S", bound=TextChoices)
+
+
+class Side(TextChoices):
+    """On which side of a tribute a node is."""
+
+    BUYER = "buyer"
+    SELLER = "seller"
 
 
 class TributeStatus(TextChoices):
@@ -125,21 +137,51 @@ class RejectCode(TextChoices):
     INTERNAL = "internal"
 
 
+@dataclass(frozen=True)
+class SideMove(Generic[S]):
+    """One allowed move of a row that buyer and seller each keep: by which side, and why."""
+
+    source: S
+    target: S
+    side: Side
+    why: str
+
+
+def _moves(source: S, target: S, sides: tuple[Side, ...], why: str) -> tuple[SideMove[S], ...]:
+    return tuple(SideMove(source, target, side, why) for side in sides)
+
+
 _T = TributeStatus
-TRIBUTE_MOVES: frozenset[tuple[TributeStatus, TributeStatus]] = frozenset(
-    {
-        (_T.PENDING, _T.ACCEPTED),
-        (_T.PENDING, _T.REJECTED),
-        (_T.PENDING, _T.EXPIRED),
-        (_T.PENDING, _T.CANCELLED),
-        (_T.ACCEPTED, _T.COMPLETED),
-        (_T.ACCEPTED, _T.FAILED),
-        (_T.ACCEPTED, _T.CANCELLED),
-    }
+_B, _S, _BOTH = (Side.BUYER,), (Side.SELLER,), (Side.BUYER, Side.SELLER)
+TRIBUTE_MOVES: tuple[SideMove[TributeStatus], ...] = (
+    *_moves(_T.PENDING, _T.ACCEPTED, _S, "agents are reserved"),
+    *_moves(_T.PENDING, _T.ACCEPTED, _B, "the acceptance came before the deadline"),
+    *_moves(_T.PENDING, _T.REJECTED, _S, "a rule or the operator says no"),
+    *_moves(_T.PENDING, _T.REJECTED, _B, "the seller said no"),
+    *_moves(_T.PENDING, _T.EXPIRED, _BOTH, "nobody answered before the deadline"),
+    *_moves(_T.PENDING, _T.CANCELLED, _BOTH, "the buyer, or the seller, wants it no more"),
+    *_moves(_T.ACCEPTED, _T.COMPLETED, _BOTH, "all is settled, something was accepted"),
+    *_moves(_T.ACCEPTED, _T.FAILED, _BOTH, "all is settled, nothing was accepted"),
+    *_moves(_T.ACCEPTED, _T.CANCELLED, _BOTH, "all was given back or taken back"),
+    *_moves(_T.ACCEPTED, _T.CANCELLED, _S, "nothing was assigned before the reservation ended"),
 )
 TRIBUTE_TERMINAL = frozenset({_T.REJECTED, _T.EXPIRED, _T.CANCELLED, _T.COMPLETED, _T.FAILED})
 
+_E = ExecutionStatus
+EXECUTION_MOVES: tuple[SideMove[ExecutionStatus], ...] = (
+    *_moves(_E.OPEN, _E.CANCELLING, _B, "the buyer asks for it back"),
+    *_moves(_E.CANCELLING, _E.CANCELLED, _B, "the seller gave it back, or its deadline passed"),
+    *_moves(_E.CANCELLING, _E.OPEN, _B, "the seller had reported before"),
+    *_moves(_E.OPEN, _E.CANCELLED, _S, "the buyer took it back before a report"),
+    *_moves(_E.OPEN, _E.CANCELLED, _BOTH, "no report before the work deadline"),
+    *_moves(_E.OPEN, _E.ACCEPTED, _B, "there is the evidence that the policy names; it is paid"),
+    *_moves(_E.OPEN, _E.ACCEPTED, _S, "the verdict or the payment says so"),
+    *_moves(_E.OPEN, _E.REFUSED, _B, "it was not begun, or no result was accepted"),
+    *_moves(_E.OPEN, _E.REFUSED, _S, "the verdict says so"),
+)
+EXECUTION_TERMINAL = frozenset({_E.ACCEPTED, _E.REFUSED, _E.CANCELLED})
 
-def tribute_sources_of(target: TributeStatus) -> frozenset[TributeStatus]:
-    """Return the statuses from which a tribute may move to `target`."""
-    return frozenset(source for source, to in TRIBUTE_MOVES if to == target)
+
+def sources_of(moves: tuple[SideMove[S], ...], target: S, side: Side) -> frozenset[S]:
+    """Return the statuses from which a side may move its row to `target`; empty when never."""
+    return frozenset(m.source for m in moves if m.target == target and m.side == side)

@@ -17,7 +17,13 @@ from p2p.protocol.errors import DomainError, ProtocolError
 from p2p.protocol.messages import Ack, Command, Flooded, Record
 from p2p.protocol.news import News
 from p2p.records import apply_records
-from p2p.registration import answer_handler_of, flooded_handler_of, handler_of, number_of
+from p2p.registration import (
+    answer_handler_of,
+    flooded_handler_of,
+    handler_of,
+    number_of,
+    refusal_listeners,
+)
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +85,9 @@ def _apply_command(received: Received[Command], now: datetime) -> None:
         # A bug of ours: nothing is kept, so that the sender's retry meets a mended node.
         log.exception("command %s from %s failed", type(command).__name__, command.origin[:8])
         return
+    if code:
+        for listener in refusal_listeners():
+            listener(received, code, detail, now)
     answer = outbox.send_answer(
         to_node_id=command.origin,
         re=command.msg_id,

@@ -20,6 +20,7 @@ from p2p.sync.judging import Authority, Rank, Rule, no_rank
 from p2p.sync.messages import SyncPair
 
 CommandHandler = Callable[[Received[Any], datetime], None]
+RefusalListener = Callable[[Received[Any], str, str, datetime], None]
 AnswerHandler = Callable[[OutboxMessage, bool, str, str, datetime], None]
 
 
@@ -61,6 +62,7 @@ registry = MessageRegistry()
 _handlers: dict[type[Command], CommandHandler] = {}
 _flooded_handlers: dict[type[Flooded], CommandHandler] = {}
 _answer_handlers: dict[int, AnswerHandler] = {}
+_refusal_listeners: list[RefusalListener] = []
 _topics: dict[str, Topic] = {}
 
 
@@ -76,6 +78,16 @@ def register_command(
     _handlers[command] = handler
     if on_answer is not None:
         _answer_handlers[number_of(command)] = on_answer
+
+
+def listen_to_refusals(listener: RefusalListener) -> None:
+    """Register who learns of refused commands: (received, code, detail, now), with the answer."""
+    _refusal_listeners.append(listener)
+
+
+def refusal_listeners() -> Sequence[RefusalListener]:
+    """Return all who learn of refused commands."""
+    return tuple(_refusal_listeners)
 
 
 def register_flooded(message: type[Flooded], handler: CommandHandler) -> None:

@@ -8,6 +8,7 @@ from uuid import UUID
 from p2p.models import OutboxMessage
 from p2p.protocol.codec import Received
 from p2p.registration import registry
+from swarm import hooks
 from swarm.messages import (
     TaskAnswer,
     TaskAssign,
@@ -61,6 +62,8 @@ def on_task_progress(received: Received[TaskProgress], now: datetime) -> None:
 def on_task_complete(received: Received[TaskComplete], now: datetime) -> None:
     """Take note of a reported commit."""
     command = received.message
+    if hooks.report_is_taken(received, now):
+        return
     reports.apply_completion(
         UUID(command.task_id),
         generation=command.generation,

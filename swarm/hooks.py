@@ -8,7 +8,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from swarm.messages import TaskAssign
+from p2p.protocol.codec import Received
+from p2p.protocol.errors import DomainError
+from swarm.messages import TaskAssign, TaskComplete
 from swarm.models import Attempt, Delivery, Task
 from swarm.states import Actor, TaskStatus
 
@@ -58,6 +60,16 @@ delivery_listeners: list[Callable[[Delivery, datetime], None]] = []
 answer_carriers: list[Callable[[Attempt, str, datetime], None]] = []
 # Which tasks of a goal were ever given to somebody whose work is tested in a sandbox only.
 stranger_sources: list[Callable[[UUID], set[UUID]]] = []
+# Who keeps a TASK_COMPLETE before the task takes it: True where only he still wants it.
+report_takers: list[Callable[[Received[TaskComplete], datetime], bool]] = []
+# Who keeps the signed TASK_COMPLETE that this node sends: (attempt, frame, now).
+report_listeners: list[Callable[[Attempt, bytes, datetime], None]] = []
+# Who learns that the remote shows a task's reported commit, inside the transaction.
+verified_listeners: list[Callable[[Task, datetime], None]] = []
+# What speaks against a reported commit (task, commit) beyond the remote; "" for nothing.
+commit_objections: list[Callable[[Task, str], str]] = []
+# Who learns of an assignment that was refused: (command, refusal, now).
+refusal_listeners: list[Callable[[TaskAssign, DomainError, datetime], None]] = []
 _admissions: list[Admission] = []
 
 
@@ -83,6 +95,16 @@ def hiring_goals() -> set[UUID]:
 def tasks_of_strangers(goal_id: UUID) -> set[UUID]:
     """Return the tasks of a goal that were ever given to somebody whom nobody vouches for."""
     return set().union(*(source(goal_id) for source in stranger_sources))
+
+
+def report_is_taken(received: Received[TaskComplete], now: datetime) -> bool:
+    """Offer a report to the upper layers; True when its task does not want it any more."""
+    return any(take(received, now) for take in report_takers)
+
+
+def objection_to(task: Task, commit: str) -> str:
+    """Return the first objection of the upper layers to a reported commit, "" for none."""
+    return next((words for ask in commit_objections if (words := ask(task, commit))), "")
 
 
 def agents_changed(now: datetime) -> None:

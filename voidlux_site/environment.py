@@ -268,6 +268,12 @@ class Environment(BaseSettings):
     reservation_s: int = Field(
         default=60, ge=1, le=86_400, description="a whole number of seconds from 1 to 86400"
     )
+    work_deadline_s: int = Field(
+        default=86_400,
+        ge=60,
+        le=604_800,
+        description="a whole number of seconds from 60 to 604800",
+    )
     offering_ttl_s: int = Field(
         default=300, ge=1, le=86_400, description="a whole number of seconds from 1 to 86400"
     )

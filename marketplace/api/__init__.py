@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ninja import Router
 
-from marketplace.api import buying, offerings, selling, tributes, wallet
+from marketplace.api import buying, offerings, partners, selling, tributes, wallet
 
 router = Router()
-for each in (offerings, tributes, wallet, selling, buying):
+for each in (offerings, tributes, wallet, selling, buying, partners):
     router.add_router("", each.router)

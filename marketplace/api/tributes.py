@@ -12,8 +12,10 @@ from pydantic import ConfigDict
 
 from marketplace.models import Tribute
 from marketplace.queries import describe_tribute
+from marketplace.services.admission import TASK_COUNT_MAX
+from marketplace.services.cancelling import cancel_tribute
 from marketplace.services.sales import accept_by_operator, reject_by_operator
-from marketplace.services.tributes import TASK_COUNT_MAX, cancel_tribute, request_tribute
+from marketplace.services.tributes import request_tribute
 from marketplace.states import TributeStatus
 from p2p.clock import now_utc
 from p2p.paging import PageQuery, paginate
@@ -46,6 +48,20 @@ class ReasonIn(Schema):
     reason: Annotated[str, Field(min_length=1, max_length=500)] = "decided by the operator"
 
 
+class AcceptIn(Schema):
+    """Whether the buyer's next requests are accepted without asking."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    remember: bool = False
+
+
+class CancelIn(ReasonIn):
+    """What is cancelled: all that the rules allow, or single executions under way."""
+
+    task_ids: Annotated[list[UUID], Field(max_length=TASK_COUNT_MAX)] = []
+
+
 @router.get("/tributes", summary="List tributes")
 def list_tributes(request: HttpRequest, query: Query[TributeQuery]) -> dict[str, Any]:
     """Agreements in which this node buys or sells, newest first."""
@@ -74,9 +90,12 @@ def show_tribute(request: HttpRequest, tribute_id: UUID) -> dict[str, Any]:
 
 
 @router.post("/tributes/{tribute_id}/accept", summary="Accept a tribute")
-def accept_tribute(request: HttpRequest, tribute_id: UUID) -> dict[str, Any]:
+def accept_tribute(
+    request: HttpRequest, tribute_id: UUID, body: AcceptIn | None = None
+) -> dict[str, Any]:
     """Accept a request that waits for this node's decision."""
-    accept_by_operator(tribute_id, now=now_utc())
+    remember = body is not None and body.remember
+    accept_by_operator(tribute_id, remember=remember, now=now_utc())
     return _described(tribute_id)
 
 
@@ -90,9 +109,10 @@ def reject_tribute(
 
 
 @router.post("/tributes/{tribute_id}/cancel", summary="Cancel a tribute")
-def cancel(request: HttpRequest, tribute_id: UUID, body: ReasonIn | None = None) -> dict[str, Any]:
-    """Cancel a tribute as far as its rules allow."""
-    cancel_tribute(tribute_id, reason=(body or ReasonIn()).reason, now=now_utc())
+def cancel(request: HttpRequest, tribute_id: UUID, body: CancelIn | None = None) -> dict[str, Any]:
+    """Cancel a tribute, or single executions of it, as far as its rules allow."""
+    asked = body or CancelIn()
+    cancel_tribute(tribute_id, reason=asked.reason, task_ids=asked.task_ids, now=now_utc())
     return _described(tribute_id)
 
 

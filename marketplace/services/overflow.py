@@ -18,8 +18,10 @@ from django.conf import settings
 
 from marketplace.models import BuyingPolicy, Offering, Partner, Tribute
 from marketplace.queries import describe_wallet, live_offerings
+from marketplace.services.admission import TASK_COUNT_MAX
 from marketplace.services.buying import budget_left, buying_policy
-from marketplace.services.tributes import TASK_COUNT_MAX, cancel_tribute, request_tribute
+from marketplace.services.cancelling import cancel_tribute
+from marketplace.services.tributes import request_tribute
 from marketplace.states import Standing, TributeStatus
 from p2p.local import local_node
 from p2p.protocol.errors import DomainError

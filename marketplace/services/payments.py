@@ -22,7 +22,7 @@ from marketplace.messages import (
 from marketplace.models import Execution, Payment, Tribute
 from marketplace.services import wallet
 from marketplace.services.certificates import payment_id
-from marketplace.services.transitions import get_tribute, tell
+from marketplace.services.transitions import get_tribute, move_execution, tell
 from marketplace.states import EntryKind, ExecutionStatus, PaymentStatus
 from p2p import outbox
 from p2p.local import local_node
@@ -153,9 +153,8 @@ def _credited(proposal: ProposalBody, origin: str, frame: bytes, now: datetime) 
     if paid is not None:
         raise RuleBroken(f"task {proposal.task_id} is already paid by {paid.id.hex}")
     # The proposal is the stronger form of the verdict, and may overtake it.
-    Execution.objects.filter(id=execution.id).update(
-        status=ExecutionStatus.ACCEPTED, commit=proposal.commit, closed_at=now
-    )
+    if execution.status == ExecutionStatus.OPEN:
+        move_execution(execution, ExecutionStatus.ACCEPTED, now=now, commit=proposal.commit)
     payment = Payment.objects.create(
         id=UUID(proposal.id),
         execution=execution,

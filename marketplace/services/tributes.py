@@ -1,20 +1,20 @@
-"""The buyer's side of a tribute: request, hold, answers, hiring and cancelling."""
+"""The buyer's side of a tribute until it is accepted: request, hold and answers."""
 
 from __future__ import annotations
 
-import hashlib
 import uuid
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
-from django.db.models import F
 
-from marketplace.messages import TributeBody, TributeCancel, TributeRequest
+from marketplace.messages import TributeBody, TributeRequest
 from marketplace.models import Offering, Tribute
 from marketplace.queries import state_of
 from marketplace.services import wallet
-from marketplace.services.settlement import close_if_settled
+from marketplace.services.admission import TASK_COUNT_MAX
+from marketplace.services.references import deal_hash, executions, request_hash
 from marketplace.services.transitions import get_tribute, move_tribute, tell
 from marketplace.states import EntryKind, TributeStatus
 from p2p import outbox
@@ -22,13 +22,11 @@ from p2p.local import local_node
 from p2p.protocol.errors import DomainError
 from p2p.protocol.timestamps import to_timestamp
 from swarm.errors import NotFound, WrongState
-from swarm.hooks import TaskMoved
 from swarm.models import Task
-from swarm.states import TASK_TERMINAL, TaskStatus
+from swarm.sandbox import can_test_strangers
+from swarm.states import TaskStatus
 
 ANSWER_DEADLINE_S = 120.0
-WORK_DEADLINE_S = 86_400.0
-TASK_COUNT_MAX = 50
 
 
 def request_tribute(
@@ -42,13 +40,14 @@ def request_tribute(
     """Ask a seller for executions of a goal's subtasks and hold their price.
 
     DomainError: `offering_gone`, `no_idle_agents`, `bad_count`, `insufficient_funds`,
-    `own_offering`, or `wrong_state` of the goal; nothing is held then.
+    `own_offering`, `no_sandbox`, or `wrong_state` of the goal; nothing is held then.
     """
     with transaction.atomic():
         # Read in here: a goal that ends at this moment has given back what it bought until now.
         offering = _live_offering(offering_id, now)
         goal = _open_goal(goal_id)
         _check_count(task_count, offering)
+        _check_testable(offering, goal)
         tribute = _create(offering, goal, task_count, overflow, now)
         _hold(tribute, now)
         _send_request(tribute, now)
@@ -69,7 +68,7 @@ def note_accepted(
     tribute = tribute_with_seller(tribute_id, seller)
     if tx_hash != request_hash(bytes(tribute.request_frame)):
         raise DomainError("wrong_hash", f"tx_hash {tx_hash} is not of the request that was sent")
-    if now > tribute.deadline_at:
+    if now >= tribute.deadline_at:
         raise DomainError("expired", f"tribute {tribute_id} had to be answered before")
     move_tribute(
         tribute_id,
@@ -92,55 +91,10 @@ def note_rejected(
             TributeStatus.REJECTED,
             now=now,
             reason_code=code[:40],
-            reason=reason[:500],
+            reason=reason,
             answer_frame=frame,
         )
         release_all(tribute, note=f"rejected: {code}", now=now)
-
-
-def cancel_tribute(tribute_id: UUID, *, reason: str, now: datetime) -> Tribute:
-    """Give back every execution that was not assigned yet; those under way are still paid."""
-    with transaction.atomic():
-        tribute = get_tribute(tribute_id)
-        if tribute.from_node_id != local_node().node_id:
-            raise DomainError("not_ours", "only the buyer can cancel a tribute", 403)
-        unused = tribute.task_count - tribute.released_count - tribute.executions.count()
-        if tribute.status == TributeStatus.PENDING:
-            tribute = move_tribute(
-                tribute_id, TributeStatus.CANCELLED, now=now, reason_code="cancelled", reason=reason
-            )
-            release_all(tribute, note="cancelled", now=now)
-        elif tribute.status == TributeStatus.ACCEPTED and unused > 0:
-            _give_back(tribute, unused, reason, now)
-        else:
-            raise WrongState(f"tribute {tribute_id}", tribute.status, TributeStatus.CANCELLED)
-        tribute = get_tribute(tribute_id)
-        outbox.send_command(
-            TributeCancel,
-            to_node_id=tribute.to_node_id,
-            now=now,
-            expires_in_s=None,
-            tribute_id=tribute.id.hex,
-            released_count=tribute.released_count,
-            task_ids=[],
-            reason=reason[:500],
-        )
-    return tribute
-
-
-def release_unused(goal_id: UUID, *, now: datetime) -> None:
-    """Give back what an ended goal bought and did not use."""
-    mine = Tribute.objects.filter(goal_id=goal_id, from_node_id=local_node().node_id)
-    for tribute in mine.filter(status__in=[TributeStatus.PENDING, TributeStatus.ACCEPTED]):
-        used = tribute.executions.count() + tribute.released_count
-        if tribute.status == TributeStatus.PENDING or used < tribute.task_count:
-            cancel_tribute(tribute.id, reason="the goal has ended", now=now)
-
-
-def on_goal_moved(moved: TaskMoved) -> None:
-    """Give back what a goal bought and did not use, when it ends."""
-    if moved.task.parent_id is None and moved.target in TASK_TERMINAL:
-        release_unused(moved.task.id, now=moved.now)
 
 
 def expire_unanswered(now: datetime) -> int:
@@ -183,16 +137,6 @@ def tribute_with_seller(tribute_id: UUID, seller: str) -> Tribute:
     return tribute
 
 
-def request_hash(request_frame: bytes) -> str:
-    """Return 0x and the SHA-256 of a TRIBUTE_REQUEST's payload: what the seller agrees to."""
-    return "0x" + hashlib.sha256(request_frame).hexdigest()
-
-
-def deal_hash(request_frame: bytes, accept_frame: bytes) -> str:
-    """Return 0x and the SHA-256 of both signed frames: the agreement's own name."""
-    return "0x" + hashlib.sha256(request_frame + accept_frame).hexdigest()
-
-
 def _live_offering(offering_id: UUID, now: datetime) -> Offering:
     offering = Offering.objects.filter(id=offering_id).first()
     if offering is None:
@@ -228,6 +172,15 @@ def _check_count(task_count: int, offering: Offering) -> None:
         )
 
 
+def _check_testable(offering: Offering, goal: Task) -> None:
+    """Refuse before anything is paid what could not be tested after the work is done."""
+    if offering.node_id in settings.ENVIRONMENT.allow_nodes or not goal.test_command.strip():
+        return
+    obstacle = can_test_strangers()
+    if obstacle is not None:
+        raise obstacle
+
+
 def _create(
     offering: Offering, goal: Task, task_count: int, overflow: bool, now: datetime
 ) -> Tribute:
@@ -245,7 +198,7 @@ def _create(
         total_cost=task_count * offering.price_per_task,
         policy=offering.policy,
         deadline_at=now + timedelta(seconds=ANSWER_DEADLINE_S),
-        work_deadline_at=now + timedelta(seconds=WORK_DEADLINE_S),
+        work_deadline_at=now + timedelta(seconds=settings.ENVIRONMENT.work_deadline_s),
         overflow=overflow,
         created_at=now,
         updated_at=now,
@@ -260,7 +213,7 @@ def _hold(tribute: Tribute, now: datetime) -> None:
             amount=tribute.total_cost,
             tribute_id=tribute.id,
             counterparty_node_id=tribute.to_node_id,
-            note=f"{_executions(tribute.task_count)} at {tribute.price_per_task}",
+            note=f"{executions(tribute.task_count)} at {tribute.price_per_task}",
         ),
         now=now,
     )
@@ -288,26 +241,3 @@ def _send_request(tribute: Tribute, now: datetime) -> None:
         ),
     )
     Tribute.objects.filter(id=tribute.id).update(request_frame=row.frame)
-
-
-def _give_back(tribute: Tribute, count: int, reason: str, now: datetime) -> None:
-    released = tribute.released_count + count
-    Tribute.objects.filter(id=tribute.id).update(released_count=F("released_count") + count)
-    wallet.move(
-        wallet.Movement(
-            kind=EntryKind.RELEASE,
-            reference=f"{tribute.id.hex}:unused:{released}",
-            amount=count * tribute.price_per_task,
-            tribute_id=tribute.id,
-            counterparty_node_id=tribute.to_node_id,
-            note=f"{_executions(count)} not used: {reason}",
-        ),
-        now=now,
-    )
-    tribute.refresh_from_db()
-    tell(tribute, "released", now=now)
-    close_if_settled(tribute, now=now)
-
-
-def _executions(count: int) -> str:
-    return "1 execution" if count == 1 else f"{count} executions"

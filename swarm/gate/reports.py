@@ -6,9 +6,10 @@ from django.conf import settings
 from django.db import transaction
 
 from p2p.clock import now_utc
-from p2p.protocol.errors import DomainError
+from swarm import hooks
 from swarm.gate.blame import rework, unless_moved
 from swarm.gate.forecast import note_arrival
+from swarm.gate.verifying import objection_to
 from swarm.git.repository import Repository
 from swarm.models import Task
 from swarm.review.models import ReviewState
@@ -57,38 +58,34 @@ def _without_reviewed(reported: list[Task]) -> list[Task]:
 def _to_review(task: Task, repository: Repository, shown: str | None) -> bool:
     """Verify one report; True where it stands and a review has to follow."""
     with unless_moved(task):
-        if shown != task.commit:
-            rework(
-                task,
-                f"reported {task.commit[:8]} on {task.git_branch}, "
-                f"the remote shows {shown[:8] if shown else 'no such branch'}",
-                {"reported": task.commit, "remote": shown},
-            )
-        elif _adds_nothing(task, repository):
-            rework(
-                task,
-                f"reported {task.commit[:8]} adds nothing to its base {task.base_commit[:8]}",
-                {"reported": task.commit, "base": task.base_commit},
-            )
-        else:
-            overlaps = note_arrival(task, repository)
-            if settings.ENVIRONMENT.reviewer:
-                return True
-            shows = f"the remote shows {task.commit[:8]} on {task.git_branch}"
-            _begin_merging(task, overlaps, shows)
+        objection = objection_to(
+            task, repository, branch=task.git_branch, commit=task.commit, shown=shown
+        )
+        if objection is not None:
+            rework(task, objection.reason, objection.evidence)
+            return False
+        overlaps = note_arrival(task, repository)
+        _note_verified(task)
+        if settings.ENVIRONMENT.reviewer:
+            return True
+        shows = f"the remote shows {task.commit[:8]} on {task.git_branch}"
+        _begin_merging(task, overlaps, shows)
     return False
 
 
-def _adds_nothing(task: Task, repository: Repository) -> bool:
-    """Tell whether a reported commit is only what its run began with: no result to pay for."""
-    try:
-        repository.fetch_commit(task.git_branch, task.commit)
-        if not task.base_commit:
-            return False
-        contained = repository.is_ancestor(task.commit, task.base_commit)
-        return contained or repository.same_files(task.commit, task.base_commit)
-    except DomainError:
-        return False  # the branch moved on since it was asked; merging says what is wrong
+def _note_verified(task: Task) -> None:
+    """Tell those who pay for a verified commit, unless the task was moved meanwhile."""
+    now = now_utc()
+    with transaction.atomic():
+        same = Task.objects.filter(
+            id=task.id,
+            commit=task.commit,
+            generation=task.generation,
+            status=TaskStatus.PENDING_REVIEW,
+        )
+        if same.update(updated_at=now):
+            for listener in hooks.verified_listeners:
+                listener(task, now)
 
 
 def _begin_merging(task: Task, overlaps: list[Overlap], reason: str) -> None:

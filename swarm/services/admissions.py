@@ -32,6 +32,8 @@ def take_assignment(command: TaskAssign, now: datetime) -> None:
             attempt = _admit_and_start(command, task_id, now)
             reports.report_claim(attempt, now=now)
     except DomainError as refusal:
+        for listener in hooks.refusal_listeners:
+            listener(command, refusal, now)
         reports.refuse_assignment(
             task_id,
             generation=command.generation,

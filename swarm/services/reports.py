@@ -11,7 +11,9 @@ from django.db import transaction
 
 from p2p import outbox
 from p2p.local import local_node
+from p2p.models import OutboxMessage
 from p2p.protocol.errors import DomainError
+from swarm import hooks
 from swarm.budgets import spent
 from swarm.budgets.limits import TASK_BUDGET
 from swarm.errors import StaleGeneration
@@ -117,7 +119,7 @@ def report_completion(attempt: Attempt, *, now: datetime) -> None:
             now=now,
         )
         return
-    send_report(
+    row = send_report(
         TaskComplete,
         attempt,
         now,
@@ -126,6 +128,8 @@ def report_completion(attempt: Attempt, *, now: datetime) -> None:
         commit=attempt.commit,
         result=result,
     )
+    for listener in hooks.report_listeners:
+        listener(attempt, bytes(row.frame), now)
 
 
 def report_failure(attempt: Attempt, *, code: str, error: str, pushed: bool, now: datetime) -> None:
@@ -184,7 +188,7 @@ def apply_claim(
 ) -> None:
     """Note which agent works on a task of ours and on which branch."""
     task = task_of_report(task_id, generation, from_node_id)
-    _require_branch_of(task, branch)
+    require_branch_of(task, branch)
     noted = Task.objects.filter(
         id=task.id, generation=generation, status__in=TASK_WITH_AGENT
     ).update(
@@ -229,7 +233,7 @@ def apply_completion(
 ) -> None:
     """Take note of a reported commit: a claim, which the gate proves or refuses."""
     task = task_of_report(task_id, generation, from_node_id)
-    _require_branch_of(task, branch)
+    require_branch_of(task, branch)
     moved = move_task(
         task.id,
         TaskStatus.PENDING_REVIEW,
@@ -267,7 +271,7 @@ def apply_failure(
         spent.apply_task_over_budget(task, reason=first_line, branch=branch, now=now)
         return
     if branch:
-        _require_branch_of(task, branch)
+        require_branch_of(task, branch)
         Task.objects.filter(id=task.id, generation=generation).update(git_branch=branch)
     requeue_or_fail(
         task,
@@ -324,7 +328,8 @@ def task_of_report(task_id: UUID, generation: int, from_node_id: str) -> Task:
     return task
 
 
-def _require_branch_of(task: Task, branch: str) -> None:
+def require_branch_of(task: Task, branch: str) -> None:
+    """DomainError `wrong_branch` unless a report names the branch of the task's present run."""
     expected = attempt_branch(task.id, task.attempt)
     if branch != expected:
         raise DomainError("wrong_branch", f"branch {branch} reported, {expected} was assigned")
@@ -342,9 +347,9 @@ def send_report(
     *,
     expires_in_s: float | None = outbox.COMMAND_EXPIRY_S,
     **fields: Any,
-) -> None:
-    """Send a report of an attempt to the node that assigned it."""
-    outbox.send_command(
+) -> OutboxMessage:
+    """Send a report of an attempt to the node that assigned it; returns its outbox row."""
+    return outbox.send_command(
         command,
         to_node_id=attempt.assigner_node_id,
         now=now,

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from marketplace import jobs as marketplace_jobs
+from marketplace.services import results, sales
 from swarm import jobs as swarm_jobs
 from swarm.services import jobs
 from tests.support.cluster import Cluster, make_template
@@ -29,8 +30,9 @@ def cluster(
     django_db_blocker: object,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Cluster]:
-    """A cluster whose jobs run at once and whose remotes can always be pushed to."""
+    """A cluster whose jobs run at once and whose remotes take and show everything."""
     monkeypatch.setattr(marketplace_jobs.Repository, "can_push", lambda *_: None)
+    monkeypatch.setattr(marketplace_jobs, "objection_of_remote", lambda *_: "")
     jobs.nudge_with(_run_admission)
     with django_db_blocker.unblock():  # type: ignore[attr-defined]
         made = Cluster(folder=tmp_path, template=template_database)
@@ -43,5 +45,5 @@ def cluster(
 
 def _run_admission(job_id: int) -> None:
     job = jobs.Job.objects.get(id=job_id)
-    if job.kind == "admit_tribute":
+    if job.kind in (sales.ADMIT, results.VERIFY):
         swarm_jobs.run_job(job_id)

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from marketplace.messages import ConsensusPropose, TributeRequest
 from marketplace.models import Execution, Payment, Tribute
-from marketplace.services import payments, sales
+from marketplace.services import cancelling, payments, sales
 from marketplace.states import EntryKind, ExecutionStatus, PaymentStatus, TributeStatus
 from p2p import outbox
 from p2p.models import OutboxKind, OutboxMessage
@@ -138,8 +138,13 @@ def test_a_cancellation_that_was_overtaken_takes_nothing_back(cluster: Cluster) 
 
     with cluster.acting(market.seller):
         for released in (2, 1):
-            sales.take_cancel(
-                tribute.id, buyer=market.buyer.node_id, released_count=released, now=cluster.now
+            cancelling.take_cancel(
+                tribute.id,
+                origin=market.buyer.node_id,
+                released_count=released,
+                task_ids=[],
+                reason="",
+                now=cluster.now,
             )
 
     assert market.tribute(market.seller, tribute.id).released_count == 2

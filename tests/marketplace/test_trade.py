@@ -8,7 +8,7 @@ import pytest
 from django.conf import settings
 
 from marketplace.models import Execution, Offering, Payment, Tribute
-from marketplace.services import offerings, sales, tributes
+from marketplace.services import offerings, reservations, sales, tributes
 from marketplace.states import EntryKind, ExecutionStatus, PaymentStatus, TributeStatus
 from p2p.protocol.errors import DomainError
 from swarm import hooks
@@ -241,7 +241,7 @@ def test_an_assignment_after_the_reservation_is_answered_lapsed(cluster: Cluster
         cluster.step()
     cluster.now += timedelta(seconds=61)
     with cluster.acting(market.seller):
-        assert sales.lapse_reservations(cluster.now) == 1
+        assert reservations.lapse_reservations(cluster.now) == 1
 
     assert market.dispatch() == 1
     for _ in range(3):

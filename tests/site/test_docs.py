@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
-from marketplace.states import TRIBUTE_MOVES
+from marketplace.states import EXECUTION_MOVES, TRIBUTE_MOVES
 from p2p.protocol.messages import Record
 from p2p.registration import registry
 from swarm.outline import parse_outline
@@ -74,7 +74,7 @@ def test_the_states_page_draws_every_allowed_move_and_no_other() -> None:
     drawn = re.findall(r"^    (\w+) --> (\w+)(?::|$)", page, re.MULTILINE)
     moves = {(str(m.source), str(m.target)) for m in TASK_MOVES}
     moves |= {(str(m.source), str(m.target)) for m in ATTEMPT_MOVES}
-    moves |= {(str(source), str(target)) for source, target in TRIBUTE_MOVES}
+    moves |= {(str(m.source), str(m.target)) for m in (*TRIBUTE_MOVES, *EXECUTION_MOVES)}
     hidden = {(str(m.source), "cancelled") for m in TASK_MOVES if m.target == TaskStatus.CANCELLED}
 
     assert set(drawn) <= moves

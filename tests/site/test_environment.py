@@ -64,6 +64,7 @@ WRONG = [
     ("VOIDLUX_SELL", "yes", "'on' or 'off' is allowed"),
     ("VOIDLUX_MESH_TLS", "no", TLS),
     ("VOIDLUX_RESERVATION_S", "0", SECONDS),
+    ("VOIDLUX_WORK_DEADLINE_S", "59", "a whole number of seconds from 60 to 604800 is allowed"),
     ("VOIDLUX_OFFERING_TTL_S", "never", SECONDS),
     (
         "VOIDLUX_WORKTREES_MB_MAX",
@@ -214,6 +215,7 @@ def test_defaults() -> None:
         "agent_capabilities": (),
         "sell": "off",
         "reservation_s": 60,
+        "work_deadline_s": 86_400,
         "offering_ttl_s": 300,
         "time_zone": "",
         "lease_s": 90,

@@ -8,9 +8,16 @@ from uuid import uuid4
 
 import pytest
 
-from marketplace.models import Tribute
-from marketplace.services.transitions import move_tribute
-from marketplace.states import TRIBUTE_MOVES, TributeStatus
+from marketplace.models import Execution, Tribute
+from marketplace.services.transitions import move_execution, move_tribute
+from marketplace.states import (
+    EXECUTION_MOVES,
+    TRIBUTE_MOVES,
+    ExecutionStatus,
+    Side,
+    TributeStatus,
+)
+from p2p.local import local_node
 from swarm.errors import WrongState
 from swarm.models import Agent, Attempt, Task, TaskEvent
 from swarm.services.attempts import move_attempt
@@ -97,29 +104,56 @@ def test_each_cell_of_the_attempt_table() -> None:
             assert attempt.status == source
 
 
-def test_each_cell_of_the_tribute_table() -> None:
+def a_tribute(side: Side, status: TributeStatus) -> Tribute:
+    own, other = local_node().node_id, "b" * 32
+    buyer, seller = (own, other) if side == Side.BUYER else (other, own)
+    return Tribute.objects.create(
+        offering_id=uuid4(),
+        from_node_id=buyer,
+        to_node_id=seller,
+        repository="/srv/r.git",
+        task_count=1,
+        price_per_task=1,
+        total_cost=1,
+        status=status,
+        deadline_at=NOW,
+        work_deadline_at=NOW,
+        created_at=NOW,
+        updated_at=NOW,
+    )
+
+
+@pytest.mark.parametrize("side", Side)
+def test_each_cell_of_the_tribute_table(side: Side) -> None:
+    allowed = {(m.source, m.target) for m in TRIBUTE_MOVES if m.side == side}
     for source, target in product(TributeStatus, TributeStatus):
-        tribute = Tribute.objects.create(
-            offering_id=uuid4(),
-            from_node_id="a" * 32,
-            to_node_id="b" * 32,
-            repository="/srv/r.git",
-            task_count=1,
-            price_per_task=1,
-            total_cost=1,
-            status=source,
-            deadline_at=NOW,
-            work_deadline_at=NOW,
-            created_at=NOW,
-            updated_at=NOW,
-        )
-        if (source, target) in TRIBUTE_MOVES:
+        tribute = a_tribute(side, source)
+        if (source, target) in allowed:
             assert move_tribute(tribute.id, target, now=NOW).status == target
         else:
             with pytest.raises(WrongState):
                 move_tribute(tribute.id, target, now=NOW, reason="changed")
             tribute.refresh_from_db()
             assert (tribute.status, tribute.reason) == (source, "")
+
+
+@pytest.mark.parametrize("side", Side)
+def test_each_cell_of_the_execution_table(side: Side) -> None:
+    allowed = {(m.source, m.target) for m in EXECUTION_MOVES if m.side == side}
+    for source, target in product(ExecutionStatus, ExecutionStatus):
+        execution = Execution.objects.create(
+            tribute=a_tribute(side, TributeStatus.ACCEPTED),
+            task_id=uuid4(),
+            status=source,
+            opened_at=NOW,
+        )
+        if (source, target) in allowed:
+            assert move_execution(execution, target, now=NOW).status == target
+        else:
+            with pytest.raises(WrongState):
+                move_execution(execution, target, now=NOW, reason="changed")
+            execution.refresh_from_db()
+            assert (execution.status, execution.reason) == (source, "")
 
 
 def test_a_move_whose_last_write_fails_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from django import forms
 
-from marketplace.services.tributes import TASK_COUNT_MAX
+from marketplace.services.admission import TASK_COUNT_MAX
 from p2p.protocol.limits import (
     AMOUNT_MAX,
     NAME_CHARS_MAX,

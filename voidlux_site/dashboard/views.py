@@ -9,9 +9,9 @@ from django.shortcuts import render
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_GET, require_POST
 
+from marketplace.services.cancelling import cancel_tribute
 from marketplace.services.offerings import stop_selling
 from marketplace.services.sales import accept_by_operator
-from marketplace.services.tributes import cancel_tribute
 from p2p.clock import now_utc
 from p2p.posts.services import remove_post
 from voidlux_site.dashboard.answers import refusals_shown, saved, staff_only

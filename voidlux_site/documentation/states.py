@@ -9,7 +9,15 @@ from typing import Any
 
 from django.db.models import TextChoices
 
-from marketplace.states import TRIBUTE_MOVES, TRIBUTE_TERMINAL, TributeStatus
+from marketplace.states import (
+    EXECUTION_MOVES,
+    EXECUTION_TERMINAL,
+    TRIBUTE_MOVES,
+    TRIBUTE_TERMINAL,
+    ExecutionStatus,
+    SideMove,
+    TributeStatus,
+)
 from swarm.states import (
     ATTEMPT_MOVES,
     ATTEMPT_TERMINAL,
@@ -51,6 +59,12 @@ Buyer and seller each keep their own row of a tribute and move it by the same ta
 `pending`. `expired` is silence up to the deadline; `cancelled` after `accepted` means that
 nothing of it was used, or that the reservation ran out."""
 
+_EXECUTIONS = """## Executions
+
+An execution is one subtask done under a tribute, or one run of it under the policy `execution`.
+Buyer and seller each keep their own row; it begins in `open`, at the buyer with the dispatch and
+at the seller with the assignment. [marketplace.md](marketplace.md) says how the rows agree."""
+
 
 def states_page() -> str:
     """Return the page in Markdown, ending in a line end."""
@@ -66,8 +80,11 @@ def states_page() -> str:
         _diagram(_edges(ATTEMPT_MOVES), [AttemptStatus.QUEUED], ATTEMPT_TERMINAL),
         _move_table(ATTEMPT_MOVES, AttemptStatus),
         _TRIBUTES,
-        _diagram(_tribute_edges(), [TributeStatus.PENDING], TRIBUTE_TERMINAL),
-        _tribute_table(),
+        _diagram(_side_edges(TRIBUTE_MOVES), [TributeStatus.PENDING], TRIBUTE_TERMINAL),
+        _side_table(TRIBUTE_MOVES, TributeStatus),
+        _EXECUTIONS,
+        _diagram(_side_edges(EXECUTION_MOVES), [ExecutionStatus.OPEN], EXECUTION_TERMINAL),
+        _side_table(EXECUTION_MOVES, ExecutionStatus),
     )
     return "\n\n".join(sections) + "\n"
 
@@ -91,10 +108,12 @@ def _edges(moves: Iterable[Move[Any]]) -> list[Edge]:
     return [(source, target, ", ".join(actors)) for (source, target), actors in by_pair.items()]
 
 
-def _tribute_edges() -> list[Edge]:
-    order = list(TributeStatus)
-    ordered = sorted(TRIBUTE_MOVES, key=lambda move: (order.index(move[0]), order.index(move[1])))
-    return [(str(source), str(target), "") for source, target in ordered]
+def _side_edges(moves: Iterable[SideMove[Any]]) -> list[Edge]:
+    """Return one edge for each pair of states, labelled with the side where only one makes it."""
+    by_pair: dict[tuple[str, str], set[str]] = {}
+    for move in moves:
+        by_pair.setdefault((str(move.source), str(move.target)), set()).add(str(move.side))
+    return [(a, b, "" if len(sides) > 1 else min(sides)) for (a, b), sides in by_pair.items()]
 
 
 def _diagram(edges: Sequence[Edge], first: Sequence[str], terminal: Iterable[str]) -> str:
@@ -118,9 +137,11 @@ def _move_table(moves: Sequence[Move[Any]], statuses: type[TextChoices]) -> str:
     return "\n".join((f"{_meaning(statuses)}\n", *rows))
 
 
-def _tribute_table() -> str:
-    rows = [f"{_meaning(TributeStatus)}\n", "| From | To |", "|---|---|"]
-    rows += [f"| `{source}` | `{target}` |" for source, target, _ in _tribute_edges()]
+def _side_table(moves: Sequence[SideMove[Any]], statuses: type[TextChoices]) -> str:
+    rows = [f"{_meaning(statuses)}\n", "| From | To | At | When |", "|---|---|---|---|"]
+    for (source, target, why), group in groupby(moves, key=lambda m: (m.source, m.target, m.why)):
+        sides = " and ".join(str(move.side) for move in group)
+        rows.append(f"| `{source}` | `{target}` | {sides} | {why} |")
     return "\n".join(rows)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from marketplace.services.certificates import PAYMENTS
 from marketplace.services.offering_records import TTL_MAX_S
-from marketplace.services.sales import WORK_LIMIT_S
 from marketplace.services.tributes import ANSWER_DEADLINE_S
+from marketplace.states import RejectCode
 from p2p.outbox import COMMAND_EXPIRY_S
 from p2p.protocol.limits import PAYMENTS_NAMED_MAX
 from p2p.relay import RETRY_FIRST_S, RETRY_MAX_S, UNREACHED_RETRY_S
@@ -38,6 +38,7 @@ command here), `not_found`, `wrong_state`, `not_allowed`, `malformed`; unknown c
 def marketplace_rules() -> str:
     """Return the topic's rules and the trade, message by message."""
     default = {name: field.default for name, field in Environment.model_fields.items()}
+    rejects = ", ".join(f"`{code}`" for code in RejectCode)
     lost = ", ".join(f"`{code}`" for code in sorted(NOT_BEGUN))
     return f"""## The marketplace
 
@@ -85,11 +86,10 @@ Commands may overtake each other: PROPOSE may come before its VERDICT and stands
 
 - TRIBUTE_REQUEST: `from_node_id` is the command's origin, `to_node_id` the receiver,
   `total_cost` is `task_count` times the offering's price. The seller answers by `deadline_at`;
-  silence is a refusal. It refuses with `offering_gone`, `no_idle_agents`, `wrong_price`,
-  `bad_repository`, `remote_not_writable`, `expired` or `refused` (by a person).
+  silence is a refusal. It refuses with one of {rejects}; `refused` is the word of a person.
 - TRIBUTE_ACCEPT: the agents stay reserved until `reserved_until`
   ({default["reservation_s"]} seconds); the first TASK_ASSIGN makes that last, at most
-  {WORK_LIMIT_S / 3600:g} hours. `tx_hash` names the request by the SHA-256 of its payload as sent.
+  until `work_deadline_at`. `tx_hash` names the request by the SHA-256 of its payload as sent.
   Both sides then name the deal by 0x and the SHA-256 of the payloads of request and acceptance,
   one after the other.
 - TASK_ASSIGN: `generation` rises with every dispatch of a task; a report with another one is
@@ -102,7 +102,15 @@ Commands may overtake each other: PROPOSE may come before its VERDICT and stands
   the task.
 - TASK_COMPLETE counts when the remote shows `commit` as the head of `git_branch`.
 - TRIBUTE_CANCEL: `released_count` counts all executions given back so far, so that repeating it
-  changes nothing. Executions that are under way are still judged and paid.
+  changes nothing. `task_ids` names assigned tasks that the buyer wants back: the seller ends their
+  runs, or refuses with `already_reported` when it has written the TASK_COMPLETE of one of them;
+  then none of them is taken back, and the reported one is judged as usual. The seller sends it
+  with an empty `task_ids` when a tribute ends before its first TASK_ASSIGN.
+- `work_deadline_at`: what is not reported by then ends at the seller and is released by the buyer;
+  a TASK_COMPLETE after it is refused with `expired`.
+- Policy `accepted_result`: one execution per task, `run` is 1, paid when the buyer's gate has
+  accepted a result. Policy `execution`: one execution per TASK_ASSIGN, `run` is its `generation`,
+  paid when the remote shows the reported commit.
 - CONSENSUS_PROPOSE is irrevocable and pays one execution once: `amount` is the tribute's price
   per task. PROPOSE and VOTE, both signed, are the certificate of the payment. COMMIT moves
   nothing. ABORT answers only a proposal between the wrong parties, with the wrong amount or id, for

@@ -10,9 +10,10 @@ from typing import TypeVar
 
 from marketplace import retention as marketplace_retention
 from marketplace.services.catching_up import compare_again
+from marketplace.services.deadlines import end_overdue
 from marketplace.services.offerings import expire_offerings, refresh_offering
 from marketplace.services.overflow import buy_overflow
-from marketplace.services.sales import lapse_reservations
+from marketplace.services.reservations import lapse_reservations
 from marketplace.services.tributes import expire_unanswered
 from p2p import retention as p2p_retention
 from p2p.clock import now_utc
@@ -47,6 +48,7 @@ _SWEEPS: tuple[Callable[[datetime], object], ...] = (
     close_abandoned,
     expire_unanswered,
     lapse_reservations,
+    end_overdue,
     expire_offerings,
     refresh_offering,
     buy_overflow,
