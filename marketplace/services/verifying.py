@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import connection
 from django.db.models import Count, Q, Sum
 
 from marketplace.models import Execution, LedgerEntry, Payment, Tribute, Wallet
@@ -21,6 +21,10 @@ from p2p.local import local_node
 
 Check = Callable[[], Iterator[Difference]]
 
+_BEGIN = {
+    "sqlite": "BEGIN DEFERRED",
+    "postgresql": "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+}
 _SETTLED = (ExecutionStatus.ACCEPTED, ExecutionStatus.REFUSED, ExecutionStatus.CANCELLED)
 
 
@@ -165,19 +169,14 @@ def _snapshot() -> Iterator[None]:
     """Read one state of the database without keeping a node that runs from writing."""
     if connection.in_atomic_block:
         yield
-    elif connection.vendor == "sqlite":
-        # Django's own transactions would take the write lock at once.
-        with connection.cursor() as cursor:
-            cursor.execute("BEGIN DEFERRED")
-            try:
-                yield
-            finally:
-                cursor.execute("ROLLBACK")
-    else:
-        with transaction.atomic():
-            with connection.cursor() as cursor:
-                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        return
+    with connection.cursor() as cursor:
+        # Django's own transactions would take the lock of the writers at once.
+        cursor.execute(_BEGIN[connection.vendor])
+        try:
             yield
+        finally:
+            cursor.execute("ROLLBACK")
 
 
 _CHECKS: tuple[Check, ...] = (
