@@ -10,6 +10,7 @@ from marketplace.models import Partner, SellingPolicy, Tribute
 from marketplace.services import sales
 from marketplace.services.admission import hours_allow
 from marketplace.services.partners import approve_partner, block_partner, forget_partner
+from p2p.clock import now_utc
 from p2p.protocol.errors import DomainError
 from swarm.errors import NotFound
 from tests.support.bargaining import ends, pass_on
@@ -160,6 +161,7 @@ def test_partners_are_decided_on_over_the_api(cluster: Cluster) -> None:
 
 
 def test_an_operator_accepts_and_cancels_over_the_api(cluster: Cluster) -> None:
+    cluster.now = now_utc()  # the API lives at real time
     market = opened(cluster, listed=False)
     tribute = market.request(market.goal(subtasks=1), count=1)
     pass_on(market, 2)

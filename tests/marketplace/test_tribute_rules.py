@@ -23,6 +23,7 @@ from swarm.gate.reports import verify_reports
 from swarm.git.command import run_git
 from swarm.git.names import attempt_branch
 from swarm.git.repository import Repository
+from swarm.messages import TaskAssign, TaskSpec
 from swarm.models import Attempt, Task
 from swarm.services import goals
 from swarm.services.transitions import move_task
@@ -362,6 +363,33 @@ def test_unknown_assignments_verdicts_and_acceptances_are_refused_and_kept(
     assert codes(refusals(market, market.buyer)) == ["wrong_state"]
     assert refusals(market, market.seller) == [("TributeVerdict", "not_allowed")]
     assert attempts(market) == ["queued"]
+
+
+def test_an_assignment_that_nobody_holds_money_for_is_refused_and_kept(cluster: Cluster) -> None:
+    market = Market.open(cluster, agents=1)
+    market.seller.environment = market.seller.environment.model_copy(update={"allow_nodes": ()})
+    waiting = market.request(market.goal(subtasks=1), count=1)
+    pass_on(market, 2)
+    with cluster.acting(market.buyer):
+        for generation, tribute_id in enumerate((uuid4().hex, waiting.id.hex), 1):
+            outbox.send_command(
+                TaskAssign,
+                to_node_id=market.seller.node_id,
+                now=cluster.now,
+                task=TaskSpec(
+                    id=uuid4().hex, title="Part", repository="/srv/remote.git", attempt=1
+                ),
+                base_commit="b" * 40,
+                generation=generation,
+                tribute_id=tribute_id,
+            )
+    pass_on(market, 2)
+
+    assert refusals(market, market.seller) == [
+        ("TaskAssign", "not_allowed"),
+        ("TaskAssign", "lapsed"),
+    ]
+    assert attempts(market) == []
 
 
 def test_a_node_buys_nothing_from_itself(cluster: Cluster) -> None:
