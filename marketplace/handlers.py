@@ -12,6 +12,7 @@ from marketplace.services import (
     cancelling,
     catching_up,
     payments,
+    refusals,
     reservations,
     sales,
     tributes,
@@ -86,7 +87,11 @@ def on_tribute_verdict(received: Received[messages.TributeVerdict], now: datetim
 def on_consensus_propose(received: Received[messages.ConsensusPropose], now: datetime) -> None:
     """Credit and vote, or abort; then the sale may be settled."""
     command = received.message
-    payments.take_proposal(command.proposal, origin=command.origin, frame=received.raw, now=now)
+    broken = payments.take_proposal(
+        command.proposal, origin=command.origin, frame=received.raw, now=now
+    )
+    if broken is not None:
+        refusals.note(command, broken.code, str(broken), now)
     sold = Tribute.objects.filter(
         id=UUID(command.proposal.tribute_id), from_node_id=command.origin
     ).first()

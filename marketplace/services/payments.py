@@ -65,8 +65,10 @@ def propose(execution: Execution, *, now: datetime) -> Payment:
     return payment
 
 
-def take_proposal(proposal: ProposalBody, *, origin: str, frame: bytes, now: datetime) -> None:
-    """Credit a proposed payment and vote for it, or abort it when it breaks a rule."""
+def take_proposal(
+    proposal: ProposalBody, *, origin: str, frame: bytes, now: datetime
+) -> RuleBroken | None:
+    """Credit a proposed payment and vote for it, or abort it and return the rule that it breaks."""
     try:
         with transaction.atomic():
             payment = _credited(proposal, origin, frame, now)
@@ -91,6 +93,8 @@ def take_proposal(proposal: ProposalBody, *, origin: str, frame: bytes, now: dat
             proposal_id=proposal.id,
             reason=str(broken)[:500],
         )
+        return broken
+    return None
 
 
 def take_vote(proposal_id: UUID, *, voter: str, frame: bytes, now: datetime) -> None:

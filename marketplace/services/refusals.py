@@ -18,16 +18,17 @@ def note_command(received: Received[Command], code: str, words: str, now: dateti
     command = received.message
     sold = type(command).__module__ == "marketplace.messages"
     if sold or isinstance(command, TaskComplete):
-        _note(command, code, words, now)
+        note(command, code, words, now)
 
 
 def note_assignment(command: TaskAssign, refusal: DomainError, now: datetime) -> None:
     """Keep that an assignment under a tribute was refused; it is answered with TASK_FAIL."""
     if command.tribute_id is not None:
-        _note(command, refusal.code, str(refusal), now)
+        note(command, refusal.code, str(refusal), now)
 
 
-def _note(command: Command, code: str, words: str, now: datetime) -> None:
+def note(command: Command, code: str, words: str, now: datetime) -> None:
+    """Keep a refusal with the command that was refused, its code and words."""
     row = Refusal.objects.create(
         node_id=command.origin,
         subject=type(command).__name__,

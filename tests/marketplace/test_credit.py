@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from marketplace.models import Partner, SellingPolicy, Tribute
-from marketplace.services import tributes
+from marketplace.services.cancelling import cancel_tribute
 from marketplace.services.credit import Exposure, exposure, may_owe
 from marketplace.states import PaymentStatus, RejectCode
 from tests.marketplace.test_consensus_sync import finish
@@ -36,7 +36,7 @@ def test_exposure_follows_a_trade_from_the_acceptance_to_the_promise(cluster: Cl
     assert owed(market) == (PRICE, 2 * PRICE)
 
     with cluster.acting(market.buyer):
-        tributes.cancel_tribute(Tribute.objects.get().id, reason="enough", now=cluster.now)
+        cancel_tribute(Tribute.objects.get().id, reason="enough", now=cluster.now)
     cluster.step()
     assert owed(market) == (0, 2 * PRICE)
 

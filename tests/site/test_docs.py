@@ -146,3 +146,13 @@ def test_the_glossary_is_in_order_and_has_each_word_once() -> None:
 
     assert len(words) > 40
     assert [(a, b) for a, b in pairwise(words) if a >= b] == []
+
+
+def test_every_test_that_the_marketplace_page_names_exists() -> None:
+    page = (ROOT / "docs" / "marketplace.md").read_text("utf-8")
+    rows = re.findall(r"\]\(\.\./(tests/[\w/]+\.py)\): (.+) \|$", page, flags=re.MULTILINE)
+    named = [(path, name) for path, names in rows for name in re.findall(r"`(test_\w+)`", names)]
+
+    assert len(named) == 26
+    for path, name in named:
+        assert re.search(rf"def {name}\(", (ROOT / path).read_text("utf-8")), name

@@ -5,7 +5,14 @@ from __future__ import annotations
 import uuid
 from datetime import datetime, timedelta
 
-from marketplace.models import BuyingPolicy, OfferingEvent, Partner, SellingPolicy, Wallet
+from marketplace.models import (
+    BuyingPolicy,
+    OfferingEvent,
+    Partner,
+    Refusal,
+    SellingPolicy,
+    Wallet,
+)
 from p2p.local import local_node
 from p2p.models import (
     InboxMessage,
@@ -239,6 +246,13 @@ def seed_market(now: datetime) -> None:
     SellingPolicy.objects.create(id=1, selling=True, agents_max=2, price_per_task=1)
     BuyingPolicy.objects.create(id=1)
     Partner.objects.create(node_id=SELLER, standing="approved", decided_at=ago(30))
+    Refusal.objects.create(
+        node_id="a17a" * 8,
+        subject="TRIBUTE_REQUEST",
+        code="bad_count",
+        reason="task_count is 0: 1 to 50 is allowed",
+        at=ago(25),
+    )
     bought = make_tribute(
         now=ago(12), status="accepted", tx_hash="0x" + "7e57" * 16, reserved_until=now
     )
