@@ -1,0 +1,214 @@
+"""The stateful test's machine: any order of acts, faults and time over a market of three nodes."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from tests.support.market_invariants import Invariants
+from tests.support.market_world import BUYER, NODES, SELLERS, MarketWorld, Start
+
+SELLER = st.sampled_from(SELLERS)
+NODE = st.sampled_from(NODES)
+WHICH = st.integers(0, 5)
+PRICES = st.sampled_from((7, 0, 1, 300, 1001))
+# A beat, a retry, a deadline, a reservation's end, an offering's, an expiry and a day.
+SECONDS = st.sampled_from((1, 3, 20, 61, 95, 130, 310, 3700, 90_000))
+SKEWS = st.integers(-90, 90)
+GOALS_MAX = 3
+
+
+def _needs(name: str):  # type: ignore[no-untyped-def]
+    return precondition(lambda self: self.world.lives(name))
+
+
+class MarketMachine(RuleBasedStateMachine):
+    """A buyer, a seller that takes its requests at once, and one that asks its operator."""
+
+    start: Start
+    # Whether a node may come back with an older copy of its database.
+    restores = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = MarketWorld(self.start)
+        self.checks = Invariants(self.world)
+        self.goals = 1
+        self.copies: dict[str, bytes] = {}
+
+    @precondition(lambda self: self.goals < GOALS_MAX)
+    @_needs(BUYER)
+    @rule(parts=st.integers(1, 3))
+    def submit_goal(self, parts: int) -> None:
+        self.goals += 1
+        self.world.submit_goal(parts)
+
+    @_needs(BUYER)
+    @rule(number=WHICH, count=st.sampled_from((1, 2, 1, 2, 3, 0, -1, 51)))
+    def request(self, number: int, count: int) -> None:
+        self.world.request(number, count)
+
+    @_needs(BUYER)
+    @rule(number=WHICH)
+    def deal(self, number: int) -> None:
+        """A request that is answered at once, as on a good day."""
+        self.world.request(number, 2)
+        self.world.live(1)
+
+    @_needs(BUYER)
+    @rule(number=WHICH)
+    def cancel_tribute(self, number: int) -> None:
+        self.world.cancel_tribute(number)
+
+    @_needs(BUYER)
+    @rule()
+    def cancel_goal(self) -> None:
+        self.world.cancel_goal()
+
+    @_needs(BUYER)
+    @rule(number=WHICH)
+    def take_back(self, number: int) -> None:
+        self.world.take_back(number)
+
+    @_needs(BUYER)
+    @rule(number=WHICH, good=st.sampled_from((True, True, False)))
+    def judge(self, number: int, good: bool) -> None:
+        self.world.judge(number, good=good)
+
+    @rule(seller=SELLER, agents=st.integers(0, 3), price=PRICES)
+    def sell(self, seller: str, agents: int, price: int) -> None:
+        if self.world.lives(seller):
+            self.world.sell(seller, agents, price)
+
+    @rule(seller=SELLER)
+    def stop_selling(self, seller: str) -> None:
+        if self.world.lives(seller):
+            self.world.stop_selling(seller)
+
+    @rule(seller=SELLER, number=WHICH, add=st.booleans())
+    def change_agents(self, seller: str, number: int, add: bool) -> None:
+        if not self.world.lives(seller):
+            return
+        if add:
+            self.world.add_agent(seller)
+        else:
+            self.world.remove_agent(seller, number)
+
+    @rule(seller=SELLER, accept=st.sampled_from((True, True, False)))
+    def decide(self, seller: str, accept: bool) -> None:
+        if self.world.lives(seller):
+            self.world.decide(seller, accept=accept)
+
+    @rule(seller=SELLER)
+    def begin(self, seller: str) -> None:
+        if self.world.lives(seller):
+            self.world.begin(seller)
+
+    @rule(
+        seller=SELLER,
+        number=WHICH,
+        how=st.sampled_from(("good", "good", "good", "fail", "none", "wrong", "foreign")),
+    )
+    def finish(self, seller: str, number: int, how: str) -> None:
+        if self.world.lives(seller):
+            self.world.finish(seller, number, how)
+
+    @rule(writable=st.booleans())
+    def lock_remote(self, writable: bool) -> None:
+        self.world.writable = writable
+
+    @rule(seconds=SECONDS)
+    def live(self, seconds: int) -> None:
+        self.world.live(seconds)
+
+    @rule(seconds=SECONDS)
+    def wait(self, seconds: int) -> None:
+        """Time in which nobody comes to anything."""
+        self.world.network.now += timedelta(seconds=seconds)
+
+    @rule(name=NODE)
+    def tend(self, name: str) -> None:
+        self.world.tend(name)
+
+    @rule()
+    def collect(self) -> None:
+        self.world.network.collect()
+
+    @precondition(lambda self: self.world.network.flying)
+    @rule(number=st.integers(0, 40), keep=st.booleans())
+    def deliver_one(self, number: int, keep: bool) -> None:
+        """One frame overtakes the others, and may come again."""
+        flying = self.world.network.flying
+        self.world.network.deliver_one(number % len(flying), keep=keep)
+
+    @precondition(lambda self: self.world.network.flying)
+    @rule(number=st.integers(0, 40))
+    def drop(self, number: int) -> None:
+        self.world.network.drop(number % len(self.world.network.flying))
+
+    @precondition(lambda self: self.world.network.sent)
+    @rule(number=st.integers(0, 200))
+    def repeat(self, number: int) -> None:
+        self.world.network.repeat(number)
+
+    @rule(seller=SELLER)
+    def cut(self, seller: str) -> None:
+        self.world.network.cut.add(frozenset((BUYER, seller)))
+
+    @precondition(lambda self: self.world.network.cut)
+    @rule()
+    def heal(self) -> None:
+        self.world.heal()
+
+    @rule(
+        name=NODE,
+        during=st.sampled_from(("nothing", "tend", "emit", "deliver")),
+        commits=st.integers(0, 6),
+        away=st.booleans(),
+    )
+    def crash(self, name: str, during: str, commits: int, away: bool) -> None:
+        if self.world.lives(name):
+            self.world.crash(name, during, commits)
+        if not away:
+            self.world.restart(name)
+
+    @precondition(lambda self: self.world.network.down)
+    @rule()
+    def restart(self) -> None:
+        for name in sorted(self.world.network.down):
+            self.world.restart(name)
+
+    @rule(name=NODE, seconds=SKEWS)
+    def skew(self, name: str, seconds: int) -> None:
+        self.world.node(name).ahead = timedelta(seconds=seconds)
+
+    @precondition(lambda self: self.restores)
+    @rule(name=NODE)
+    def copy(self, name: str) -> None:
+        self.copies[name] = self.world.network.copy_of(self.world.node(name))
+
+    @precondition(lambda self: self.restores and self.copies)
+    @rule(number=WHICH)
+    def restore(self, number: int) -> None:
+        """A node comes back with an older copy of its database."""
+        name = sorted(self.copies)[number % len(self.copies)]
+        self.world.crash(name, "nothing", 0)
+        self.world.network.put_back(self.world.node(name), self.copies[name])
+        self.checks.forget(name)
+        self.world.restart(name)
+
+    @invariant()
+    def books_add_up(self) -> None:
+        self.checks.check()
+
+    def teardown(self) -> None:
+        try:
+            self.world.settle()
+            self.checks.check_quiet()
+            self.world.end_all()
+            self.world.settle()
+            self.checks.check_over()
+        finally:
+            self.world.close()
