@@ -22,7 +22,7 @@ from marketplace.states import (
 from swarm.models import Agent
 from swarm.queries import agents_are_starting, sellable_agents
 from tests.support.cluster import SimNode
-from tests.support.market_world import NODES, MarketWorld
+from tests.support.market_world import BUYER, MarketWorld
 from tests.support.trading import GRANT
 
 OPEN = (ExecutionStatus.OPEN, ExecutionStatus.CANCELLING)
@@ -45,8 +45,8 @@ class Invariants:
 
     def __init__(self, world: MarketWorld) -> None:
         self.world = world
-        world.network.touched.update(NODES)
-        self.books = {name: Book() for name in NODES}
+        self.books = {name: Book() for name in world.network.nodes}
+        world.network.touched.update(self.books)
 
     def check(self) -> None:
         """Assert every invariant; the money's whole sum is that of the grants."""
@@ -68,8 +68,8 @@ class Invariants:
         """Assert what must hold once everything that was said has arrived."""
         self.check()
         assert not self._underway(), "money is captured that is neither credited nor taken back"
-        bought = {each.id: each for each in self._sides("buyer")}
-        sold = {each.id: each for name in NODES[1:] for each in self._sides(name)}
+        bought = {each.id: each for each in self._sides(BUYER)}
+        sold = {each.id: each for name in self.books if name != BUYER for each in self._sides(name)}
         for tribute_id, tribute in bought.items():
             _assert_agree(tribute, sold.get(tribute_id))
         assert sold.keys() <= bought.keys()
@@ -77,7 +77,7 @@ class Invariants:
     def check_over(self) -> None:
         """Assert that nothing is left of any trade: for a quiet network without goals."""
         self.check_quiet()
-        for name in NODES:
+        for name in self.books:
             with self.world.network.acting(self.world.node(name)):
                 alive = Tribute.objects.exclude(status__in=TRIBUTE_TERMINAL)
                 assert not alive.exists(), f"{name}: {alive[0]} is not over"
@@ -151,7 +151,7 @@ class Invariants:
 
     def _check_sum(self) -> None:
         balances = sum(book.balance for book in self.books.values())
-        assert balances + self._underway() == GRANT * len(NODES)
+        assert balances + self._underway() == GRANT * len(self.books)
 
     def _underway(self) -> int:
         """Return what is captured and not yet credited, nor taken back; no more is credited."""
@@ -161,7 +161,9 @@ class Invariants:
             assert book.credited.keys() <= set(references), "a credit that nobody paid"
         underway = 0
         for _, reference, amount in captured:
-            credits = [b.credited[reference] for b in self.books.values() if reference in b.credited]
+            credits = [
+                b.credited[reference] for b in self.books.values() if reference in b.credited
+            ]
             assert len(credits) <= 1, f"{reference} is credited and taken back"
             assert not credits or credits == [amount]
             underway += 0 if credits else amount
@@ -186,7 +188,9 @@ def _due(tribute: Tribute) -> int:
     """Return what a tribute may still cost its buyer."""
     if tribute.status == TributeStatus.PENDING:
         return tribute.total_cost
-    return _left(tribute) * tribute.price_per_task if tribute.status == TributeStatus.ACCEPTED else 0
+    return (
+        _left(tribute) * tribute.price_per_task if tribute.status == TributeStatus.ACCEPTED else 0
+    )
 
 
 def _assert_agree(bought: Tribute, sold: Tribute | None) -> None:
@@ -198,15 +202,13 @@ def _assert_agree(bought: Tribute, sold: Tribute | None) -> None:
         return
     pair = f"buyer: {bought} ({bought.reason}), seller: {sold} ({sold.reason})"
     assert over == (sold.status in TRIBUTE_TERMINAL), pair
-    assert (bought.status == TributeStatus.COMPLETED) == (
-        sold.status == TributeStatus.COMPLETED
-    ), pair
+    assert (bought.status == TributeStatus.COMPLETED) == (sold.status == TributeStatus.COMPLETED), (
+        pair
+    )
     assert _accepted(bought) == _accepted(sold), pair
 
 
 def _accepted(tribute: Tribute) -> set[UUID]:
     return {
-        each.task_id
-        for each in tribute.executions.all()
-        if each.status == ExecutionStatus.ACCEPTED
+        each.task_id for each in tribute.executions.all() if each.status == ExecutionStatus.ACCEPTED
     }

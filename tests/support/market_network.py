@@ -149,6 +149,11 @@ class MarketNetwork(Cluster):
             # What was under way to it on its links is lost with them.
             self._flying = [each for each in self._flying if each[0] != node.node_id]
 
+    def forget(self, name: str) -> None:
+        """Take a node out of the network for good."""
+        _database_of(self.nodes.pop(name)).end()
+        self.touched.discard(name)
+
     def copy_of(self, node: SimNode) -> bytes:
         """Return a copy of a node's database."""
         return _database_of(node).content()

@@ -111,7 +111,7 @@ class MarketWorld:
 
     def lives(self, name: str) -> bool:
         """Tell whether the process of a node runs."""
-        return name not in self.network.down
+        return name in self.network.nodes and name not in self.network.down
 
     def open(self) -> None:
         """Give every node its grant, the sellers their agents and the buyer its first goal."""
@@ -122,10 +122,15 @@ class MarketWorld:
             with self.network.acting(self.node(seller)):
                 for number in range(AGENTS):
                     add_ready_agent(f"agent-{number}", self.network)
-        self.sell(SELLERS[0], AGENTS, PRICE)
+            self.sell(seller, AGENTS, PRICE)
         self.submit_goal(2)
         self.network.collect()
         self.network.deliver_all()
+
+    def leave_out(self, *names: str) -> None:
+        """Let nodes be gone for good, before anything happened: what they offered stays known."""
+        for name in names:
+            self.network.forget(name)
 
     # What the buyer's people do.
 
@@ -254,8 +259,8 @@ class MarketWorld:
     def live(self, seconds: float) -> None:
         """Pass time, in which every living node does its chores and all frames arrive."""
         self.network.now += timedelta(seconds=seconds)
-        for name in NODES:
-            self.tend(name)
+        for node in self.network.living():
+            self.tend(node.name)
         for _ in range(2):
             self.network.collect()
             self.network.deliver_all()
@@ -312,9 +317,10 @@ class MarketWorld:
 
     def settle(self) -> None:
         """Let everything that is said arrive, until no node has anything left to say."""
-        for name in NODES:
+        for name in sorted(self.network.down):
             self.restart(name)
-        self.heal()
+        if self.network.cut:
+            self.heal()
         for _ in range(SETTLE_ROUNDS):
             # Twice silent: the chores of the second time may still have something to say.
             if not self._speak() and not self._speak():
@@ -388,9 +394,7 @@ class MarketWorld:
     def _merge(self, task: Task) -> None:
         now = self.network.now_here()
         self.proven.add((task.id, task.commit))
-        move_task(
-            task.id, TaskStatus.MERGING, by=Actor.GATE, reason="on the remote", now=now
-        )
+        move_task(task.id, TaskStatus.MERGING, by=Actor.GATE, reason="on the remote", now=now)
         move_task(task.id, TaskStatus.COMPLETED, by=Actor.GATE, reason="merged", now=now)
         assert task.parent is not None
         goals.settle_dependants(task.parent.id, now=now)
