@@ -15,8 +15,10 @@ NODE = st.sampled_from(NODES)
 WHICH = st.integers(0, 5)
 PRICES = st.sampled_from((7, 0, 1, 300, 1001))
 # A beat, a retry, a deadline, a reservation's end, an offering's, an expiry and a day.
-SECONDS = st.sampled_from((1, 3, 20, 61, 95, 130, 310, 3700, 90_000))
+SECONDS = st.sampled_from((1, 3, 1, 3, 20, 20, 61, 95, 130, 310, 3700, 90_000))
 SKEWS = st.integers(-90, 90)
+SHOP = ("sell", "stop", "add", "remove", "remote")
+ENDS = ("good", "begin", "good", "fail", "none", "wrong", "foreign")
 GOALS_MAX = 3
 
 
@@ -57,73 +59,67 @@ class MarketMachine(RuleBasedStateMachine):
         self.world.request(number, count)
 
     @_needs(BUYER)
-    @rule(number=WHICH)
-    def deal(self, number: int) -> None:
-        """A request that is answered at once, as on a good day."""
-        self.world.request(number, 2)
+    @rule(number=WHICH, count=st.integers(1, 2))
+    def deal(self, number: int, count: int) -> None:
+        """A request that is accepted and assigned, as on a good day."""
+        self._deal(number, count)
+
+    @_needs(BUYER)
+    @rule(seller=SELLER, number=WHICH, how=st.sampled_from(ENDS))
+    def trade(self, seller: str, number: int, how: str) -> None:
+        """A request that is accepted, assigned and comes to its end at once."""
+        self._deal(number, 2)
+        self._finish(seller, number, how)
         self.world.live(1)
+        self.world.judge(0, good=True)
 
     @_needs(BUYER)
-    @rule(number=WHICH)
-    def cancel_tribute(self, number: int) -> None:
-        self.world.cancel_tribute(number)
+    @rule(seller=SELLER, number=WHICH)
+    def harvest(self, seller: str, number: int) -> None:
+        """A run that ends well, is reported and found good, as on a good day."""
+        self._finish(seller, number, "good")
+        self.world.live(1)
+        self.world.judge(0, good=True)
 
     @_needs(BUYER)
-    @rule()
-    def cancel_goal(self) -> None:
-        self.world.cancel_goal()
-
-    @_needs(BUYER)
-    @rule(number=WHICH)
-    def take_back(self, number: int) -> None:
-        self.world.take_back(number)
+    @rule(number=WHICH, what=st.sampled_from(("tribute", "subtask", "tribute", "goal")))
+    def cancel(self, number: int, what: str) -> None:
+        if what == "tribute":
+            self.world.cancel_tribute(number)
+        elif what == "subtask":
+            self.world.take_back(number)
+        else:
+            self.world.cancel_goal()
 
     @_needs(BUYER)
     @rule(number=WHICH, good=st.sampled_from((True, True, False)))
     def judge(self, number: int, good: bool) -> None:
         self.world.judge(number, good=good)
 
-    @rule(seller=SELLER, agents=st.integers(0, 3), price=PRICES)
-    def sell(self, seller: str, agents: int, price: int) -> None:
-        if self.world.lives(seller):
-            self.world.sell(seller, agents, price)
-
-    @rule(seller=SELLER)
-    def stop_selling(self, seller: str) -> None:
-        if self.world.lives(seller):
-            self.world.stop_selling(seller)
-
-    @rule(seller=SELLER, number=WHICH, add=st.booleans())
-    def change_agents(self, seller: str, number: int, add: bool) -> None:
+    @rule(seller=SELLER, number=WHICH, what=st.sampled_from(SHOP), price=PRICES)
+    def keep_shop(self, seller: str, number: int, what: str, price: int) -> None:
+        """The seller's people change what there is to sell."""
         if not self.world.lives(seller):
             return
-        if add:
+        if what == "sell":
+            self.world.sell(seller, number, price)
+        elif what == "stop":
+            self.world.stop_selling(seller)
+        elif what == "add":
             self.world.add_agent(seller)
-        else:
+        elif what == "remove":
             self.world.remove_agent(seller, number)
+        else:
+            self.world.writable = not self.world.writable
 
     @rule(seller=SELLER, accept=st.sampled_from((True, True, False)))
     def decide(self, seller: str, accept: bool) -> None:
-        if self.world.lives(seller):
-            self.world.decide(seller, accept=accept)
+        self._decide(seller, accept)
 
-    @rule(seller=SELLER)
-    def begin(self, seller: str) -> None:
-        if self.world.lives(seller):
-            self.world.begin(seller)
-
-    @rule(
-        seller=SELLER,
-        number=WHICH,
-        how=st.sampled_from(("good", "good", "good", "fail", "none", "wrong", "foreign")),
-    )
+    @rule(seller=SELLER, number=WHICH, how=st.sampled_from(ENDS))
     def finish(self, seller: str, number: int, how: str) -> None:
-        if self.world.lives(seller):
-            self.world.finish(seller, number, how)
-
-    @rule(writable=st.booleans())
-    def lock_remote(self, writable: bool) -> None:
-        self.world.writable = writable
+        """A run begins, ends well, fails, or reports a commit that is not its own."""
+        self._finish(seller, number, how)
 
     @rule(seconds=SECONDS)
     def live(self, seconds: int) -> None:
@@ -134,13 +130,12 @@ class MarketMachine(RuleBasedStateMachine):
         """Time in which nobody comes to anything."""
         self.world.network.now += timedelta(seconds=seconds)
 
-    @rule(name=NODE)
-    def tend(self, name: str) -> None:
+    @rule(name=NODE, all_speak=st.booleans())
+    def tend(self, name: str, all_speak: bool) -> None:
+        """One node comes to its chores; what it says, and what others say, is not there yet."""
         self.world.tend(name)
-
-    @rule()
-    def collect(self) -> None:
-        self.world.network.collect()
+        if all_speak:
+            self.world.network.collect()
 
     @precondition(lambda self: self.world.network.flying)
     @rule(number=st.integers(0, 40), keep=st.booleans())
@@ -223,3 +218,23 @@ class MarketMachine(RuleBasedStateMachine):
             self.checks.check_over()
         finally:
             self.world.close()
+
+    def _deal(self, number: int, count: int) -> None:
+        self.world.request(number, count)
+        self.world.live(1)
+        for seller in SELLERS:
+            self._decide(seller, True)
+        self.world.live(1)
+        self.world.live(1)
+
+    def _decide(self, seller: str, accept: bool) -> None:
+        if self.world.lives(seller):
+            self.world.decide(seller, accept=accept)
+
+    def _finish(self, seller: str, number: int, how: str) -> None:
+        if not self.world.lives(seller):
+            return
+        if how == "begin":
+            self.world.begin(seller)
+        else:
+            self.world.finish(seller, number, how)

@@ -381,7 +381,9 @@ class MarketWorld:
     def _waits(self, node: SimNode) -> bool:
         with self.network.acting(node):
             commands = OutboxMessage.objects.filter(kind=OutboxKind.COMMAND, done_at__isnull=True)
-            return commands.exists()
+            # What is meant for a node that is gone for good is never answered.
+            there = [each.node_id for each in self.network.nodes.values()]
+            return commands.filter(to_node_id__in=there).exists()
 
     def _goals(self) -> QuerySet[Task]:
         open_goals = Task.objects.filter(parent__isnull=True).exclude(status__in=TASK_TERMINAL)
