@@ -6,15 +6,12 @@ Everything below a person's or an agent's own act is the production code of the 
 from __future__ import annotations
 
 import contextlib
-import logging
 import random
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from uuid import UUID
 
 import pytest
 from django.db.models import QuerySet
@@ -41,8 +38,10 @@ from swarm.states import (
     TaskStatus,
 )
 from tests.support.cluster import SimNode
+from tests.support.logged_errors import LoggedErrors
 from tests.support.market_network import MarketNetwork
-from tests.support.trading import BASE, GRANT, PRICE, add_ready_agent, outline
+from tests.support.market_remote import Remote
+from tests.support.trading import BASE, GRANT, PRICE, outline
 from voidlux_site.node import chores, start_up
 
 BUYER, SELLERS = "buyer", ("north", "south")
@@ -51,7 +50,6 @@ AGENTS = 2
 REMOTE = "/srv/remote.git"
 # Jobs that work on a real repository: rules of the test do what they would.
 GIT_JOBS = frozenset({goals.PREPARE_GOAL, goals.GATE})
-NOWHERE = "d" * 40  # a commit that no remote has
 SETTLE_ROUNDS = 90
 RUN_STEPS = (AttemptStatus.PREPARING, AttemptStatus.WORKING, AttemptStatus.PUSHING)
 
@@ -72,15 +70,6 @@ class Start:
             made.close()
 
 
-@dataclass(frozen=True)
-class Pushed:
-    """What a seller's agent pushed: a commit on the branch of a task's attempt."""
-
-    task_id: UUID
-    branch: str
-    commit: str
-
-
 class MarketWorld:
     """Three nodes that trade; every method is one act, whose expected refusal changes nothing."""
 
@@ -94,10 +83,8 @@ class MarketWorld:
             # The first seller takes the buyer's requests at once, the other asks its operator.
             known = {"allow_nodes": (self.buyer.node_id,)} if name == SELLERS[0] else {}
             self.network.add(name, initial_balance=GRANT, sell="off", **known)
-        self.remote: list[Pushed] = []
-        self.proven: set[tuple[UUID, str]] = set()
-        self.writable = True
-        self.errors = _Errors()
+        self.remote = Remote(self.random)
+        self.errors = LoggedErrors()
         self._patches = pytest.MonkeyPatch()
         self._stand_in()
 
@@ -119,18 +106,12 @@ class MarketWorld:
             with self.network.acting(self.node(name)):
                 start_up.reconcile()
         for seller in SELLERS:
-            with self.network.acting(self.node(seller)):
-                for number in range(AGENTS):
-                    add_ready_agent(f"agent-{number}", self.network)
+            for _ in range(AGENTS):
+                self.add_agent(seller)
             self.sell(seller, AGENTS, PRICE)
         self.submit_goal(2)
         self.network.collect()
         self.network.deliver_all()
-
-    def leave_out(self, *names: str) -> None:
-        """Let nodes be gone for good, before anything happened: what they offered stays known."""
-        for name in names:
-            self.network.forget(name)
 
     # What the buyer's people do.
 
@@ -184,7 +165,7 @@ class MarketWorld:
             if not reported:
                 return
             task = reported[number % len(reported)]
-            if Pushed(task.id, task.git_branch, task.commit) in self.remote and good:
+            if self.remote.shows(task) and good:
                 self._merge(task)
             else:
                 goals.requeue_or_fail(
@@ -251,7 +232,7 @@ class MarketWorld:
             at = RUN_STEPS.index(attempt.status) + 1 if attempt.status in RUN_STEPS else 0
             for target in RUN_STEPS[at:]:
                 attempts.move_attempt(attempt.id, target, now=now)
-            commit = self._commit_of(attempt, how)
+            commit = self.remote.commit_of(attempt, how)
             attempts.succeed(attempt.id, commit=commit, output="done", now=now)
 
     # What nodes do by themselves.
@@ -351,7 +332,7 @@ class MarketWorld:
         jobs.nudge_with(lambda job_id: None)
 
     def _can_push(self, *_: object) -> str | None:
-        return None if self.writable else "the remote refused the push"
+        return None if self.remote.writable else "the remote refused the push"
 
     @contextlib.contextmanager
     def _as(self, name: str) -> Iterator[datetime]:
@@ -395,7 +376,7 @@ class MarketWorld:
 
     def _merge(self, task: Task) -> None:
         now = self.network.now_here()
-        self.proven.add((task.id, task.commit))
+        self.remote.proven.add((task.id, task.commit))
         move_task(task.id, TaskStatus.MERGING, by=Actor.GATE, reason="on the remote", now=now)
         move_task(task.id, TaskStatus.COMPLETED, by=Actor.GATE, reason="merged", now=now)
         assert task.parent is not None
@@ -417,34 +398,3 @@ class MarketWorld:
     def _open_attempts(self) -> list[Attempt]:
         open_ones = Attempt.objects.exclude(status__in=ATTEMPT_TERMINAL)
         return list(open_ones.order_by("created_at", "id"))
-
-    def _commit_of(self, attempt: Attempt, how: str) -> str:
-        if how == "foreign" and self.remote:
-            return self.remote[0].commit
-        commit = self.random.randbytes(20).hex()
-        if how == "good":
-            self.remote.append(Pushed(attempt.task_id, attempt.branch, commit))
-        elif how == "wrong":
-            # Pushed, but something else than what is reported.
-            self.remote.append(Pushed(attempt.task_id, attempt.branch, commit))
-            return NOWHERE
-        return commit
-
-
-class _Errors(logging.Handler):
-    """Keeps what the node's own loops would only log: a bug that they survive is still one."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.ERROR)
-        self.records: list[str] = []
-        self.setFormatter(logging.Formatter())
-        for name in ("p2p", "swarm", "marketplace"):
-            logging.getLogger(name).addHandler(self)
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.records.append(self.format(record))
-
-    def stop(self) -> None:
-        """Listen no more."""
-        for name in ("p2p", "swarm", "marketplace"):
-            logging.getLogger(name).removeHandler(self)
