@@ -203,7 +203,10 @@ def settle_sale(tribute: Tribute, *, now: datetime) -> None:
 def lapse_reservations(now: datetime) -> int:
     """Free the agents of accepted tributes that were never assigned anything in time."""
     lapsed = Tribute.objects.filter(
-        status=TributeStatus.ACCEPTED, to_node_id=local_node().node_id, reserved_until__lte=now
+        status=TributeStatus.ACCEPTED,
+        to_node_id=local_node().node_id,
+        reserved_until__lte=now,
+        executions__isnull=True,  # what was assigned ends with the buyer's verdict, however late
     )
     rows = list(lapsed[:100])
     for tribute in rows:
