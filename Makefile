@@ -12,7 +12,7 @@ TEST_PROCESSES ?= 2
 TOOLS := git tmux
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-seeds test-kills test-agents simulate fuzz check lint bench bench-mesh bench-swarm bench-merge lock docs clean run-env dev-env bench-env tools
+.PHONY: help demo run test test-seeds test-kills test-long test-agents simulate fuzz check lint bench bench-mesh bench-swarm bench-merge lock docs clean run-env dev-env bench-env tools
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,10 @@ test-agents: dev-env ## whole tasks by the real Claude Code, Codex and OpenCode,
 
 test-kills: dev-env ## 200 random kills while 30 tasks run: no commit is lost (ARGS=...)
 	KILLS=200 TASKS=30 $(PYTEST) -s tests/processes/test_nothing_is_lost.py $(ARGS)
+
+# A failing example is kept in .hypothesis and comes first in the next run.
+test-long: dev-env ## 2,000 random histories of a market with faults, its books checked at every step
+	$(PYTEST) -s tests/marketplace/test_market_machine.py --hypothesis-profile long --hypothesis-show-statistics $(ARGS)
 
 # Each target for SECONDS, or for RUNS inputs. What breaks one is written to a file and named.
 SECONDS ?= 60

@@ -54,6 +54,8 @@ def pytest_unconfigure() -> None:
 
 # A busy machine is no reason to fail: deadlines of tests are about hanging, not about speed.
 hypothesis.settings.register_profile("suite", deadline=None)
+# `make test-long` asks for this one.
+hypothesis.settings.register_profile("long", deadline=None, max_examples=2000)
 hypothesis.settings.load_profile("suite")
 
 _isolate_environment()

@@ -12,6 +12,8 @@ from marketplace.services import results, sales
 from swarm import jobs as swarm_jobs
 from swarm.services import jobs
 from tests.support.cluster import Cluster, make_template
+from tests.support.market_network import content_of
+from tests.support.market_world import Start
 
 
 @pytest.fixture(scope="session")
@@ -41,6 +43,15 @@ def cluster(
         yield made
         made.close()
     jobs.nudge_with(swarm_jobs.nudge_worker)
+
+
+@pytest.fixture
+def market_start(
+    tmp_path: Path, template_database: Path, django_db_blocker: object
+) -> Iterator[Start]:
+    """Where each example of a stateful test starts: three nodes, known to each other."""
+    with django_db_blocker.unblock():  # type: ignore[attr-defined]
+        yield Start(tmp_path, content_of(template_database))
 
 
 def _run_admission(job_id: int) -> None:

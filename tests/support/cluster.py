@@ -56,6 +56,7 @@ class SimNode:
     local: LocalNode
     connection: DatabaseWrapper
     environment: Any
+    ahead: timedelta = timedelta(0)  # how far its clock is before the cluster's
 
     @property
     def node_id(self) -> str:
@@ -96,20 +97,21 @@ class Cluster:
         if swarm:
             environment.setdefault("auth_secret", SecretStr(f"the secret of {swarm}"))
         home = self.folder / name
-        home.mkdir()
+        home.mkdir(exist_ok=True)
         seed = self.random.randbytes(32)
         local = LocalNode(home, Identity.from_seed(seed), NETWORK, swarm or f"swarm-{name}")
-        database = home / "node.sqlite3"
-        shutil.copy(self.template, database)
-        own = {**connections["default"].settings_dict, "NAME": str(database)}
         node = SimNode(
             name,
             local,
-            DatabaseWrapper(own, alias="default"),
+            self._connect(home),
             settings.ENVIRONMENT.model_copy(update={"home": home, **environment}),
         )
         self.nodes[name] = node
         return node
+
+    def now_of(self, node: SimNode) -> datetime:
+        """Return what a node's own clock shows."""
+        return self.now + node.ahead
 
     @contextlib.contextmanager
     def acting(self, node: SimNode) -> Iterator[None]:
@@ -128,8 +130,9 @@ class Cluster:
         """Take what is due from every outbox onto the network."""
         for node in self.nodes.values():
             with self.acting(node):
-                sent = [(row, self._emit(node, row)) for row, _ in relay.take_due(self.now)]
-                relay.note_sent(sent, self.now)
+                now = self.now_of(node)
+                sent = [(row, self._emit(node, row)) for row, _ in relay.take_due(now)]
+                relay.note_sent(sent, now)
 
     def deliver(self) -> int:
         """Deliver what is on the network, with its faults; returns how many frames arrived."""
@@ -166,6 +169,13 @@ class Cluster:
         for node in self.nodes.values():
             node.connection.close()
 
+    def _connect(self, home: Path) -> DatabaseWrapper:
+        """Return a connection to a fresh database of a node."""
+        database = home / "node.sqlite3"
+        shutil.copy(self.template, database)
+        own = {**connections["default"].settings_dict, "NAME": str(database)}
+        return DatabaseWrapper(own, alias="default")
+
     def _emit(self, node: SimNode, row: Any) -> bool:
         if row.kind in (OutboxKind.RECORD, OutboxKind.FLOODED):
             others = [other for other in self.nodes.values() if self._hears(node, other, row)]
@@ -193,12 +203,13 @@ class Cluster:
             )
         received = [open_sealed(bytes(frame), NETWORK, registry) for frame in frames]
         with self.acting(to):
-            TopicStore(topic_named(topic), self.now).apply((), received)  # type: ignore[arg-type]
+            TopicStore(topic_named(topic), self.now_of(to)).apply((), received)  # type: ignore[arg-type]
 
     def _arrive(self, to_node_id: str, frame: bytes) -> int:
         for node in self.nodes.values():
             if node.node_id == to_node_id:
                 with self.acting(node):
-                    inbox.apply_batch([open_sealed(frame, NETWORK, registry)], self.now)
+                    received = open_sealed(frame, NETWORK, registry)
+                    inbox.apply_batch([received], self.now_of(node))
                 return 1
         return 0

@@ -1,0 +1,44 @@
+"""How often and how the market's machine is run."""
+
+from __future__ import annotations
+
+import hypothesis
+from hypothesis import HealthCheck, Phase
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.support.market_machine import MarketMachine
+
+STEPS = 15  # acts in one example; a whole trade is one of them
+
+
+def run_market(machine: type[MarketMachine]) -> None:
+    """Run as many examples as the profile says; a failure is shrunk, and printed to be replayed.
+
+    The suite runs the same ones each time, so that it fails only for a change; `long` others.
+    """
+    same = hypothesis.settings.get_current_profile_name() == "suite"
+    run_state_machine_as_test(machine, settings=hypothesis.settings(_common(), derandomize=same))
+
+
+def find_defect(machine: type[MarketMachine], *, within: int) -> None:
+    """Run the same `within` examples each time, and end at the first that fails."""
+    run_state_machine_as_test(
+        machine,
+        settings=hypothesis.settings(
+            _common(),
+            max_examples=within,
+            derandomize=True,
+            database=None,
+            phases=(Phase.generate,),
+        ),
+    )
+
+
+def _common() -> hypothesis.settings:
+    return hypothesis.settings(
+        stateful_step_count=STEPS,
+        print_blob=True,
+        report_multiple_bugs=False,
+        # An example is a whole market: what is slow for a value is not for it.
+        suppress_health_check=list(HealthCheck),
+    )
