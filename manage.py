@@ -21,7 +21,8 @@ def needs_home(arguments: list[str]) -> bool:
 
 def prepare_home(home: Path, *, needed: bool) -> None:
     """Create the home when it is needed; ends the process with one line when it cannot be."""
-    from voidlux_site.environment import EXIT_WRONG_ENVIRONMENT, IN_MEMORY_DATABASE
+    from voidlux_site.environment import EXIT_WRONG_ENVIRONMENT
+    from voidlux_site.environment_types import IN_MEMORY_DATABASE
     from voidlux_site.home import create_home
 
     if not needed:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
-    BeforeValidator,
     Field,
     SecretStr,
     ValidationError,
@@ -21,18 +17,33 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from p2p.discovery.addresses import is_loopback
-from voidlux_site.zones import check_zone
+from voidlux_site.environment_types import (
+    AUTH_SECRET_CHARS_MIN,
+    Capabilities,
+    DatabaseUrl,
+    ForgeUrl,
+    Host,
+    HostPatterns,
+    MemberSecret,
+    Name,
+    NodeIds,
+    Paths,
+    Port,
+    RedisUrl,
+    Seeds,
+    TimeZone,
+    Token,
+    is_loopback_host,
+)
 
 EXIT_WRONG_ENVIRONMENT = 2
 AGENTS_MAX = 50
 TEST_WORKERS_MAX = 8
 AMOUNT_MAX = 10**12
 VALUE_SHOWN_MAX = 200
-IN_MEMORY_DATABASE = "sqlite://:memory:"
-AUTH_SECRET_CHARS_MIN = 16
 LOOK_S_MAX = 86_400
 SECRET_VARIABLES = frozenset(
     {
@@ -44,120 +55,11 @@ SECRET_VARIABLES = frozenset(
     }
 )
 
-_HOST_LABELS = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?")
 _USER_OF_URL = re.compile(r"//[^/@\s]+@")
-_PORT_ALLOWED = "a whole number from 1 to 65535"
-_NAME_ALLOWED = "a word of up to 64 of a-z, 0-9 and '._+-', a letter or digit first,"
 
 
 class InvalidEnvironment(Exception):
     """A variable has a value that is not allowed; the message is one line for the user."""
-
-
-class SeedAddress(NamedTuple):
-    """Where a node that is known from the start listens for peers."""
-
-    host: str
-    port: int
-
-
-def _check_host(host: str) -> str:
-    """Return the host without brackets when it is an IP address or a host name."""
-    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    try:
-        ipaddress.ip_address(bare)
-    except ValueError:
-        if bare != host or len(host) > 253 or not _HOST_LABELS.fullmatch(host):
-            raise ValueError(f"{host!r} is neither an IP address nor a host name") from None
-    return bare
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _check_allowed_host(host: str) -> str:
-    """Return the pattern in the form that Django's ALLOWED_HOSTS expects."""
-    if host == "*":
-        return host
-    bare = _check_host(host.removeprefix("."))
-    return f"[{bare}]" if ":" in bare else host
-
-
-def _parse_seed(text: str) -> SeedAddress:
-    host, _, port = text.rpartition(":")
-    if not re.fullmatch(r"[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
-        raise ValueError(f"{text!r} has no port from 1 to 65535")
-    if ":" in host and not (host.startswith("[") and host.endswith("]")):
-        raise ValueError(f"{text!r} is an IPv6 address without brackets")
-    return SeedAddress(_check_host(host), int(port))
-
-
-def _split(value: Any) -> Any:
-    """Cut a comma list into its trimmed, non-empty parts."""
-    if not isinstance(value, str):
-        return value
-    return tuple(part.strip() for part in value.split(",") if part.strip())
-
-
-def _split_seeds(value: Any) -> Any:
-    return tuple(_parse_seed(part) if isinstance(part, str) else part for part in _split(value))
-
-
-def _check_url(schemes: frozenset[str]) -> AfterValidator:
-    def check(url: str) -> str:
-        if url == IN_MEMORY_DATABASE:
-            return url
-        parts = urlsplit(url)
-        if url and (parts.scheme not in schemes or parts.port == 0):
-            raise ValueError("unknown scheme or port")
-        return url
-
-    return AfterValidator(check)
-
-
-def _check_secret(secret: SecretStr) -> SecretStr:
-    if 0 < len(secret) < AUTH_SECRET_CHARS_MIN:
-        raise ValueError("too short")
-    return secret
-
-
-def _check_forge(url: str) -> str:
-    """Return the base URL of a forge without a slash at its end; tokens travel only in TLS."""
-    parts = urlsplit(url)
-    plain_text = parts.scheme == "http" and _is_loopback(parts.hostname or "")
-    if not parts.hostname or not (parts.scheme == "https" or plain_text) or parts.port == 0:
-        raise ValueError("no https URL")
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise ValueError("more than an address")
-    return url.rstrip("/")
-
-
-_DATABASE_URL = _check_url(frozenset({"postgres", "postgresql", "pgsql", "sqlite"}))
-_REDIS_URL = _check_url(frozenset({"redis", "rediss"}))
-
-Port = Annotated[int, Field(ge=1, le=65535, description=_PORT_ALLOWED)]
-Host = Annotated[
-    str, AfterValidator(_check_host), Field(description="an IP address or a host name")
-]
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._+-]{0,63}$", description=_NAME_ALLOWED)]
-NodeIdText = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
-CapabilityText = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._+-]{0,63}$")]
-HostPattern = Annotated[str, AfterValidator(_check_allowed_host)]
-ForgeUrl = Annotated[
-    str,
-    AfterValidator(_check_forge),
-    Field(description="an https:// URL, or http:// of a loopback address,"),
-]
-Token = Annotated[SecretStr, Field(max_length=512, description="up to 512 characters")]
-TimeZone = Annotated[
-    str,
-    AfterValidator(check_zone),
-    Field(max_length=64, description="a time zone such as Europe/Berlin"),
-]
 
 
 class Environment(BaseSettings):
@@ -178,7 +80,7 @@ class Environment(BaseSettings):
     p2p_port: Port = 7101
     http_port: Port = 9091
     host: Host = "127.0.0.1"
-    seeds: Annotated[tuple[SeedAddress, ...], NoDecode, BeforeValidator(_split_seeds)] = Field(
+    seeds: Seeds = Field(
         default=(), description="a comma list of host:port, IPv6 addresses in brackets,"
     )
     mesh_tls: Literal["on", "off"] = Field(
@@ -188,7 +90,7 @@ class Environment(BaseSettings):
         int, Field(ge=0, le=65535, description="a whole number from 0 to 65535")
     ] = 6101
     swarm: Name = "home"
-    auth_secret: Annotated[SecretStr, AfterValidator(_check_secret)] = Field(
+    auth_secret: MemberSecret = Field(
         default=SecretStr(""),
         description=f"a secret of at least {AUTH_SECRET_CHARS_MIN} characters",
     )
@@ -212,12 +114,12 @@ class Environment(BaseSettings):
         default=0.0, ge=0.0, le=3600.0, description="a number of seconds from 0 to 3600"
     )
     test_network: Literal["0", "1"] = Field(default="0", description="'0' or '1'")
-    test_sandbox_paths: Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_split)] = Field(
+    test_sandbox_paths: Paths = Field(
         default=(), max_length=32, description="a comma list of up to 32 absolute paths"
     )
     unsafe_test_without_sandbox: Literal["0", "1"] = Field(default="0", description="'0' or '1'")
     sold_network: Literal["0", "1"] = Field(default="1", description="'0' or '1'")
-    sold_sandbox_paths: Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_split)] = Field(
+    sold_sandbox_paths: Paths = Field(
         default=(), max_length=32, description="a comma list of up to 32 absolute paths"
     )
     sell_without_sandbox: Literal["0", "1"] = Field(default="1", description="'0' or '1'")
@@ -233,7 +135,7 @@ class Environment(BaseSettings):
     initial_balance: int = Field(
         default=1000, ge=0, le=AMOUNT_MAX, description=f"a whole number from 0 to {AMOUNT_MAX}"
     )
-    allow_nodes: Annotated[tuple[NodeIdText, ...], NoDecode, BeforeValidator(_split)] = Field(
+    allow_nodes: NodeIds = Field(
         default=(), description="a comma list of node ids of 32 hexadecimal digits in lower case"
     )
     price_per_task: int = Field(
@@ -248,12 +150,10 @@ class Environment(BaseSettings):
     agents: int = Field(
         default=0, ge=0, le=AGENTS_MAX, description=f"a whole number from 0 to {AGENTS_MAX}"
     )
-    agent_capabilities: Annotated[tuple[CapabilityText, ...], NoDecode, BeforeValidator(_split)] = (
-        Field(
-            default=(),
-            max_length=32,
-            description="a comma list of up to 32 words of a-z, 0-9 and any of '._+-'",
-        )
+    agent_capabilities: Capabilities = Field(
+        default=(),
+        max_length=32,
+        description="a comma list of up to 32 words of a-z, 0-9 and any of '._+-'",
     )
     max_concurrent_tasks: int = Field(
         default=0, ge=0, le=AGENTS_MAX, description=f"a whole number from 0 to {AGENTS_MAX}"
@@ -301,15 +201,15 @@ class Environment(BaseSettings):
         le=LOOK_S_MAX,
         description=f"a whole number of seconds from 5 to {LOOK_S_MAX}",
     )
-    allowed_hosts: Annotated[tuple[HostPattern, ...], NoDecode, BeforeValidator(_split)] = Field(
+    allowed_hosts: HostPatterns = Field(
         default=(), description="a comma list of host names, '.domain' for all below it, or '*'"
     )
-    database_url: Annotated[str, _DATABASE_URL] = Field(
+    database_url: DatabaseUrl = Field(
         default="",
         validation_alias="DATABASE_URL",
         description="a URL that begins with postgresql:// or sqlite://",
     )
-    redis_url: Annotated[str, _REDIS_URL] = Field(
+    redis_url: RedisUrl = Field(
         default="",
         validation_alias="REDIS_URL",
         description="a URL that begins with redis:// or rediss://",
@@ -319,7 +219,7 @@ class Environment(BaseSettings):
     @classmethod
     def _tls_beyond_loopback(cls, value: str, info: ValidationInfo) -> str:
         """Refuse to go without TLS where others than this machine can connect."""
-        if value == "off" and not _is_loopback(info.data.get("host", "")):
+        if value == "off" and not is_loopback_host(info.data.get("host", "")):
             raise ValueError("without TLS beyond loopback")
         return value
 
