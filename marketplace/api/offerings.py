@@ -29,7 +29,7 @@ class OfferingQuery(PageQuery):
     """Which offerings are wanted; those for sale come cheapest first, others newest first."""
 
     state: Literal["live", "withdrawn", "expired", "all"] = "live"
-    capability: Annotated[str, Field(max_length=64)] = ""
+    capability: Annotated[str, Field(max_length=64, pattern=r"^([a-z0-9][a-z0-9._+-]*)?$")] = ""
     node: Annotated[str, Field(pattern="^([0-9a-f]{32})?$", description="The seller's id.")] = ""
     price_max: Annotated[int, Field(ge=0, le=AMOUNT_MAX)] | None = None
 

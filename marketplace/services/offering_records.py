@@ -10,6 +10,7 @@ from marketplace.messages import OfferingAnnounce, OfferingWithdraw
 from marketplace.models import Offering
 from marketplace.services.offering_rows import mark_withdrawn, row_of, store, tell
 from p2p.nodes import Heard, remember_addresses
+from p2p.protocol.errors import ProtocolError
 from p2p.protocol.messages import Record
 from p2p.protocol.timestamps import from_timestamp
 from p2p.registration import Authority
@@ -72,7 +73,10 @@ def _is_sound(record: Record) -> bool:
         return record.node_id == record.origin
     assert isinstance(record, OfferingAnnounce)
     body = record.offering
-    lasts = from_timestamp(body.expires_at) - from_timestamp(body.created_at)
+    try:
+        lasts = from_timestamp(body.expires_at) - from_timestamp(body.created_at)
+    except ProtocolError:
+        return False  # an impossible date spoils no other record of its batch
     return body.node_id == record.origin and lasts >= timedelta(0)
 
 

@@ -15,7 +15,7 @@ from django.test import Client
 
 from marketplace.errors import InsufficientFunds
 from marketplace.models import Execution, LedgerEntry, Tribute, Wallet
-from marketplace.services import settlement, tributes, wallet
+from marketplace.services import hiring, settlement, tributes, wallet
 from marketplace.states import EntryKind, ExecutionStatus, TributeStatus
 from p2p import clock, inbox, outbox, relay
 from p2p.local import local_node
@@ -312,7 +312,7 @@ def test_two_tasks_do_not_share_the_last_place_of_a_tribute(database: Database) 
     tribute = make_tribute(goal_id=goal.id, task_count=1, status=TributeStatus.ACCEPTED)
 
     def hire(task: Task) -> Any:
-        return _in_transaction(partial(settlement.hire, task, NOW))
+        return _in_transaction(partial(hiring.hire, task, NOW))
 
     results = database.race(*(partial(hire, task) for task in tasks))
 

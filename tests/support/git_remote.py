@@ -21,6 +21,7 @@ class GitRemote:
         begin = ["init", "-q", "--template=", "--initial-branch=main"]
         run_git([*begin, "--bare", str(self.path)])
         run_git([*begin, str(self._work)])
+        (self.path / "hooks").mkdir()
 
     def push(self, branch: str, files: Mapping[str, str | None], start: str | None = None) -> str:
         """Commit `files` (None deletes) on top of `start`, push it to `branch`; its commit id."""

@@ -22,6 +22,7 @@ from swarm.services import attempts
 from tests.support.agent_bench import Bench
 from tests.support.mcp_endpoint import mcp_endpoint
 from tests.support.services import find_program
+from tests.support.terminals import end_terminals
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -51,7 +52,7 @@ async def bench(
             await bench.loop.stop()
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
-            steps.tmux_server().kill_server()
+            end_terminals(steps.tmux_server())
             database.stop()
 
 
