@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +14,7 @@ from typing import Any
 import httpx
 
 from tests.support.git_remote import GitRemote
-from tests.support.nodes import RealNode
+from tests.support.nodes import DATABASE, ROOT, RealNode
 from tests.support.waiting import wait_for
 
 ENDED = frozenset({"completed", "failed", "cancelled"})
@@ -60,10 +63,14 @@ def hold_pushes(remote: GitRemote, arrived: Path, go: Path) -> None:
     hook.chmod(0o755)
 
 
-def outline(*blocks: str) -> str:
-    """Return a goal with one subtask per shell block; each also writes a module of its own."""
+def outline(*blocks: str, in_turn: bool = False) -> str:
+    """Return a goal with one subtask per shell block; each also writes a module of its own.
+
+    `in_turn` lets each wait for the one before it.
+    """
     items = (
-        f"- [ ] Part {number}\n  ```sh\n  {block}\n  echo 'V = {number}' > part{number}.py\n  ```\n"
+        f"- [ ] Part {number}{f' (after: {number - 1})' if in_turn and number > 1 else ''}\n"
+        f"  ```sh\n  {block}\n  echo 'V = {number}' > part{number}.py\n  ```\n"
         for number, block in enumerate(blocks, 1)
     )
     return "# Add parts\n\n" + "\n".join(items)
@@ -113,13 +120,17 @@ class Deal:
 
 
 async def submit(
-    buyer: RealNode, repository: Path | str, *blocks: str, test_command: str = UNITTEST
+    buyer: RealNode,
+    repository: Path | str,
+    *blocks: str,
+    test_command: str = UNITTEST,
+    in_turn: bool = False,
 ) -> Deal:
     """Submit a goal with a subtask per block and wait until it is planned."""
     goal = buyer.post(
         "/tasks",
         {
-            "description": outline(*blocks),
+            "description": outline(*blocks, in_turn=in_turn),
             "repository": str(repository),
             "test_command": test_command,
         },
@@ -215,3 +226,38 @@ def _assert_paid_once(node: RealNode) -> None:
         captures = [entry["amount"] for entry in entries if entry["kind"] == "capture"]
         accepted = [each for each in tribute["executions"] if each["status"] == "accepted"]
         assert captures == [tribute["price_per_task"]] * len(accepted), tribute
+
+
+def verify_ledger(*nodes: RealNode) -> None:
+    """Assert that `manage.py ledger verify` finds no difference in the nodes' homes."""
+    command = [sys.executable, "manage.py", "ledger", "verify"]
+    checks = [
+        subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=node.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for node in nodes
+    ]
+    said = [check.communicate()[0] for check in checks]
+    assert [check.returncode for check in checks] == [0] * len(nodes), "\n".join(said)
+
+
+def movements(node: RealNode, tribute_id: str) -> list[tuple[str, int]]:
+    """Return (kind, amount) of each entry of a node's ledger under a tribute, oldest first."""
+    return [(e["kind"], e["amount"]) for e in ledger(node) if e["tribute_id"] == tribute_id]
+
+
+def is_sent(node: RealNode, message_number: int) -> bool:
+    """Tell whether the last message of a kind that the node has written went over a link."""
+    with sqlite3.connect(f"file:{node.home / DATABASE}?mode=ro", uri=True) as database:
+        row = database.execute(
+            "SELECT attempts FROM p2p_outboxmessage WHERE number = ? ORDER BY id DESC LIMIT 1",
+            (message_number,),
+        ).fetchone()
+    database.close()
+    return row is not None and row[0] > 0
