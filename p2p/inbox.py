@@ -13,7 +13,7 @@ from django.db import transaction
 from p2p import clock, outbox
 from p2p.models import InboxMessage, OutboxKind, OutboxMessage
 from p2p.protocol.codec import Received
-from p2p.protocol.errors import DomainError, ProtocolError
+from p2p.protocol.errors import DomainError, ExternalError, ProtocolError
 from p2p.protocol.messages import Ack, Command, Flooded, Record
 from p2p.protocol.news import News
 from p2p.records import apply_records
@@ -81,6 +81,10 @@ def _apply_command(received: Received[Command], now: datetime) -> None:
         return
     try:
         code, detail = _handle(received, now)
+    except ExternalError as not_yet:
+        # Nothing is kept and nothing answered: the sender comes again, as long as it cares.
+        log.info("%s waits for its sender's retry: %s", type(command).__name__, not_yet)
+        return
     except Exception:
         # A bug of ours: nothing is kept, so that the sender's retry meets a mended node.
         log.exception("command %s from %s failed", type(command).__name__, command.origin[:8])

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from p2p.protocol.errors import DomainError
+from p2p.protocol.errors import DomainError, ExternalError
 from swarm import hooks
 from swarm.errors import StaleGeneration
 from swarm.git.names import validate_url
@@ -17,10 +17,14 @@ from swarm.queries import idle_agents
 from swarm.replication import terms
 from swarm.services import reports, withdrawals
 from swarm.services.attempts import Assignment, cancel_open, start_attempt
+from swarm.states import AgentStatus
 
 
 def take_assignment(command: TaskAssign, now: datetime) -> None:
-    """Start the work and claim it, or answer why not; what was begun already is left alone."""
+    """Start the work and claim it, or answer why not; what was begun already is left alone.
+
+    ExternalError where the answer is not known yet: nothing is changed then.
+    """
     task_id = UUID(command.task.id)
     same = Attempt.objects.filter(
         assigner_node_id=command.origin, task_id=task_id, generation=command.generation
@@ -71,6 +75,7 @@ def _admit_and_start(command: TaskAssign, task_id: UUID, now: datetime) -> Attem
         return _start(command, task_id, [_named_agent(command, now)], now)
     reservation = _reservation(command, now)
     reserved = Agent.objects.filter(reserved_for=reservation, attempt__isnull=True)
+    _require_seen(list(reserved))
     return _start(command, task_id, list(reserved.order_by("name")), now)
 
 
@@ -114,6 +119,14 @@ def _reservation(command: TaskAssign, now: datetime) -> str:
     if admission is None:
         raise DomainError("not_allowed", "this node takes no work from other swarms")
     return admission(command, now)
+
+
+def _require_seen(agents: list[Agent]) -> None:
+    """ExternalError while all that could take the work are still to be seen after a restart."""
+    # A promise made before the crash: "no agent" now would lose the buyer its whole tribute.
+    if agents and all(agent.status == AgentStatus.STARTING for agent in agents):
+        names = ", ".join(agent.name for agent in agents)
+        raise ExternalError(f"{names}: not seen since the node started", retryable=True)
 
 
 def _start(command: TaskAssign, task_id: UUID, agents: list[Agent], now: datetime) -> Attempt:

@@ -16,6 +16,7 @@ import pytest
 
 from p2p.protocol.numbers import MessageNumber
 from tests.support.deals import (
+    ENDED,
     UNITTEST,
     Deal,
     assert_books,
@@ -70,6 +71,12 @@ class Traders:
         """Return the status of the deal's tribute at the seller, "" where it has none."""
         sold = self.sold(deal)
         return sold["status"] if sold else ""
+
+    def end_goals(self) -> None:
+        """Cancel what a test that failed has left open, so that the next one is not in its way."""
+        for goal in self.buyer.items("/tasks"):
+            if goal["status"] not in ENDED:
+                self.buyer.post(f"/tasks/{goal['id']}/cancel")
 
     def decide_by_hand(self, *, by_hand: bool) -> None:
         """Let the seller's operator decide on every request, or not."""
@@ -130,6 +137,7 @@ async def traders(nodes: Traders) -> Traders:
         node.resume()
         if node.process is not None and node.process.poll() is not None:
             node.start()
+    nodes.end_goals()
     await offering_of(nodes.buyer, nodes.seller, idle_agents=AGENTS)
     return nodes
 
