@@ -30,7 +30,7 @@ STOP_WITHIN_S = 20.0
 COMMAND_TIMEOUT_S = 30.0
 LOG_LINES_SHOWN = 15
 # Long enough for the agents that begin together, so that their work is judged in one batch.
-BATCH_WAIT_S = "4"
+BATCH_WAIT_S = 4.0
 
 
 class NodeDied(ExternalError):
@@ -51,6 +51,7 @@ class NodePlan:
     agents: int
     role: str = "emperor"
     price: int = 0
+    batch_wait_s: float = BATCH_WAIT_S
 
     @property
     def sells(self) -> bool:
@@ -197,7 +198,7 @@ class NodeProcess:
             "VOIDLUX_PRICE_PER_TASK": str(plan.price),
             "VOIDLUX_ALLOW_NODES": allow_nodes,
             # In the sandbox where there is one; the demo's own work is safe without.
-            "VOIDLUX_BATCH_WAIT_S": BATCH_WAIT_S,
+            "VOIDLUX_BATCH_WAIT_S": f"{plan.batch_wait_s:g}",
             "VOIDLUX_UNSAFE_TEST_WITHOUT_SANDBOX": "1",
             "VOIDLUX_TEST_SANDBOX_PATHS": f"{sys.base_prefix},{sys.prefix}",
             "TMUX_TMPDIR": str(self._tmux_dir),
