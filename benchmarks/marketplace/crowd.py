@@ -13,11 +13,12 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
-from benchmarks.marketplace.pair import NEGOTIATED_ONLY, Pair, trading_pair, wait
+from benchmarks.marketplace.pair import NEGOTIATED_ONLY, Ledger, Pair, trading_pair, wait
 from benchmarks.swarm.result import print_rounds
 
 AT_A_TIME = 16
 SPARE_AGENTS = 8
+LOOK_EVERY_S = 0.05
 RATE = "tributes negotiated"
 NOT_ACCEPTED = "tributes that were not accepted"
 DIFFERENT = "tributes that both sides see differently"
@@ -57,7 +58,8 @@ def _negotiate(pair: Pair, offering_id: str, goal_id: str) -> str:
     """Request, wait for the answer, give back; the answer."""
     body = {"offering_id": offering_id, "task_count": 1, "goal_id": goal_id}
     tribute_id = pair.buyer.api.post("/tributes", body)["id"]
-    answer = wait(lambda: _answer(pair.bought.status(tribute_id)))
+    # So many that look without a pause would be most of the load.
+    answer = wait(lambda: _answer(pair.bought.status(tribute_id)), LOOK_EVERY_S)
     if answer == "accepted":
         pair.buyer.api.post(f"/tributes/{tribute_id}/cancel", {})
     return str(answer)
@@ -72,10 +74,7 @@ def _open(pair: Pair) -> list[tuple[str, ...]]:
     return pair.bought.rows(question) + pair.sold.rows(question)
 
 
-def _seen(database: object) -> set[tuple[str, ...]]:
-    from benchmarks.marketplace.pair import Ledger
-
-    assert isinstance(database, Ledger)
+def _seen(database: Ledger) -> set[tuple[str, ...]]:
     question = "SELECT id, status, task_count, released_count, tx_hash FROM marketplace_tribute"
     return set(database.rows(question))
 

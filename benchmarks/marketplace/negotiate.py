@@ -21,36 +21,29 @@ from swarm.git.command import run_git
 
 KNOWN = "request to accept, remote tried before"
 NEW = "request to accept, remote never tried"
-ADMISSION = "of it admission at the seller, {}"
-POSTED = "POST to accept, remote tried before"
+# Parts of the way, by the times that both nodes keep.
+STAGES = ("request to the seller", "admission", "acceptance to the buyer")
 FIRST_FEW = 3
 
 
 def main(rounds: int) -> None:
-    """Measure and print, in milliseconds; the first rounds, with their cold caches, do not count."""
+    """Measure and print, in milliseconds; the first rounds, with cold caches, do not count."""
     found: dict[str, list[float]] = {}
     with trading_pair(agents=2) as pair:
         main_remote = pair.remote
         for number in range(rounds // 4 + 1):
             pair.remote = _copy_of(main_remote, number)
             goal_id = pair.planned_goal(NEGOTIATED_ONLY)
-            _, whole, admission = negotiate(pair, goal_id)
-            if number:
-                found.setdefault(NEW, []).append(whole)
-                found.setdefault(ADMISSION.format("never tried"), []).append(admission)
+            _note(found, negotiate(pair, goal_id), NEW if number else "")
         pair.remote = main_remote
         goal_id = pair.planned_goal(NEGOTIATED_ONLY)
         for number in range(rounds + FIRST_FEW):
-            posted, whole, admission = negotiate(pair, goal_id)
-            if number >= FIRST_FEW:
-                found.setdefault(KNOWN, []).append(whole)
-                found.setdefault(POSTED, []).append(posted)
-                found.setdefault(ADMISSION.format("tried before"), []).append(admission)
+            _note(found, negotiate(pair, goal_id), KNOWN if number >= FIRST_FEW else "")
     print_rounds("ms", found)
 
 
-def negotiate(pair: Pair, goal_id: str) -> tuple[float, float, float]:
-    """Buy one execution and give it back; ms from the POST, from the request, of the admission."""
+def negotiate(pair: Pair, goal_id: str) -> list[float]:
+    """Buy one execution and give it back; when it was posted, requested, … (Unix seconds)."""
     offering_id = pair.offering(2)
     began_s = time.time()
     body = {"offering_id": offering_id, "task_count": 1, "goal_id": goal_id}
@@ -63,11 +56,17 @@ def negotiate(pair: Pair, goal_id: str) -> tuple[float, float, float]:
     arrived_s, answered_s = _times(pair.sold, tribute_id)
     pair.buyer.api.post(f"/tributes/{tribute_id}/cancel", {})
     wait(lambda: pair.sold.status(tribute_id) == "cancelled")
-    return (
-        (ended_s - began_s) * 1000,
-        (ended_s - requested_s) * 1000,
-        (answered_s - arrived_s) * 1000,
-    )
+    return [began_s, requested_s, arrived_s, answered_s, ended_s]
+
+
+def _note(found: dict[str, list[float]], at: list[float], what: str) -> None:
+    """Note a round's way and its stages under a name; nothing where there is none."""
+    if not what:
+        return
+    found.setdefault(what, []).append((at[-1] - at[1]) * 1000)
+    found.setdefault(f"{what}, from the POST", []).append((at[-1] - at[0]) * 1000)
+    for stage, begin, end in zip(STAGES, at[1:], at[2:], strict=False):
+        found.setdefault(f"{what}: {stage}", []).append((end - begin) * 1000)
 
 
 def _times(database: Ledger, tribute_id: str) -> tuple[float, float]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-import subprocess
 import sys
 import tempfile
 import time
@@ -85,7 +84,7 @@ class Pair:
 
     def books_are_right(self) -> bool:
         """Tell whether `manage.py ledger verify` finds nothing at either node."""
-        return all(_verify(node.home) == 0 for node in (self.buyer, self.seller))
+        return all(_is_verified(node) for node in (self.buyer, self.seller))
 
 
 @contextlib.contextmanager
@@ -123,18 +122,17 @@ def trading_pair(agents: int) -> Iterator[Pair]:
                 node.finish(time.monotonic() + WITHIN_S)
 
 
-def wait(condition: Callable[[], Any]) -> Any:
+def wait(condition: Callable[[], Any], look_every_s: float = LOOK_EVERY_S) -> Any:
     """Return the first true value of `condition`; TimeoutError after a minute."""
     ends_at = time.monotonic() + WITHIN_S
     while not (value := condition()):
         if time.monotonic() > ends_at:
             raise TimeoutError(f"waited {WITHIN_S:g} s")
-        time.sleep(LOOK_EVERY_S)
+        time.sleep(look_every_s)
     return value
 
 
-def _verify(home: Path) -> int:
-    command = [sys.executable, "manage.py", "ledger", "verify"]
-    environment = {**os.environ, "VOIDLUX_HOME": str(home)}
-    done = subprocess.run(command, env=environment, capture_output=True, check=False)
-    return done.returncode
+def _is_verified(node: NodeProcess) -> bool:
+    done = node.manage("ledger", "verify")
+    print(node.plan.name, done.stdout.strip(), done.stderr.strip()[-300:], file=sys.stderr)
+    return done.returncode == 0

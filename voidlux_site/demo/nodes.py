@@ -129,10 +129,10 @@ class NodeProcess:
         lines = self.log_path.read_text("utf-8", "replace").splitlines()
         return "\n".join(lines[-LOG_LINES_SHOWN:])
 
-    def login_link(self) -> str:
-        """Return a new one-time login link, made by the node's own command."""
-        done = subprocess.run(
-            _manage("loginlink"),
+    def manage(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of `manage.py` in the node's environment, whether it runs or not."""
+        return subprocess.run(
+            _manage(*arguments),
             cwd=PROJECT_DIR,
             env=self._environment,
             stdin=subprocess.DEVNULL,
@@ -141,6 +141,10 @@ class NodeProcess:
             timeout=COMMAND_TIMEOUT_S,
             check=False,
         )
+
+    def login_link(self) -> str:
+        """Return a new one-time login link, made by the node's own command."""
+        done = self.manage("loginlink")
         if done.returncode != 0:
             raise ExternalError(f"loginlink failed: {done.stderr.strip()[-300:]}", retryable=False)
         return done.stdout.strip().splitlines()[-1]
@@ -254,5 +258,5 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def _manage(command: str) -> list[str]:
-    return [sys.executable, str(PROJECT_DIR / "manage.py"), command]
+def _manage(*arguments: str) -> list[str]:
+    return [sys.executable, str(PROJECT_DIR / "manage.py"), *arguments]
