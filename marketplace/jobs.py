@@ -8,6 +8,7 @@ from uuid import UUID
 from marketplace.models import Execution, Tribute
 from marketplace.services import results, sales
 from marketplace.services.transitions import get_tribute
+from marketplace.services.trials import note_trial
 from marketplace.states import ExecutionStatus, RejectCode, TributeStatus
 from p2p.clock import now_utc
 from p2p.local import local_node
@@ -25,6 +26,7 @@ def _admit(job: Job) -> None:
     if tribute.status != TributeStatus.PENDING:
         return
     refusal = Repository(tribute.repository, local_node().home).can_push(tribute.ref)
+    note_trial(tribute, writable=refusal is None, now=now_utc())
     if refusal is None:
         sales.accept(tribute.id, now=now_utc())
         return

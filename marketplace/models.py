@@ -146,6 +146,9 @@ class Tribute(models.Model):
         default=False, help_text="Bought by the dispatcher, within the buying policy."
     )
     reserved_until = models.DateTimeField(null=True, blank=True)
+    tried_at = models.DateTimeField(
+        null=True, blank=True, help_text="When the seller found that it could push there."
+    )
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
 

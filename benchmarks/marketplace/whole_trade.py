@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import TYPE_CHECKING
 
 from benchmarks.marketplace.pair import Ledger, Pair, trading_pair, wait
 from benchmarks.swarm.result import print_rounds
-from voidlux_site.demo.nodes import NodeProcess
+
+if TYPE_CHECKING:
+    from voidlux_site.demo.nodes import NodeProcess
 
 HOME = "a trivial task done at home"
 BOUGHT = "the same task bought, until it is paid"
 DELIVERED = "the same task bought, until its goal is completed"
-STAGES = ("planned", "accepted", "claimed", "reported", "completed")
 TEXT = "# Goal {0}\n\n- [ ] Say {0}\n  ```sh\n  echo {0} > said-{0}\n  ```\n"
 
 

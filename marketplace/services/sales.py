@@ -15,6 +15,7 @@ from marketplace.services.partners import approve_partner
 from marketplace.services.references import deal_hash, request_hash, reservation_of
 from marketplace.services.settlement import close_if_settled
 from marketplace.services.transitions import get_tribute, move_execution, move_tribute, tell
+from marketplace.services.trials import was_tried
 from marketplace.states import (
     EXECUTION_TERMINAL,
     ExecutionStatus,
@@ -48,48 +49,22 @@ def take_request(body: TributeBody, *, origin: str, frame: bytes, now: datetime)
             reject(tribute.id, code=refusal.code, reason=str(refusal), now=now)
             return
         tell(tribute, "requested", now=now)
-        if not admission.waits_for_operator(origin):
+        if admission.waits_for_operator(origin):
+            return
+        if was_tried(tribute, now):
+            _reserve_and_answer(tribute, now)
+        else:
             _try_remote(tribute, now)
 
 
 def accept(tribute_id: UUID, *, now: datetime) -> Tribute:
     """Reserve agents and send the acceptance; rejects what a rule forbids by now."""
     tribute = get_tribute(tribute_id)
-    until = now + timedelta(seconds=settings.ENVIRONMENT.reservation_s)
-    try:
-        with transaction.atomic():
-            refusal = admission.refusal_of(tribute, now)
-            if refusal is not None:
-                return reject(tribute_id, code=refusal.code, reason=str(refusal), now=now)
-            reserve_agents(
-                tribute.task_count,
-                capabilities=tribute.capabilities,
-                reserved_for=reservation_of(tribute.id),
-                until=until,
-                now=now,
-                for_sale=True,
-            )
-            row = outbox.send_command(
-                TributeAccept,
-                to_node_id=tribute.from_node_id,
-                now=now,
-                expires_in_s=settings.ENVIRONMENT.reservation_s,
-                tribute_id=tribute.id.hex,
-                tx_hash=request_hash(bytes(tribute.request_frame)),
-                reserved_until=to_timestamp(until),
-            )
-            return move_tribute(
-                tribute_id,
-                TributeStatus.ACCEPTED,
-                now=now,
-                reserved_until=until,
-                answer_frame=row.frame,
-                tx_hash=deal_hash(bytes(tribute.request_frame), bytes(row.frame)),
-            )
-    except DomainError as no_agents:
-        if no_agents.code != RejectCode.NO_IDLE_AGENTS:
-            raise
-        return reject(tribute_id, code=no_agents.code, reason=str(no_agents), now=now)
+    with transaction.atomic():
+        refusal = admission.refusal_of(tribute, now)
+        if refusal is not None:
+            return reject(tribute_id, code=refusal.code, reason=str(refusal), now=now)
+        return _reserve_and_answer(tribute, now)
 
 
 def reject(tribute_id: UUID, *, code: str, reason: str, now: datetime) -> Tribute:
@@ -186,6 +161,42 @@ def require_buyer(tribute: Tribute, node_id: str) -> None:
     """DomainError `not_allowed` unless this node sells a tribute to the node `node_id`."""
     if tribute.from_node_id != node_id or tribute.to_node_id != local_node().node_id:
         raise DomainError("not_allowed", f"tribute {tribute.id} is not of {node_id[:8]}")
+
+
+def _reserve_and_answer(tribute: Tribute, now: datetime) -> Tribute:
+    """Accept what no rule forbids; rejects where too few agents are idle."""
+    until = now + timedelta(seconds=settings.ENVIRONMENT.reservation_s)
+    try:
+        with transaction.atomic():
+            reserve_agents(
+                tribute.task_count,
+                capabilities=tribute.capabilities,
+                reserved_for=reservation_of(tribute.id),
+                until=until,
+                now=now,
+                for_sale=True,
+            )
+            row = outbox.send_command(
+                TributeAccept,
+                to_node_id=tribute.from_node_id,
+                now=now,
+                expires_in_s=settings.ENVIRONMENT.reservation_s,
+                tribute_id=tribute.id.hex,
+                tx_hash=request_hash(bytes(tribute.request_frame)),
+                reserved_until=to_timestamp(until),
+            )
+            return move_tribute(
+                tribute.id,
+                TributeStatus.ACCEPTED,
+                now=now,
+                reserved_until=until,
+                answer_frame=row.frame,
+                tx_hash=deal_hash(bytes(tribute.request_frame), bytes(row.frame)),
+            )
+    except DomainError as no_agents:
+        if no_agents.code != RejectCode.NO_IDLE_AGENTS:
+            raise
+        return reject(tribute.id, code=no_agents.code, reason=str(no_agents), now=now)
 
 
 def _try_remote(tribute: Tribute, now: datetime) -> None:
