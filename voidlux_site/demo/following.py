@@ -133,4 +133,6 @@ def _deal_text(tribute: Json, names: Names) -> str:
     count, price = tribute["task_count"], tribute["price_per_task"]
     what = f"{count} task{'s' if count > 1 else ''} at {price} VOID from "
     reason = f": {tribute['reason']}" if tribute["reason"] else ""
-    return f"{what}{names.node(tribute['to_node_id'])}{reason}"
+    back = tribute["released_count"]
+    unused = f", {back} not used and given back" if back else ""
+    return f"{what}{names.node(tribute['to_node_id'])}{reason}{unused}"
