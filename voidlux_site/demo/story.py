@@ -53,7 +53,6 @@ PLANS = (
 )
 # How many executions the buyer asks of each seller: one more than there is work for.
 ORDERS = {"andromeda": 3, "andromeda-2": 2}
-UNUSED = 1
 
 T = TypeVar("T")
 

@@ -76,7 +76,7 @@ def check_partial(facts: Json) -> Check:
         back = _total(facts, tribute["id"], "release")
         sums = (paid, back) == (accepted * price, rest * price)
         text = f"of {tribute['task_count']} tasks bought of {names[tribute['to_node_id']]} for "
-        text += f"{tribute['total_cost']} VOID {accepted} was done and {rest} not used: "
+        text += f"{tribute['total_cost']} VOID, {accepted} done and {rest} not used: "
         text += f"{paid} VOID paid, {back} given back"
         return Check("partial", sums and paid + back == tribute["total_cost"], text)
     return Check("partial", False, "no tribute was used in part")
