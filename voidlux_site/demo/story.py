@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
+from p2p.protocol.errors import ExternalError
 from voidlux_site.demo.client import Json
 from voidlux_site.demo.facts import Stage, collect, describe_node
 from voidlux_site.demo.following import TRIBUTE_ENDED, Follower, Snapshot
@@ -75,6 +76,14 @@ class Story:
 
     def run(self) -> Json:
         """Tell the story to its end and return its facts; raises VoidLuxError where it stops."""
+        try:
+            return self._tell()
+        except ExternalError:
+            # A node that does not answer may have died: then its log says more than the call.
+            self._nodes.require_alive()
+            raise
+
+    def _tell(self) -> Json:
         self._start_nodes()
         goal_id = self._submit_goal()
         follower = self._follower(goal_id)
