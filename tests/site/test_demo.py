@@ -112,7 +112,8 @@ def test_the_demo_proves_a_trade_and_keeps_its_nodes_until_an_interrupt(
     assert facts["ok"]
     assert {check["name"] for check in facts["checks"] if check["ok"]} == {
         *("goal", "tests", "merged", "bisection", "conflict", "question", "crash", "hired"),
-        *("agreement", "payments", "money", "work", "quiet"),
+        *("rejected", "expired", "partial", "agreement", "payments", "money", "statements"),
+        *("verified", "work", "quiet"),
     }
     assert_the_story(facts)
     assert [page.status_code for page in pages] == [200, 200, 200]
@@ -123,7 +124,8 @@ def test_the_demo_proves_a_trade_and_keeps_its_nodes_until_an_interrupt(
 
 
 def assert_the_story(facts: dict) -> None:  # type: ignore[type-arg]
-    buyer, *sellers = facts["nodes"]
+    buyer, *sellers, stranger = facts["nodes"]
+    bought = sum(tribute["total_cost"] for tribute in buyer["tributes"])
     median = facts["subtasks"][1]
     earned = sum(node["wallet"]["balance"] - 1000 for node in sellers)
     assert [task["status"] for task in facts["subtasks"]] == ["completed"] * 7
@@ -144,6 +146,26 @@ def assert_the_story(facts: dict) -> None:  # type: ignore[type-arg]
         "currency": "VOID",
     }
     assert earned > 0
+    totals = {kind: each["amount"] for kind, each in buyer["statement"]["totals"].items()}
+    assert totals == {
+        "grant": 1000,
+        "hold": bought,
+        "release": bought - earned,
+        "capture": earned,
+        "credit": 0,
+    }
+    assert (stranger["name"], stranger["agents"], stranger["wallet"]["balance"]) == (
+        "vega",
+        1,
+        1000,
+    )
+    assert [each["reason_code"] for each in stranger["tributes"]] == ["not_allowed"]
+    assert {node["name"]: node["verified"]["exit_code"] for node in facts["nodes"]} == {
+        "helios": 0,
+        "andromeda": 0,
+        "andromeda-2": 0,
+        "vega": 0,
+    }
     assert facts["timings"]["total_s"] < 120
 
 

@@ -6,14 +6,24 @@ import io
 
 from rich.console import Console
 
-from tests.support.demo_facts import BUYER, SELLER, flawless_facts, subtask, tribute
-from voidlux_site.demo.checks import Check, run_checks
+from tests.support.demo_facts import (
+    BUYER,
+    SELLER,
+    STRANGER,
+    flawless_facts,
+    refused_tribute,
+    subtask,
+    tribute,
+)
+from voidlux_site.demo.check import Check
+from voidlux_site.demo.checks import run_checks
 from voidlux_site.demo.following import News, Snapshot
 from voidlux_site.demo.names import Names
 from voidlux_site.demo.report import print_checks, print_report, timing_line, verdict
+from voidlux_site.demo.statements import sum_line
 from voidlux_site.demo.view import LiveView, PlainView, picture, plain_line, view_for
 
-NAMES = Names({BUYER: "helios", SELLER: "andromeda"})
+NAMES = Names({BUYER: "helios", SELLER: "andromeda", STRANGER: "vega"})
 NEWS = News(8.9, "2 Mean and median", "pending", "the tests turned red")
 PURSES = {"helios": {"balance": 988, "held": 5}, "andromeda": {"balance": 1012, "held": 0}}
 
@@ -105,9 +115,46 @@ def test_the_report_tells_who_did_what_and_what_it_cost() -> None:
     )
     assert "1  Median     2  agent-1@andromeda  hired      2.5  merged as ffffffff" in lines
     assert "2  Report     2  agent-1@helios     own        2.5  merged as ffffffff" in lines
-    assert "7d7d7d7d  andromeda      1     12    12         1    12  completed  deadbeef" in lines
-    assert "helios        1000    12           0    12       0      988           0" in lines
+    assert "7d7d7d7d  andromeda      2     12    24         1    12          12  completed" in lines
+    assert (
+        "7e7e7e7e  vega           1      5     5         0     0           5  rejected   "
+        "not_allowed" in lines
+    )
     assert "  readings  6" in lines
+
+
+def test_the_report_prints_the_statements_of_those_who_traded() -> None:
+    console, out = printed()
+
+    print_report(console, flawless_facts(), NAMES)
+
+    lines = [line.rstrip() for line in out.getvalue().splitlines()]
+    of_buyer = lines.index("The statement of helios  what moved in its wallet, oldest first")
+    of_seller = lines.index("The statement of andromeda  what moved in its wallet, oldest first")
+    assert lines[of_buyer + 1 : of_buyer + 9] == [
+        "Time      Entry       With       For        VOID  Balance  Held",
+        "00:00:09  granted                          +1000     1000     0",
+        "00:00:09  held        andromeda  7d7d7d7d     24     1000    24",
+        "00:00:09  held        vega       7e7e7e7e      5     1000    29",
+        "00:00:09  given back  vega       7e7e7e7e      5     1000    24",
+        "00:00:09  paid        andromeda  9a9a9a9a    -12      988    12",
+        "00:00:09  given back  andromeda  7d7d7d7d     12      988     0",
+        "It adds up: 1000 granted - 12 paid = 988 VOID; "
+        "29 held = 12 paid + 17 given back + 0 still held.",
+    ]
+    assert lines[of_seller + 2 : of_seller + 5] == [
+        "00:00:09  granted                    +1000     1000     0",
+        "00:00:09  earned   helios  9a9a9a9a    +12     1012     0",
+        "It adds up: 1000 granted + 12 earned = 1012 VOID.",
+    ]
+    assert "The statement of vega  what moved in its wallet, oldest first" not in lines
+
+
+def test_a_statement_that_does_not_add_up_says_so() -> None:
+    node = flawless_facts()["nodes"][1]
+    node["statement"]["totals"]["credit"]["amount"] = 11
+
+    assert sum_line(node) == "It does NOT add up: 1000 granted + 11 earned = 1012 VOID."
 
 
 def test_the_report_tells_what_got_in_the_way() -> None:
@@ -156,4 +203,8 @@ def test_timings_are_told() -> None:
 def test_the_tribute_of_the_facts_is_the_same_on_both_sides() -> None:
     facts = flawless_facts()
 
-    assert [node["tributes"] for node in facts["nodes"]] == [[tribute()], [tribute()]]
+    assert [node["tributes"] for node in facts["nodes"]] == [
+        [tribute(), refused_tribute()],
+        [tribute()],
+        [refused_tribute()],
+    ]

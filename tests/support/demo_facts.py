@@ -7,18 +7,28 @@ from typing import Any
 BUYER, SELLER = "b" * 32, "5" * 32
 BASE, FIRST_TRY, SECOND_TRY, HEAD = "0" * 40, "1" * 40, "2" * 40, "f" * 40
 TASK, OWN_TASK, GOAL, TRIBUTE, PAYMENT = "a1" * 16, "a2" * 16, "90" * 16, "7d" * 16, "9a" * 16
+REFUSED, OFFERING, STRANGER = "7e" * 16, "0f" * 16, "e" * 32
 PRICE = 12
+STRANGERS_PRICE = 5
 GONE = "process 4711 is gone without an exit on record; its block, process group 4712, still runs"
 
 
 def flawless_facts() -> dict[str, Any]:
-    """Return facts of two nodes, one sold subtask with a rework and one own subtask."""
+    """Return facts of three nodes: a rework that was sold, own work, a refusal and a kill."""
     return {
-        "version": 1,
+        "version": 2,
         "nodes": [
-            _node("helios", BUYER, _buyer_ledger()),
-            _node("andromeda", SELLER, _seller_ledger()),
+            _node("helios", BUYER, _buyer_ledger(), [tribute(), refused_tribute()]),
+            _node("andromeda", SELLER, _seller_ledger(), [tribute()]),
+            _node("vega", STRANGER, _grant(), [refused_tribute()]),
         ],
+        "outage": {
+            "seller": "vega",
+            "tribute_id": REFUSED,
+            "offering_id": OFFERING,
+            "killed_at": "2030-01-01T00:00:02.500000+00:00",
+            "offerings": {"helios": _ended_offering(), "andromeda": _ended_offering()},
+        },
         "goal": {
             "id": GOAL,
             "title": "Telemetry",
@@ -61,10 +71,12 @@ def tribute() -> dict[str, Any]:
         "goal_id": GOAL,
         "from_node_id": BUYER,
         "to_node_id": SELLER,
-        "task_count": 1,
+        "task_count": 2,
+        "released_count": 1,
         "price_per_task": PRICE,
-        "total_cost": PRICE,
+        "total_cost": 2 * PRICE,
         "status": "completed",
+        "reason_code": "",
         "reason": "1 of 1 executions accepted",
         "tx_hash": "0xdeadbeefdeadbeef",
         "updated_at": "2030-01-01T00:00:09Z",
@@ -78,6 +90,39 @@ def tribute() -> dict[str, Any]:
                 "closed_at": "2030-01-01T00:00:09Z",
             }
         ],
+    }
+
+
+def refused_tribute() -> dict[str, Any]:
+    """Return the tribute that the seller who does not know the buyer refused."""
+    return {
+        **tribute(),
+        "id": REFUSED,
+        "to_node_id": STRANGER,
+        "task_count": 1,
+        "released_count": 0,
+        "price_per_task": STRANGERS_PRICE,
+        "total_cost": STRANGERS_PRICE,
+        "status": "rejected",
+        "reason_code": "not_allowed",
+        "reason": "the buyer is not on the seller's allow-list",
+        "tx_hash": "",
+        "executions": [],
+    }
+
+
+def set_ledger(node: dict[str, Any], ledger: list[dict[str, Any]]) -> None:
+    """Give a node other books that agree with themselves: ledger, statement and wallet."""
+    last = ledger[-1]
+    kinds = ("grant", "hold", "release", "capture", "credit")
+    closing = {"balance": last["balance_after"], "held": last["held_after"]}
+    node["ledger"] = ledger
+    node["wallet"] = dict(closing)
+    node["statement"] = {
+        "opening": {"balance": 0, "held": 0},
+        "entries": list(ledger),
+        "totals": {kind: _total(ledger, kind) for kind in kinds},
+        "closing": dict(closing),
     }
 
 
@@ -105,43 +150,68 @@ def subtask(**changes: Any) -> dict[str, Any]:
     }
 
 
-def entry(kind: str, reference: str, amount: int, balance: int, held: int) -> dict[str, Any]:
+def entry(
+    kind: str, reference: str, amount: int, balance: int, held: int, **changes: Any
+) -> dict[str, Any]:
     """Return a ledger entry of the tribute."""
     return {
         "kind": kind,
         "reference": reference,
         "tribute_id": None if kind == "grant" else TRIBUTE,
+        "counterparty_node_id": {"grant": "", "credit": BUYER}.get(kind, SELLER),
+        "note": "" if kind == "grant" else reference[:8],
+        "created_at": "2030-01-01T00:00:09Z",
         "amount": amount,
         "balance_after": balance,
         "held_after": held,
+        **changes,
     }
 
 
-def _node(name: str, node_id: str, ledger: list[dict[str, Any]]) -> dict[str, Any]:
-    last = ledger[-1]
-    return {
+def _node(
+    name: str, node_id: str, ledger: list[dict[str, Any]], tributes: list[dict[str, Any]]
+) -> dict[str, Any]:
+    node = {
         "name": name,
         "part": "buyer" if node_id == BUYER else "seller",
         "node_id": node_id,
-        "wallet": {"balance": last["balance_after"], "held": last["held_after"]},
-        "ledger": ledger,
-        "tributes": [tribute()],
+        "tributes": tributes,
         "troubled_jobs": 0,
         "worktrees": [],
+        "verified": {"ok": True, "exit_code": 0, "entries": len(ledger), "difference": None},
     }
+    set_ledger(node, ledger)
+    return node
+
+
+def _total(ledger: list[dict[str, Any]], kind: str) -> dict[str, int]:
+    amounts = [each["amount"] for each in ledger if each["kind"] == kind]
+    return {"count": len(amounts), "amount": sum(amounts)}
+
+
+def _ended_offering() -> dict[str, Any]:
+    return {"id": OFFERING, "state": "expired", "ended_at": "2030-01-01T00:00:08Z"}
+
+
+def _grant() -> list[dict[str, Any]]:
+    return [entry("grant", "genesis", 1000, 1000, 0)]
 
 
 def _buyer_ledger() -> list[dict[str, Any]]:
+    refused = {"tribute_id": REFUSED, "counterparty_node_id": STRANGER}
     return [
-        entry("grant", "genesis", 1000, 1000, 0),
-        entry("hold", TRIBUTE, PRICE, 1000, PRICE),
-        entry("capture", PAYMENT, PRICE, 988, 0),
+        *_grant(),
+        entry("hold", TRIBUTE, 24, 1000, 24),
+        entry("hold", REFUSED, 5, 1000, 29, **refused),
+        entry("release", f"{REFUSED}:all", 5, 1000, 24, **refused),
+        entry("capture", PAYMENT, 12, 988, 12),
+        entry("release", f"{TRIBUTE}:unused:1", 12, 988, 0),
     ]
 
 
 def _seller_ledger() -> list[dict[str, Any]]:
     return [
-        entry("grant", "genesis", 1000, 1000, 0),
+        *_grant(),
         entry("credit", PAYMENT, PRICE, 1012, 0),
     ]
 

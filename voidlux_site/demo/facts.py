@@ -6,33 +6,79 @@ Nothing here is remembered from the telling: the demo's report and its checks se
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from p2p.protocol.errors import ExternalError
+from voidlux_site.demo.books import verifying
 from voidlux_site.demo.client import Json
 from voidlux_site.demo.nodes import NodeProcess, Nodes
 from voidlux_site.demo.repository import Remote, run_product, run_tests
 from voidlux_site.demo.worktrees import describe_leftovers
 
-FACTS_VERSION = 1
+FACTS_VERSION = 2
 
 
 @dataclass(frozen=True)
 class Stage:
-    """Where the story took place: its nodes, its remote, its goal and a folder for a clone."""
+    """Where the story took place: its nodes, its remote, its goal and a folder for a clone.
+
+    `outage` says what became of the node that was killed; `last_facts` is what that node said of
+    itself before, because nobody can ask it any more.
+    """
 
     nodes: Nodes
     remote: Remote
     goal_id: str
     folder: Path
+    outage: Json
+    last_facts: Mapping[str, Json]
 
 
 def collect(stage: Stage, timings: dict[str, float]) -> Json:
     """Return all facts as JSON-ready data; raises what NodeClient and git raise."""
-    nodes = [_describe_node(node, stage.remote.path) for node in stage.nodes.all]
+    with verifying(stage.nodes.all) as books:
+        facts = _read(stage, timings)
+        verified = books.findings()
+    for node in facts["nodes"]:
+        node["verified"] = verified[node["name"]]
+    return facts
+
+
+def describe_node(node: NodeProcess, repository: Path) -> Json:
+    """Return what a running node says of itself, and what it left in its worktrees."""
+    api, plan = node.api, node.plan
+    status = api.get("/status")
+    return {
+        "name": plan.name,
+        "part": plan.part,
+        "swarm": status["swarm"],
+        "role": status["role"],
+        "node_id": status["node_id"],
+        "agents": status["agents"]["total"],
+        "wallet": api.get("/wallet"),
+        "ledger": list(reversed(api.items("/wallet/ledger"))),
+        "statement": api.get("/wallet/statement"),
+        "tributes": list(reversed(api.items("/tributes"))),
+        "attempts": list(reversed(api.items("/attempts"))),
+        "troubled_jobs": status["troubled_jobs"],
+        "worktrees": describe_leftovers(node.home, repository),
+    }
+
+
+def seconds_between(start: str, end: str) -> float:
+    """Return the seconds between two RFC 3339 times."""
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
+
+
+def _read(stage: Stage, timings: dict[str, float]) -> Json:
+    known, repository = stage.last_facts, stage.remote.path
+    nodes = [
+        known.get(node.plan.name) or describe_node(node, repository) for node in stage.nodes.all
+    ]
     api = stage.nodes.buyer.api
     goal = api.get(f"/tasks/{stage.goal_id}")
     runs = _runs(nodes)
@@ -46,31 +92,8 @@ def collect(stage: Stage, timings: dict[str, float]) -> Json:
         ],
         "evidence": api.get(f"/tasks/{stage.goal_id}/evidence"),
         "remote": _describe_remote(stage, goal),
+        "outage": stage.outage,
         "timings": {**timings, "agent_work_s": round(sum(run["seconds"] for run in runs), 1)},
-    }
-
-
-def seconds_between(start: str, end: str) -> float:
-    """Return the seconds between two RFC 3339 times."""
-    return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
-
-
-def _describe_node(node: NodeProcess, repository: Path) -> Json:
-    api, plan = node.api, node.plan
-    status = api.get("/status")
-    return {
-        "name": plan.name,
-        "part": plan.part,
-        "swarm": status["swarm"],
-        "role": status["role"],
-        "node_id": status["node_id"],
-        "agents": status["agents"]["total"],
-        "wallet": api.get("/wallet"),
-        "ledger": list(reversed(api.items("/wallet/ledger"))),
-        "tributes": list(reversed(api.items("/tributes"))),
-        "attempts": list(reversed(api.items("/attempts"))),
-        "troubled_jobs": status["troubled_jobs"],
-        "worktrees": describe_leftovers(node.home, repository),
     }
 
 

@@ -88,8 +88,7 @@ class Follower:
             self._events_seen[task["id"]] = fresh[-1]["id"]
         subject = f"{task['number']} {task['title']}" if task["parent_id"] else "Goal"
         return [
-            self._news(event["at"], subject, _what_of(event), _first_line(event["reason"]))
-            for event in fresh
+            self._news(event["at"], subject, _what_of(event), _reason_of(event)) for event in fresh
         ]
 
     def _deal_news(self) -> list[News]:
@@ -125,12 +124,17 @@ def _what_of(event: Json) -> str:
     return SENT_BACK if again else str(event["target"])
 
 
-def _first_line(text: str) -> str:
-    return text.strip().splitlines()[0] if text.strip() else ""
+def _reason_of(event: Json) -> str:
+    """Return the first line of a reason; what may collide is news only once there is work."""
+    text = str(event["reason"]).strip()
+    line = text.splitlines()[0] if text else ""
+    return line.partition("; may meet ")[0] if event["target"] == "claimed" else line
 
 
 def _deal_text(tribute: Json, names: Names) -> str:
     count, price = tribute["task_count"], tribute["price_per_task"]
     what = f"{count} task{'s' if count > 1 else ''} at {price} VOID from "
     reason = f": {tribute['reason']}" if tribute["reason"] else ""
-    return f"{what}{names.node(tribute['to_node_id'])}{reason}"
+    back = tribute["released_count"]
+    unused = f", {back} not used and given back" if back else ""
+    return f"{what}{names.node(tribute['to_node_id'])}{reason}{unused}"

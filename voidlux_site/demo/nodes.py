@@ -52,6 +52,8 @@ class NodePlan:
     role: str = "emperor"
     price: int = 0
     batch_wait_s: float = BATCH_WAIT_S
+    knows_buyer: bool = True
+    offering_ttl_s: int = 300
 
     @property
     def sells(self) -> bool:
@@ -76,6 +78,7 @@ class NodeProcess:
         self._tmux_dir.mkdir(mode=0o700, exist_ok=True)
         self._environment: dict[str, str] = {}
         self._process: subprocess.Popen[bytes] | None = None
+        self._crashed = False
         token = secrets.token_urlsafe(TOKEN_BYTES)
         write_once(self.home / API_TOKEN_FILE, token)
         self.api = NodeClient(f"http://{HOST}:{self.http_port}", token)
@@ -118,8 +121,25 @@ class NodeProcess:
         self.require_alive()
         return self.api.is_healthy()
 
+    def crash(self) -> int:
+        """Kill the node with all its processes, as a power cut would; returns the pid it had."""
+        pid = self.pid
+        if self._process is None or pid is None:
+            raise ExternalError(f"node {self.plan.name} does not run", retryable=False)
+        self._crashed = True
+        kill_tree(pid)
+        self._process.wait()
+        return pid
+
+    @property
+    def is_crashed(self) -> bool:
+        """Whether the node was killed on purpose."""
+        return self._crashed
+
     def require_alive(self) -> None:
         """Raise NodeDied when the process has ended by itself."""
+        if self._crashed:
+            return
         code = self._process.poll() if self._process is not None else None
         if code is not None:
             raise NodeDied(self.plan.name, code, self.log_tail())
@@ -149,6 +169,18 @@ class NodeProcess:
             raise ExternalError(f"loginlink failed: {done.stderr.strip()[-300:]}", retryable=False)
         return done.stdout.strip().splitlines()[-1]
 
+    def begin(self, *command: str) -> subprocess.Popen[str]:
+        """Start `manage.py` with a command in the node's environment; the caller ends it."""
+        return subprocess.Popen(
+            _manage(*command),
+            cwd=PROJECT_DIR,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
     def ask_to_stop(self) -> None:
         """Send SIGTERM to the node's process."""
         if self.pid is not None:
@@ -163,7 +195,7 @@ class NodeProcess:
         return trouble
 
     def _wait(self, deadline_s: float) -> str | None:
-        if self._process is None:
+        if self._process is None or self._crashed:
             return None
         try:
             code = self._process.wait(max(0.0, deadline_s - time.monotonic()))
@@ -200,6 +232,7 @@ class NodeProcess:
             "VOIDLUX_SEEDS": seeds,
             "VOIDLUX_SELL": "on" if plan.sells else "off",
             "VOIDLUX_PRICE_PER_TASK": str(plan.price),
+            "VOIDLUX_OFFERING_TTL_S": str(plan.offering_ttl_s),
             "VOIDLUX_ALLOW_NODES": allow_nodes,
             # In the sandbox where there is one; the demo's own work is safe without.
             "VOIDLUX_BATCH_WAIT_S": f"{plan.batch_wait_s:g}",
@@ -221,18 +254,25 @@ class Nodes:
         self.all = [
             NodeProcess(plan, folder, pair) for plan, pair in zip(plans, pairs, strict=True)
         ]
-        self.buyer, *self.sellers = self.all
+        self.buyer, *others = self.all
+        self.sellers = [node for node in others if node.plan.knows_buyer]
+        self.strangers = [node for node in others if not node.plan.knows_buyer]
+
+    @property
+    def running(self) -> list[NodeProcess]:
+        """Those that were not killed on purpose."""
+        return [node for node in self.all if not node.is_crashed]
 
     def start(self) -> None:
-        """Start all processes; the sellers find the buyer by its address and know its id."""
+        """Start all processes; all find the buyer by its address, and the sellers know its id."""
         seeds = f"{HOST}:{self.buyer.p2p_port}"
         secrets_of = {node.plan.swarm: secrets.token_urlsafe(TOKEN_BYTES) for node in self.all}
         self.buyer.start(seeds="", allow_nodes="", secret=secrets_of[self.buyer.plan.swarm])
-        for seller in self.sellers:
-            seller.start(
+        for node in self.all[1:]:
+            node.start(
                 seeds=seeds,
-                allow_nodes=self.buyer.node_id,
-                secret=secrets_of[seller.plan.swarm],
+                allow_nodes=self.buyer.node_id if node.plan.knows_buyer else "",
+                secret=secrets_of[node.plan.swarm],
             )
 
     def require_alive(self) -> None:
@@ -258,5 +298,5 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def _manage(*arguments: str) -> list[str]:
-    return [sys.executable, str(PROJECT_DIR / "manage.py"), *arguments]
+def _manage(*command: str) -> list[str]:
+    return [sys.executable, str(PROJECT_DIR / "manage.py"), *command]

@@ -8,16 +8,16 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
-from voidlux_site.demo.checks import Check
+from voidlux_site.demo.check import Check
 from voidlux_site.demo.client import Json
 from voidlux_site.demo.incident_facts import crashes, questions
 from voidlux_site.demo.names import Names
+from voidlux_site.demo.statements import statement_table, sum_line, traders
 from voidlux_site.demo.view import STYLES
 
 REFUSED_STYLE = "yellow"
-WALLET_COLUMNS = ("granted", "held", "given back", "paid", "earned", "balance", "still held")
 NUMBER_COLUMNS = frozenset(
-    {"#", "Try", "Seconds", "Tasks", "Price", "Held", "Accepted", "Paid", *WALLET_COLUMNS}
+    {"#", "Try", "Seconds", "Tasks", "Price", "Held", "Accepted", "Paid", "Given back"}
 )
 
 _ATTEMPT_FAILED = re.compile(r"^attempt \d+ failed: ")
@@ -31,11 +31,13 @@ def print_report(console: Console, facts: Json, names: Names) -> None:
         ("What got in the way", "and how it went on", incident_table(facts, names)),
         ("What the merge gate did", "merged, tested, pushed only when green", gate_table(facts)),
         ("What was bought", "held first, paid per accepted result", trade_table(facts, names)),
-        ("Every wallet", "in VOID, added up from its ledger", money_table(facts)),
     ):
-        console.print()
-        console.print(Text.assemble((title, "bold"), (f"  {explanation}", "dim")))
-        console.print(table)
+        _print_table(console, title, explanation, table)
+    for node in traders(facts):
+        title = f"The statement of {node['name']}"
+        table = statement_table(node, names)
+        _print_table(console, title, "what moved in its wallet, oldest first", table)
+        console.print(Text(sum_line(node)), soft_wrap=True)
     console.print()
     _print_product(console, facts)
     console.print(Text(timing_line(facts)), soft_wrap=True)
@@ -103,9 +105,11 @@ def gate_table(facts: Json) -> Table:
 def trade_table(facts: Json, names: Names) -> Table:
     """Return one row per tribute of the buyer."""
     table = _table(
-        "Tribute", "Seller", "Tasks", "Price", "Held", "Accepted", "Paid", "Status", "Deal"
+        *("Tribute", "Seller", "Tasks", "Price", "Held", "Accepted", "Paid", "Given back"),
+        *("Status", "Why"),
     )
-    for tribute in facts["nodes"][0]["tributes"]:
+    buyer = facts["nodes"][0]
+    for tribute in buyer["tributes"]:
         done = tribute["executions"]
         accepted = sum(each["status"] == "accepted" for each in done)
         paid = sum(each["payment"] == "committed" for each in done) * tribute["price_per_task"]
@@ -117,26 +121,9 @@ def trade_table(facts: Json, names: Names) -> Table:
             str(tribute["total_cost"]),
             str(accepted),
             str(paid),
+            str(_given_back(buyer, tribute)),
             Text(tribute["status"], STYLES.get(tribute["status"], "")),
-            Text(tribute["tx_hash"].removeprefix("0x")[:8], "dim"),
-        )
-    return table
-
-
-def money_table(facts: Json) -> Table:
-    """Return one row per wallet: what its ledger's entries add up to."""
-    kinds = ("grant", "hold", "release", "capture", "credit")
-    table = _table("Node", *WALLET_COLUMNS)
-    for node in facts["nodes"]:
-        sums = dict.fromkeys(kinds, 0)
-        for entry in node["ledger"]:
-            sums[entry["kind"]] += entry["amount"]
-        wallet = node["wallet"]
-        table.add_row(
-            Text(node["name"]),
-            *(str(sums[kind]) for kind in kinds),
-            Text(str(wallet["balance"]), "bold"),
-            str(wallet["held"]),
+            Text(tribute["reason_code"], "dim"),
         )
     return table
 
@@ -166,6 +153,12 @@ def verdict(facts: Json, checks: list[Check]) -> str:
     )
 
 
+def _print_table(console: Console, title: str, explanation: str, table: Table) -> None:
+    console.print()
+    console.print(Text.assemble((title, "bold"), (f"  {explanation}", "dim")))
+    console.print(table)
+
+
 def _print_product(console: Console, facts: Json) -> None:
     remote = facts["remote"]
     if not remote["product"]:
@@ -183,6 +176,11 @@ def _table(*columns: str) -> Table:
         side: JustifyMethod = "right" if column in NUMBER_COLUMNS else "left"
         table.add_column(column, header_style="dim", overflow="fold", justify=side)
     return table
+
+
+def _given_back(buyer: Json, tribute: Json) -> int:
+    entries = (each for each in buyer["ledger"] if each["tribute_id"] == tribute["id"])
+    return sum(each["amount"] for each in entries if each["kind"] == "release")
 
 
 def _whose(told: Json, names: Names) -> tuple[Text, Text]:

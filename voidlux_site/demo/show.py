@@ -17,7 +17,8 @@ from rich.console import Console
 from rich.text import Text
 
 from p2p.protocol.errors import VoidLuxError
-from voidlux_site.demo.checks import Check, run_checks
+from voidlux_site.demo.check import Check
+from voidlux_site.demo.checks import run_checks
 from voidlux_site.demo.client import Json
 from voidlux_site.demo.nodes import Nodes
 from voidlux_site.demo.report import print_checks, print_report, verdict
@@ -102,7 +103,7 @@ class Show:
     def _introduce(self, nodes: Nodes) -> None:
         lines = [
             "",
-            "Three nodes on this machine, each with a home, a key and a wallet of its own:",
+            "Four nodes on this machine, each with a home, a key and a wallet of its own:",
         ]
         for node in nodes.all:
             plan = node.plan
@@ -113,8 +114,10 @@ class Show:
         lines += [
             f"{buyer} has a goal of seven subtasks and one agent, so it hires {hired} more from a "
             "swarm that it does not own.",
-            "It pays only for work that its own merge gate has merged, tested and pushed.",
-            "On the way an agent asks the operator, and another one is killed at its work.",
+            "It pays only for work that its own merge gate has merged, tested and pushed; what it "
+            "does not need it gives back.",
+            "On the way an agent asks the operator, another one is killed at its work, and vega, "
+            "which sells only to nodes that it knows, refuses and is then killed as a whole.",
             "",
         ]
         for line in lines:
@@ -123,7 +126,7 @@ class Show:
     def _stay(self, nodes: Nodes) -> None:
         self.console.print()
         self._say("Dashboards (each link logs in once, within ten minutes):")
-        for node in nodes.all:
+        for node in nodes.running:
             self._say(f"  {node.plan.name:<12} {node.login_link()}")
         self._say("The nodes keep running until Ctrl-C.")
         try:

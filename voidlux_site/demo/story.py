@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from p2p.protocol.errors import ExternalError, VoidLuxError
+from p2p.protocol.errors import ExternalError
 from voidlux_site.demo.client import Json
-from voidlux_site.demo.facts import Stage, collect
-from voidlux_site.demo.following import TRIBUTE_ENDED, Follower
+from voidlux_site.demo.facts import Stage, collect, describe_node
+from voidlux_site.demo.following import TRIBUTE_ENDED, Follower, Snapshot
 from voidlux_site.demo.incidents import Incidents
 from voidlux_site.demo.names import Names
 from voidlux_site.demo.nodes import NodePlan, NodeProcess, Nodes
+from voidlux_site.demo.outage import Outage
 from voidlux_site.demo.repository import BASE_BRANCH, TEST_COMMAND, Remote
 from voidlux_site.demo.view import View
+from voidlux_site.demo.waiting import StoryFailed, wait_for
 from voidlux_site.demo.worktrees import leftover_worktrees
 
 GOAL_FILE = Path(__file__).with_name("goal.md")
@@ -26,7 +27,9 @@ STEP_WITHIN_S = 30.0
 GOAL_WITHIN_S = 100.0
 SETTLE_WITHIN_S = 30.0
 CLEAN_UP_WITHIN_S = 15.0
-LOOK_EVERY_S = 0.3
+# Half a minute and more of the goal is left when the offering that nobody renews runs out.
+SHORT_TTL_S = 20
+EXPIRES_WITHIN_S = SHORT_TTL_S + 10.0
 
 PLANS = (
     NodePlan(name="helios", part="buyer", swarm="helios", agents=1),
@@ -39,15 +42,20 @@ PLANS = (
         agents=2,
         price=9,
     ),
+    NodePlan(
+        name="vega",
+        part="seller that does not know the buyer",
+        swarm="vega",
+        agents=1,
+        price=5,
+        knows_buyer=False,
+        offering_ttl_s=SHORT_TTL_S,
+    ),
 )
-# How many executions the buyer asks of each seller.
-ORDERS = {"andromeda": 3, "andromeda-2": 1}
+# How many executions the buyer asks of each seller: one more than there is work for.
+ORDERS = {"andromeda": 3, "andromeda-2": 2}
 
 T = TypeVar("T")
-
-
-class StoryFailed(VoidLuxError):
-    """The story did not go on within its time; the message says where it stopped."""
 
 
 class Story:
@@ -60,10 +68,22 @@ class Story:
         self._view = view
         self._folder = folder
         self._timings: dict[str, float] = {}
+        (stranger,) = nodes.strangers
+        self._outage = Outage(
+            nodes, stranger, lambda node: describe_node(node, remote.path), self._say
+        )
         self._started_at = datetime.now(UTC)
 
     def run(self) -> Json:
         """Tell the story to its end and return its facts; raises VoidLuxError where it stops."""
+        try:
+            return self._tell()
+        except ExternalError:
+            # A node that does not answer may have died: then its log says more than the call.
+            self._nodes.require_alive()
+            raise
+
+    def _tell(self) -> Json:
         self._start_nodes()
         goal_id = self._submit_goal()
         follower = self._follower(goal_id)
@@ -71,21 +91,33 @@ class Story:
         self._follow(follower)
         self._settle(goal_id, follower)
         self._note("total_s")
-        stage = Stage(self._nodes, self._remote, goal_id, self._folder)
+        stage = Stage(
+            nodes=self._nodes,
+            remote=self._remote,
+            goal_id=goal_id,
+            folder=self._folder,
+            outage=self._outage.facts(),
+            last_facts=self._outage.last_facts(),
+        )
         return collect(stage, self._timings)
 
     def _start_nodes(self) -> None:
         self._say("the nodes are starting")
         self._nodes.start()
-        self._wait("the nodes to start", START_WITHIN_S, self._all_ready)
+        self._wait("the nodes to start", START_WITHIN_S, self._all_ready, self._who_is_up)
+        for stranger in self._nodes.strangers:
+            stranger.api.put("/policies/selling", {"acceptance": "allowlist"})
         self._note("nodes_up_s")
         count = len(self._nodes.all)
         self._say(f"{count} nodes are up, linked, and their agents are ready")
 
     def _all_ready(self) -> bool:
         return all(node.is_ready() and _has_its_agents(node) for node in self._nodes.all) and (
-            len(self._nodes.buyer.api.items("/peers")) == len(self._nodes.sellers)
+            len(self._nodes.buyer.api.items("/peers")) == len(self._nodes.all) - 1
         )
+
+    def _who_is_up(self) -> str:
+        return ", ".join(_readiness(node) for node in self._nodes.all)
 
     def _submit_goal(self) -> str:
         self._submitted_s = self._now_s()
@@ -102,8 +134,12 @@ class Story:
         goal_id: str = goal["id"]
         return goal_id
 
+    @property
+    def _partners(self) -> list[NodeProcess]:
+        return [self._nodes.buyer, *self._nodes.sellers]
+
     def _follower(self, goal_id: str) -> Follower:
-        watched = [(node.plan.name, node.api) for node in self._nodes.all]
+        watched = [(node.plan.name, node.api) for node in self._partners]
         return Follower(goal_id, watched, names_of(self._nodes), self._started_at)
 
     def _hire(self, goal_id: str, follower: Follower) -> None:
@@ -113,29 +149,46 @@ class Story:
             "the goal to be planned",
             STEP_WITHIN_S,
             lambda: buyer.get(f"/tasks/{goal_id}")["status"] != "planning",
+            lambda: f"it is {buyer.get(f'/tasks/{goal_id}')['status']}",
         )
         for seller in self._nodes.sellers:
-            offering = self._wait(
-                f"the offering of {seller.plan.name}",
-                STEP_WITHIN_S,
-                lambda seller=seller: _offering_of(self._nodes.buyer, seller),  # type: ignore[misc]
-            )
             count = ORDERS[seller.plan.name]
+            offering = self._offering_of(seller, count)
             order = {"offering_id": offering["id"], "task_count": count, "goal_id": goal_id}
             buyer.post("/tributes", order)
+        for stranger in self._nodes.strangers:
+            self._outage.ask(self._offering_of(stranger, 1), goal_id)
         self._view.show(follower.poll())
+
+    def _offering_of(self, seller: NodeProcess, count: int) -> Json:
+        """Return the seller's offering as the buyer sees it, once it has enough agents."""
+        api = self._nodes.buyer.api
+
+        def offered() -> list[Json]:
+            return api.items("/offerings", node=seller.node_id)
+
+        return self._wait(
+            f"{seller.plan.name} to offer {count} agents",
+            STEP_WITHIN_S,
+            lambda: next((each for each in offered() if each["idle_agents"] >= count), None),
+            lambda: ", ".join(f"{each['idle_agents']} offered" for each in offered()),
+        )
 
     def _follow(self, follower: Follower) -> None:
         """Show the goal until it has ended; how it ended is for the checks to judge."""
         incidents = Incidents(self._nodes, self._say)
+        latest = follower.poll()
+        self._view.show(latest)
 
         def ended() -> bool:
-            snapshot = follower.poll()
-            self._view.show(snapshot)
-            incidents.look(snapshot)
-            return snapshot.ended
+            nonlocal latest
+            latest = follower.poll()
+            self._view.show(latest)
+            incidents.look(latest)
+            self._outage.look()
+            return latest.ended
 
-        self._wait("the goal to end", GOAL_WITHIN_S, ended)
+        self._wait("the goal to end", GOAL_WITHIN_S, ended, lambda: _progress(latest))
         self._timings["goal_s"] = round(self._now_s() - self._submitted_s, 1)
 
     def _settle(self, goal_id: str, follower: Follower) -> None:
@@ -143,29 +196,35 @@ class Story:
 
         def settled() -> bool:
             self._view.show(follower.poll())
-            return all(_books_closed(node) for node in self._nodes.all)
+            return not any(_open_books(node) for node in self._partners)
+
+        def open_books() -> str:
+            return ", ".join(filter(None, map(_open_books, self._partners)))
+
+        def expired() -> bool:
+            self._outage.look()
+            return self._outage.is_over()
 
         def cleaned() -> bool:
             return not any(
-                leftover_worktrees(node.home, self._remote.path) for node in self._nodes.all
+                leftover_worktrees(node.home, self._remote.path) for node in self._partners
             )
 
-        self._wait("all payments to be settled", SETTLE_WITHIN_S, settled)
+        self._wait("all payments to be settled", SETTLE_WITHIN_S, settled, open_books)
+        self._wait(
+            "the offering of the killed node to expire",
+            EXPIRES_WITHIN_S,
+            expired,
+            self._outage.seen,
+        )
         # What is still there then is for the check of unpushed work to judge.
         with suppress(StoryFailed):
-            self._wait("the worktrees to be removed", CLEAN_UP_WITHIN_S, cleaned)
+            self._wait("the worktrees to be removed", CLEAN_UP_WITHIN_S, cleaned, lambda: "")
 
-    def _wait(self, what: str, within_s: float, condition: Callable[[], T | None]) -> T:
-        """Return the first true value of `condition`; StoryFailed after `within_s` seconds."""
-        ends_at = time.monotonic() + within_s
-        while True:
-            self._nodes.require_alive()
-            value, trouble = _attempt(condition)
-            if value:
-                return value
-            if time.monotonic() >= ends_at:
-                raise StoryFailed(f"waited {within_s:g} s for {what}{trouble}")
-            time.sleep(LOOK_EVERY_S)
+    def _wait(
+        self, what: str, within_s: float, condition: Callable[[], T | None], seen: Callable[[], str]
+    ) -> T:
+        return wait_for(what, within_s, condition, nodes=self._nodes, seen=seen)
 
     def _say(self, text: str) -> None:
         self._view.say(text, self._now_s())
@@ -175,16 +234,6 @@ class Story:
 
     def _now_s(self) -> float:
         return (datetime.now(UTC) - self._started_at).total_seconds()
-
-
-def _attempt(condition: Callable[[], T | None]) -> tuple[T | None, str]:
-    """Return what the condition says; an API that does not answer now may answer soon."""
-    try:
-        return condition(), ""
-    except ExternalError as error:
-        if not error.retryable:
-            raise
-        return None, f" ({error})"
 
 
 def names_of(nodes: Nodes) -> Names:
@@ -197,21 +246,29 @@ def _has_its_agents(node: NodeProcess) -> bool:
     return bool(agents["ready"] == node.plan.agents)
 
 
-def _offering_of(buyer: NodeProcess, seller: NodeProcess) -> Json | None:
-    for offering in buyer.api.items("/offerings"):
-        enough = offering["idle_agents"] >= ORDERS[seller.plan.name]
-        if offering["node_id"] == seller.node_id and enough:
-            return offering
-    return None
+def _readiness(node: NodeProcess) -> str:
+    if not node.is_ready():
+        return f"{node.plan.name} does not answer"
+    agents, peers = node.api.get("/status")["agents"], len(node.api.items("/peers"))
+    return f"{node.plan.name}: {agents['ready']} of {node.plan.agents} agents, {peers} peers"
 
 
-def _books_closed(node: NodeProcess) -> bool:
-    tributes = node.api.items("/tributes")
-    paid = all(
-        execution["payment"] == "committed"
+def _progress(snapshot: Snapshot) -> str:
+    tasks = (f"{task['number']} {task['status']}" for task in snapshot.subtasks)
+    return f"the goal is {snapshot.goal['status']}; its subtasks: {', '.join(tasks)}"
+
+
+def _open_books(node: NodeProcess) -> str:
+    """Say what keeps a node's books open; empty when they are closed."""
+    tributes, held = node.api.items("/tributes"), node.api.get("/wallet")["held"]
+    unpaid = sum(
+        execution["payment"] != "committed"
         for tribute in tributes
         for execution in tribute["executions"]
         if execution["status"] == "accepted"
     )
-    ended = all(tribute["status"] in TRIBUTE_ENDED for tribute in tributes)
-    return ended and paid and node.api.get("/wallet")["held"] == 0
+    running = sum(tribute["status"] not in TRIBUTE_ENDED for tribute in tributes)
+    if not (unpaid or running or held):
+        return ""
+    text = f"{running} tributes run, {unpaid} results are unpaid, {held} VOID held"
+    return f"{node.plan.name}: {text}"

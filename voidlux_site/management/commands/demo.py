@@ -13,11 +13,12 @@ PIPE_COLUMNS = 160
 
 
 class Command(BaseCommand):
-    """Shows a trade between three real nodes and proves its outcome."""
+    """Shows a trade between real nodes and proves its outcome."""
 
     help = (
-        "Start three nodes as processes of their own, let one hire agents of the others for a goal "
-        "of seven subtasks, and check the outcome from the nodes' APIs and the git remote. Takes "
+        "Start four nodes as processes of their own, let one hire agents of the others for a goal "
+        "of seven subtasks, and check the outcome from the nodes' APIs, the git remote and "
+        "`ledger verify` on every node. Takes "
         "about a minute, needs git and tmux, leaves nothing running. Exit code 0 means that every "
         "check held."
     )
