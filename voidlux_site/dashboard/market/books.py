@@ -6,14 +6,14 @@ from urllib.parse import urlencode
 
 from marketplace.models import LedgerEntry
 from marketplace.queries import describe_wallet
-from marketplace.services.hours import node_zone
+from marketplace.services.hours import zone_name
 from marketplace.services.statement import Period, entries_of, totals_of
 from marketplace.states import EntryKind
 from p2p.protocol.errors import DomainError
 from voidlux_site.dashboard.asking import Asked, page_of
 from voidlux_site.dashboard.context import Context
 
-ENTRIES_SHOWN = 25
+ENTRIES_SHOWN = 15
 COUNTERPARTIES_SHOWN = 50
 
 
@@ -33,7 +33,7 @@ def ledger(asked: Asked) -> Context:
         "filtered": period != Period(),
         "refused": refused,
         "download": _download(period),
-        "zone": str(node_zone()),
+        "zone": zone_name(),
     }
 
 

@@ -12,7 +12,7 @@ from marketplace.models import Offering, Partner
 from marketplace.queries import describe_selling_policy, describe_wallet
 from marketplace.services.buying import buying_policy, set_buying_policy
 from marketplace.services.deciding import decide_partner
-from marketplace.services.hours import node_zone
+from marketplace.services.hours import zone_name
 from marketplace.services.offerings import set_selling_policy
 from marketplace.services.sales import reject_by_operator
 from marketplace.services.selling import selling_policy
@@ -47,7 +47,7 @@ def selling(request: HttpRequest) -> HttpResponse:
         set_selling_policy(**fields, now=now_utc())
         return saved("The selling policy is saved", *SELLING_PARTS, "market-partners")
 
-    return answer(request, "selling", form, submit, {"zone": str(node_zone())})
+    return answer(request, "selling", form, submit, {"zone": zone_name()})
 
 
 @require_http_methods(["GET", "POST"])

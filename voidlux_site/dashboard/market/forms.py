@@ -69,14 +69,19 @@ class SellingForm(forms.Form):
         required=False,
         max_length=1000,
         help_text="All of these, separated by commas; empty: any agent.",
-        widget=forms.TextInput(attrs={"placeholder": "python, testing"}),
+        widget=forms.TextInput(attrs={"placeholder": "python, testing", "class": "wide"}),
     )
     acceptance = forms.ChoiceField(
         label="Accept requests of",
         choices=ACCEPTANCE,
+        widget=forms.Select(attrs={"class": "wide"}),
         help_text="Partners are in VOIDLUX_ALLOW_NODES or approved on this page.",
     )
-    requeue = forms.ChoiceField(label="The price covers", choices=REQUEUE)
+    requeue = forms.ChoiceField(
+        label="The price covers",
+        choices=REQUEUE,
+        widget=forms.Select(attrs={"class": "wide"}),
+    )
     executions_per_buyer_max = forms.IntegerField(
         label="Tasks open per buyer",
         min_value=1,

@@ -8,7 +8,7 @@ from marketplace.models import Offering, OfferingKey
 from marketplace.queries import ended_at, keys_of, state_of
 from marketplace.services.buying import budget_left, buying_policy
 from marketplace.services.explaining import explain_stock
-from marketplace.services.hours import node_zone
+from marketplace.services.hours import zone_name
 from marketplace.services.offerings import own_live_offering
 from marketplace.services.selling import selling_policy
 from p2p.local import local_node
@@ -74,7 +74,7 @@ def selling(asked: Asked) -> Context:
         "explanation": explain_stock(policy, asked.now),
         "own": own,
         "changes": _changes(own) if own else [],
-        "zone": str(node_zone()),
+        "zone": zone_name(),
     }
 
 
