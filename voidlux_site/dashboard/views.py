@@ -15,6 +15,7 @@ from voidlux_site.dashboard.answers import refusals_shown, saved, staff_only
 from voidlux_site.dashboard.asking import Asked
 from voidlux_site.dashboard.parts import PARTS, page_context, part_context
 
+
 @require_GET
 @staff_only
 @ensure_csrf_cookie

@@ -123,10 +123,6 @@ def partner(request: HttpRequest, node_id: str) -> HttpResponse:
     )
 
 
-def _decided(
-    *, node_id: str, standing: str, credit_limit: int | None, note: str
-) -> HttpResponse:
-    decide_partner(
-        node_id, standing=standing, credit_limit=credit_limit, note=note, now=now_utc()
-    )
+def _decided(*, node_id: str, standing: str, credit_limit: int | None, note: str) -> HttpResponse:
+    decide_partner(node_id, standing=standing, credit_limit=credit_limit, note=note, now=now_utc())
     return saved(f"{node_id[:8]} is {standing}", "market-partners", *TRIBUTE_PARTS)
