@@ -56,7 +56,7 @@ def show_partner(request: HttpRequest, node_id: str) -> dict[str, Any]:
 
 @router.put("/partners/{node_id}", summary="Approve or block a partner")
 def decide_partner(request: HttpRequest, node_id: str, body: PartnerIn) -> dict[str, Any]:
-    """Accept a node's requests without asking from now on, or reject them, and what waits, at once."""
+    """Accept a node's requests unasked from now on, or reject them and what waits at once."""
     decide = approve_partner if body.standing == "approved" else block_buyer
     return describe_partner(decide(node_id, note=body.note, now=now_utc()))
 

@@ -15,8 +15,8 @@ from marketplace.queries import describe_offering, describe_tribute, describe_wa
 from marketplace.services import offerings, settlement, wallet
 from marketplace.services.cancelling import cancel_tribute
 from marketplace.services.sales import reject_by_operator
-from marketplace.services.tributes import expire_unanswered, request_tribute
 from marketplace.services.transitions import move_tribute
+from marketplace.services.tributes import expire_unanswered, request_tribute
 from marketplace.states import EntryKind, TributeStatus
 from p2p.clock import now_utc
 from p2p.local import local_node
