@@ -37,7 +37,7 @@ from tests.support.factories import (
 )
 from tests.support.seeded_market import CHEAT, STRANGER, seed_busy_market
 from tests.support.seeded_node import seed_node
-from tests.support.web_clients import operator_client
+from tests.support.web_clients import bearer_client, operator_client
 from tests.support.web_pages import saved_of, text_of
 from voidlux_site.dashboard.asking import Asked
 from voidlux_site.dashboard.market.deals import Sums, sums_of, views_of
@@ -171,7 +171,7 @@ def test_long_lists_have_pages(client: Client) -> None:
     assert first.count('class="card"') == 12
     assert 'hx-get="/parts/market-offerings?page=2"' in first
     assert second.count('class="card"') == 1
-    assert '<input type="hidden" name="page" value="2">' in second
+    assert '<input type="hidden" name="page" value="2" autocomplete="off">' in second
 
 
 def test_tributes_are_filtered_by_side_and_state(client: Client) -> None:
@@ -314,6 +314,17 @@ def test_blocking_a_node_rejects_all_that_it_waits_for(client: Client) -> None:
     assert Partner.objects.get().standing == "blocked"
     codes = dict(Tribute.objects.values_list("id", "reason_code"))
     assert codes == {first.id: "not_allowed", second.id: "not_allowed", other.id: ""}
+
+
+def test_blocking_over_the_api_rejects_what_waits_too(client: Client) -> None:
+    _request()
+
+    sent = {"standing": "blocked"}
+    path = f"/api/swarm/partners/{BUYER}"
+    answer = bearer_client().put(path, sent, content_type="application/json")
+
+    assert answer.json()["standing"] == "blocked"
+    assert Tribute.objects.get().reason_code == "not_allowed"
 
 
 def test_an_own_request_blocks_nobody(client: Client) -> None:

@@ -44,6 +44,10 @@ def _concerned(kind: str) -> set[str]:
     return {name for name, part in PARTS.items() if kind in part.events.split()}
 
 
+def _shown(name: str) -> str:
+    return operator_client().get(f"/parts/market-{name}").content.decode()
+
+
 # --- offerings -----------------------------------------------------------------------------------
 
 
@@ -88,6 +92,9 @@ def test_an_offerings_event_has_the_whole_offering(
     told = _told("offering_update")[-1]
     assert told["event"] == event
     assert told["offering"] == describe_offering(Offering.objects.get(), now)
+    live = event in ("announced", "renewed")
+    assert _shown("offerings").count('class="card"') == live
+    assert _shown("ended?of=all").count(f">{event}</span>") == (not live)
 
 
 # --- tributes ------------------------------------------------------------------------------------
@@ -152,6 +159,7 @@ def test_a_tributes_event_has_the_whole_tribute(
     shown = describe_tribute(Tribute.objects.get())
     assert told["tribute"] == shown
     assert shown["status"] == ("pending" if event == "requested" else event)
+    assert f">{shown['status']}</span>" in _shown("tributes")
 
 
 # --- wallet --------------------------------------------------------------------------------------
@@ -169,6 +177,7 @@ def test_a_wallets_event_has_the_whole_wallet_and_the_entry(db: None, kind: Entr
     assert told["event"] == kind
     assert {name: told[name] for name in describe_wallet()} == describe_wallet()
     assert told["entry"]["id"] == entry.id
+    assert f'data-kind="{kind}"' in _shown("ledger")
 
 
 # --- what is drawn anew --------------------------------------------------------------------------

@@ -28,7 +28,8 @@ def offerings(asked: Asked) -> Context:
     capability = asked.text("capability").lower()
     order = ORDERS[asked.choice("order", list(ORDERS))]
     keys = keys_of(capability, node_id="", now=asked.now).select_related("offering")
-    page = page_of(keys.order_by(order, "id"), asked, OFFERINGS_SHOWN)
+    tie = "-id" if order.startswith("-") else "id"  # one index then serves both directions
+    page = page_of(keys.order_by(order, tie), asked, OFFERINGS_SHOWN)
     return {
         "page": page,
         "offerings": [key.offering for key in page["rows"]],
