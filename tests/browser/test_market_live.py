@@ -35,7 +35,7 @@ def buyer(tmp_path: Path, seller: RealNode) -> Iterator[RealNode]:
     node.end()
 
 
-def _opened(browser: Browser, node: RealNode) -> Page:
+def _opened(browser: Browser, node: RealNode, complaints: list[str]) -> Page:
     """Return the dashboard of a node, logged in with a link from its shell."""
     asked = [sys.executable, "manage.py", "loginlink"]
     done = subprocess.run(
@@ -44,6 +44,8 @@ def _opened(browser: Browser, node: RealNode) -> Page:
     link = re.search(r"/login/\S+", done.stdout)
     assert link is not None, done.stdout
     page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
+    page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
     url = f"http://{node.host}:{node.http_port}"
     page.goto(url + link[0])
     expect(page.locator("#live")).to_have_attribute("data-state", "live")
@@ -57,7 +59,8 @@ def test_a_stranger_asks_is_accepted_and_pays_before_ones_eyes(
     repository = str(small_repository(tmp_path).path)
     body = {"description": OUTLINE, "repository": repository, "test_command": ""}
     buyer.post("/tasks", body)
-    selling, buying = _opened(browser, seller), _opened(browser, buyer)
+    complaints: list[str] = []
+    selling, buying = (_opened(browser, node, complaints) for node in (seller, buyer))
     goal = buying.locator("article", has_text="Buy a greeting")
     expect(goal.locator(".goal-head .badge")).to_have_text("in progress")
     for page in (selling, buying):
@@ -114,3 +117,6 @@ def test_a_stranger_asks_is_accepted_and_pays_before_ones_eyes(
     selling.get_by_role("button", name="Stop selling").click()
     expect(selling.locator("#part-market-ended")).to_contain_text("selling was switched off")
     expect(buying.locator("#part-market-offerings")).to_contain_text("Nobody sells agents now.")
+    assert complaints == []
+    selling.context.close()
+    buying.context.close()

@@ -52,11 +52,15 @@ class GoalView:
 
 @dataclass(frozen=True)
 class Part:
-    """A part of the page: its template, context and the event types that refresh it."""
+    """A part of the page: its template, context and the event types that refresh it.
+
+    One that is `filtered` has a form on its page and comes in pages.
+    """
 
     name: str
     context: Callable[[Asked], Context]
     events: str
+    filtered: bool = False
 
     @property
     def template(self) -> str:
@@ -66,7 +70,7 @@ class Part:
 
     @property
     def filter(self) -> str:
-        """What its requests include: the fields of its filter, if the page has one."""
+        """The selector of what its requests include: its form's fields and the page it is at."""
         return f"#{self.name}-filter, #part-{self.name} [name=page]"
 
 
@@ -204,13 +208,13 @@ PARTS = {
         Part("posts", _posts, "post_update"),
         Part("contributions", _contributions, "pull_request_update task_update"),
         Part("market-queue", deals.queue, "tribute_update"),
-        Part("market-offerings", offers.offerings, "offering_update"),
-        Part("market-ended", offers.ended, "offering_update"),
+        Part("market-offerings", offers.offerings, "offering_update", filtered=True),
+        Part("market-ended", offers.ended, "offering_update", filtered=True),
         Part("market-selling", offers.selling, "offering_update agent_update"),
         Part("market-buying", offers.buying, "wallet_update"),
-        Part("market-tributes", deals.tributes, "tribute_update"),
+        Part("market-tributes", deals.tributes, "tribute_update", filtered=True),
         Part("market-partners", partners.partners, "tribute_update"),
-        Part("market-ledger", books.ledger, "wallet_update"),
+        Part("market-ledger", books.ledger, "wallet_update", filtered=True),
     )
 }
 _HEADER_PARTS = ("waiting", "wallet")
