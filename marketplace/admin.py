@@ -24,13 +24,18 @@ from marketplace.models import (
     Tribute,
     Wallet,
 )
+from marketplace.services.cancelling import cancel_tribute
+from marketplace.services.deciding import block_buyer
 from marketplace.services.offerings import withdraw_offering
+from marketplace.services.partners import approve_partner
 from marketplace.services.sales import accept_by_operator, reject_by_operator
 from p2p.admin import ReadOnlyAdmin, frame_text
 from p2p.clock import now_utc
 from p2p.protocol.errors import DomainError
 
 REJECT_REASON = "rejected in the admin"
+CANCEL_REASON = "cancelled in the admin"
+ACCEPTED = "accepted, as soon as the buyer's remote was tried"
 
 
 class _ActingAdmin(ReadOnlyAdmin):
@@ -101,12 +106,34 @@ class BuyingPolicyAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Partner)
-class PartnerAdmin(ReadOnlyAdmin):
+class PartnerAdmin(_ActingAdmin):
     """What the operator decided about other nodes."""
+
+    actions = ("approve", "block")
 
     list_display = ("node_id", "standing", "credit_limit", "decided_at", "note")
     list_filter = ("standing",)
     search_fields = ("node_id", "note")
+
+    @admin.action(description="Approve: accept its requests without asking", permissions=["view"])
+    def approve(self, request: HttpRequest, rows: QuerySet[Partner]) -> None:
+        """Approve nodes; notes stay."""
+        self._each(
+            request,
+            rows,
+            lambda row: approve_partner(row.node_id, note=row.note, now=now_utc()),
+            "approved",
+        )
+
+    @admin.action(description="Block: reject its requests at once", permissions=["view"])
+    def block(self, request: HttpRequest, rows: QuerySet[Partner]) -> None:
+        """Block nodes and reject what they wait for; notes stay."""
+        self._each(
+            request,
+            rows,
+            lambda row: block_buyer(row.node_id, note=row.note, now=now_utc()),
+            "blocked",
+        )
 
 
 @admin.register(Tribute)
@@ -119,12 +146,22 @@ class TributeAdmin(_ActingAdmin):
     date_hierarchy = "created_at"
     exclude = ("request_frame", "answer_frame")
     readonly_fields = ("request_as_text", "answer_as_text")
-    actions = ("accept", "reject")
+    actions = ("accept", "accept_and_remember", "reject", "cancel")
 
-    @admin.action(description="Accept", permissions=["view"])
+    @admin.action(description="Accept once", permissions=["view"])
     def accept(self, request: HttpRequest, rows: QuerySet[Tribute]) -> None:
-        """Accept requests that wait for this node."""
-        self._each(request, rows, lambda row: accept_by_operator(row.id, now=now_utc()), "accepted")
+        """Accept requests that wait for this node, once their remotes were tried."""
+        self._each(request, rows, lambda row: accept_by_operator(row.id, now=now_utc()), ACCEPTED)
+
+    @admin.action(description="Accept and remember the buyer", permissions=["view"])
+    def accept_and_remember(self, request: HttpRequest, rows: QuerySet[Tribute]) -> None:
+        """Accept requests and approve their buyers for the future."""
+        self._each(
+            request,
+            rows,
+            lambda row: accept_by_operator(row.id, now=now_utc(), remember=True),
+            ACCEPTED,
+        )
 
     @admin.action(description="Reject", permissions=["view"])
     def reject(self, request: HttpRequest, rows: QuerySet[Tribute]) -> None:
@@ -134,6 +171,16 @@ class TributeAdmin(_ActingAdmin):
             rows,
             lambda row: reject_by_operator(row.id, reason=REJECT_REASON, now=now_utc()),
             "rejected",
+        )
+
+    @admin.action(description="Cancel", permissions=["view"])
+    def cancel(self, request: HttpRequest, rows: QuerySet[Tribute]) -> None:
+        """Cancel tributes of either side as far as their rules allow."""
+        self._each(
+            request,
+            rows,
+            lambda row: cancel_tribute(row.id, reason=CANCEL_REASON, now=now_utc()),
+            "cancelled as far as it was not assigned",
         )
 
     @admin.display(description="request frame")

@@ -10,9 +10,9 @@ from pydantic import ConfigDict
 
 from marketplace.models import Partner, Refusal
 from marketplace.queries import describe_partner, describe_refusal
+from marketplace.services.deciding import block_buyer
 from marketplace.services.partners import (
     approve_partner,
-    block_partner,
     forget_partner,
     get_partner,
     limit_credit,
@@ -56,8 +56,8 @@ def show_partner(request: HttpRequest, node_id: str) -> dict[str, Any]:
 
 @router.put("/partners/{node_id}", summary="Approve or block a partner")
 def decide_partner(request: HttpRequest, node_id: str, body: PartnerIn) -> dict[str, Any]:
-    """Accept a node's requests without asking from now on, or reject them at once."""
-    decide = approve_partner if body.standing == "approved" else block_partner
+    """Accept a node's requests unasked from now on, or reject them and what waits at once."""
+    decide = approve_partner if body.standing == "approved" else block_buyer
     return describe_partner(decide(node_id, note=body.note, now=now_utc()))
 
 

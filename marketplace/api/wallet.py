@@ -12,21 +12,28 @@ from pydantic import AwareDatetime
 from marketplace.models import LedgerEntry
 from marketplace.queries import describe_entry, describe_wallet
 from marketplace.services.statement import Period, statement, statement_csv
+from marketplace.states import EntryKind
 from p2p.paging import PageQuery, paginate
 
 router = Router(tags=["wallet"])
 
 
 class StatementQuery(Schema):
-    """Which period and counterparty a statement is about."""
+    """Which period, counterparty and kind of entries a statement is about."""
 
     since: Annotated[AwareDatetime | None, Field(alias="from")] = None
     until: Annotated[AwareDatetime | None, Field(alias="to")] = None
     counterparty: Annotated[str, Field(pattern="^([0-9a-f]{32})?$", max_length=32)] = ""
+    kind: EntryKind | None = None
 
     def period(self) -> Period:
         """Return the same as the services take it."""
-        return Period(since=self.since, until=self.until, counterparty=self.counterparty)
+        return Period(
+            since=self.since,
+            until=self.until,
+            counterparty=self.counterparty,
+            kind=self.kind or "",
+        )
 
 
 @router.get("/wallet", summary="Show the wallet")

@@ -43,6 +43,11 @@ def node_zone() -> tzinfo:
     return _zone(settings.ENVIRONMENT.time_zone)
 
 
+def zone_name() -> str:
+    """Return the name of the node's time zone, or words where it is the machine's own."""
+    return settings.ENVIRONMENT.time_zone or "this machine’s clock"
+
+
 @cache
 def _zone(name: str) -> tzinfo:
     if name:

@@ -27,6 +27,11 @@ def block_partner(node_id: str, *, note: str = "", now: datetime) -> Partner:
     return _decide(node_id, now, standing=Standing.BLOCKED, note=note[:200])
 
 
+def meet_partner(node_id: str, *, note: str = "", now: datetime) -> Partner:
+    """Treat a node as a stranger again, and keep its credit limit."""
+    return _decide(node_id, now, standing=Standing.STRANGER, note=note[:200])
+
+
 def limit_credit(node_id: str, limit: int | None, *, now: datetime) -> Partner:
     """Set the VOID that a node may owe; None for the selling policy's limit again."""
     if limit is not None and not 0 <= limit <= AMOUNT_MAX:

@@ -81,7 +81,7 @@ def stock(policy: SellingPolicy, now: datetime) -> Stock:
         return Stock([], EndReason.OUTSIDE_HOURS, f"new work is taken {policy.hours} only")
     free = sellable_agents(now)
     chosen = capable(free, policy.capabilities)
-    sold = _sold(now)
+    sold = sold_agents(now)
     idle = idle_agents(now).count()
     room = min(policy.agents_max - sold, idle - policy.agents_kept)
     if chosen and room > 0:
@@ -91,7 +91,8 @@ def stock(policy: SellingPolicy, now: datetime) -> Stock:
     return Stock([], EndReason.NO_IDLE_AGENTS, _why_none(policy, idle, free, chosen))
 
 
-def _sold(now: datetime) -> int:
+def sold_agents(now: datetime) -> int:
+    """Return how many agents are reserved for buyers or at work for them."""
     reserved = Agent.objects.filter(reserved_for__startswith=RESERVED_BY_TRIBUTES)
     return reserved.filter(reserved_until__gt=now).count()
 

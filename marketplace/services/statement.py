@@ -26,11 +26,15 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 @dataclass(frozen=True, kw_only=True)
 class Period:
-    """Which entries are wanted: from `since` on, before `until`, of one counterparty or all."""
+    """Which entries are wanted: from `since` on, before `until`, of one counterparty or all.
+
+    `kind` is an EntryKind, or empty for all.
+    """
 
     since: datetime | None = None
     until: datetime | None = None
     counterparty: str = ""
+    kind: str = ""
 
     def __post_init__(self) -> None:
         if self.since and self.until and self.until < self.since:
@@ -43,10 +47,7 @@ def statement(period: Period) -> dict[str, Any]:
     Balances are the whole wallet's, whatever the counterparty; `truncated` says that there are
     more than ENTRIES_MAX entries, of which the oldest are shown.
     """
-    rows = _entries(period)
-    shown = list(rows[: ENTRIES_MAX + 1])
-    totals = rows.order_by().values("kind").annotate(count=Count("id"), amount=Sum("amount"))
-    by_kind = {row["kind"]: row for row in totals}
+    shown = list(entries_of(period)[: ENTRIES_MAX + 1])
     return {
         "from": _time(period.since),
         "to": _time(period.until),
@@ -55,14 +56,22 @@ def statement(period: Period) -> dict[str, Any]:
         "opening": _opening(period),
         "entries": [describe_entry(row) for row in shown[:ENTRIES_MAX]],
         "truncated": len(shown) > ENTRIES_MAX,
-        "totals": {
-            kind.value: {
-                "count": by_kind[kind]["count"] if kind in by_kind else 0,
-                "amount": by_kind[kind]["amount"] if kind in by_kind else 0,
-            }
-            for kind in EntryKind
-        },
+        "totals": totals_of(period),
         "closing": _closing(period),
+    }
+
+
+def totals_of(period: Period) -> dict[str, dict[str, int]]:
+    """Return count and amount (VOID) of the period's entries per kind, zeros included."""
+    rows = entries_of(period).order_by().values("kind")
+    sums = rows.annotate(count=Count("id"), amount=Sum("amount"))
+    by_kind = {row["kind"]: row for row in sums}
+    return {
+        kind.value: {
+            "count": by_kind[kind]["count"] if kind in by_kind else 0,
+            "amount": by_kind[kind]["amount"] if kind in by_kind else 0,
+        }
+        for kind in EntryKind
     }
 
 
@@ -72,12 +81,13 @@ def statement_csv(period: Period) -> Iterator[str]:
     Text that a spreadsheet would take for a formula gets a leading quote.
     """
     yield _line(COLUMNS)
-    for row in _entries(period).iterator():
+    for row in entries_of(period).iterator():
         entry = describe_entry(row)
         yield _line(tuple(entry[column] for column in COLUMNS))
 
 
-def _entries(period: Period) -> QuerySet[LedgerEntry]:
+def entries_of(period: Period) -> QuerySet[LedgerEntry]:
+    """Return the entries of a period, oldest first."""
     rows = LedgerEntry.objects.order_by("id")
     if period.since:
         rows = rows.filter(created_at__gte=period.since)
@@ -85,6 +95,8 @@ def _entries(period: Period) -> QuerySet[LedgerEntry]:
         rows = rows.filter(created_at__lt=period.until)
     if period.counterparty:
         rows = rows.filter(counterparty_node_id=period.counterparty)
+    if period.kind:
+        rows = rows.filter(kind=period.kind)
     return rows
 
 

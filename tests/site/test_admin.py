@@ -6,10 +6,10 @@ import pytest
 from django.apps import apps
 from django.contrib import admin
 
-from marketplace.models import LedgerEntry, Offering, Tribute
+from marketplace.models import LedgerEntry, Offering, Partner, Tribute
 from p2p.clock import now_utc
 from p2p.local import local_node
-from swarm.models import Task
+from swarm.models import Job, Task
 from swarm.states import TaskStatus
 from tests.support.factories import BUYER, make_offering, make_task, make_tribute
 from tests.support.seeded_node import seed_node
@@ -93,6 +93,42 @@ def test_tributes_are_rejected_by_the_service(db: None) -> None:
     _act("reject", tribute)
 
     assert Tribute.objects.get().status == "rejected"
+
+
+def test_tributes_are_accepted_by_the_service_and_their_buyers_remembered(db: None) -> None:
+    own_id = local_node().node_id
+    once = make_tribute(now=now_utc(), from_node_id=BUYER, to_node_id=own_id)
+    _act("accept", once)
+    assert (Job.objects.get().key, Partner.objects.count()) == (once.id.hex, 0)
+
+    again = make_tribute(now=now_utc(), from_node_id=BUYER, to_node_id=own_id)
+    response = _act("accept_and_remember", again)
+
+    assert b"as soon as the buyer" in response.content
+    assert Partner.objects.get().standing == "approved"
+
+
+def test_tributes_are_cancelled_by_the_service(db: None) -> None:
+    own_id = local_node().node_id
+    sold = make_tribute(
+        now=now_utc(), from_node_id=BUYER, to_node_id=own_id, status="accepted", tx_hash="0x1"
+    )
+
+    _act("cancel", sold)
+
+    assert Tribute.objects.get().reason == "cancelled in the admin"
+
+
+def test_partners_are_blocked_with_what_they_wait_for_and_approved_again(db: None) -> None:
+    partner = Partner.objects.create(node_id=BUYER, note="n", decided_at=now_utc())
+    make_tribute(now=now_utc(), from_node_id=BUYER, to_node_id=local_node().node_id)
+
+    _act("block", partner)
+    assert Tribute.objects.get().reason_code == "not_allowed"
+    assert Partner.objects.get().standing == "blocked"
+
+    _act("approve", partner)
+    assert (Partner.objects.get().standing, Partner.objects.get().note) == ("approved", "n")
 
 
 def test_an_offering_of_another_node_is_not_withdrawn(db: None) -> None:

@@ -93,7 +93,7 @@ def test_the_list_shows_all_that_waits_for_a_person(client: Client) -> None:
     text = _text(client.get("/parts/attention"))
 
     for piece in (
-        *("Needs you 7", "Which one do the greetings use?", "1420 MHz, the hydrogen line"),
+        *("Needs you 8", "Which one do the greetings use?", "1420 MHz, the hydrogen line"),
         *("about Choose the carrier frequency of Send greetings by radio", "home-5 @ this node"),
         *("Over budget", "204,000 tokens of 200,000 are used", "Allow as much again", "Stop it"),
         *("May the tool do this?", "Allow it once", "Refuse", "Look at the terminal"),
@@ -101,7 +101,7 @@ def test_the_list_shows_all_that_waits_for_a_person(client: Client) -> None:
         *("ended 5 times in a row", "Restart"),
     ):
         assert piece in text, piece
-    assert _text(client.get("/parts/waiting")).strip() == "7 need you"
+    assert _text(client.get("/parts/waiting")).strip() == "8 need you"
 
 
 def test_without_anything_to_do_there_is_no_list(client: Client) -> None:

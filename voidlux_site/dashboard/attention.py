@@ -1,12 +1,14 @@
-"""What waits for a person: questions, reviews, dialogs, texts, agents, work, pull requests."""
+"""What waits for a person: questions, reviews, dialogs, texts, agents, work, tributes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.db.models import Q, QuerySet
 
+from marketplace.services.deciding import waiting_requests
 from swarm.agent_views import last_lines
 from swarm.forge.models import PullRequest
 from swarm.forge.queries import failed_pulls
@@ -14,6 +16,8 @@ from swarm.models import Agent, Delivery, Review, Task
 from swarm.review.queries import reviews_for_people
 from swarm.services.deliveries import OPEN
 from swarm.states import AgentStatus, TaskStatus
+from voidlux_site.dashboard.asking import Asked
+from voidlux_site.dashboard.market import deals
 
 SHOWN_MAX = 20
 SCREENS_MAX = 5  # each costs a call of tmux
@@ -39,21 +43,22 @@ class Attention:
     ended: list[Agent]
     unplaceable: list[Task]
     pulls: list[PullRequest]
+    requests: list[deals.Request]
 
     @property
     def count(self) -> int:
         """How many things wait."""
         of_agents = (self.questions, self.dialogs, self.stalled, self.ended)
-        of_work = (self.reviews, self.unplaceable, self.pulls)
+        of_work = (self.reviews, self.unplaceable, self.pulls, self.requests)
         return sum(len(kind) for kind in (*of_agents, *of_work))
 
 
 def count_waiting() -> int:
     """Return how many things wait for a person, without looking at any screen."""
-    return sum(rows.count() for rows in _all_kinds())
+    return sum(rows.count() for rows in _all_kinds()) + len(waiting_requests())
 
 
-def read_attention() -> Attention:
+def read_attention(now: datetime) -> Attention:
     """Return what waits for a person now, at most SHOWN_MAX of each kind."""
     blocked = list(_blocked()[:SHOWN_MAX])
     return Attention(
@@ -64,6 +69,7 @@ def read_attention() -> Attention:
         ended=list(_ended()[:SHOWN_MAX]),
         unplaceable=list(_unplaceable()[:SHOWN_MAX]),
         pulls=list(failed_pulls()[:SHOWN_MAX]),
+        requests=deals.queue(Asked(now))["requests"],
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-from uuid import UUID
 
 from django.conf import settings
 from django.forms import Form
@@ -12,31 +11,20 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_http_methods
 
-from marketplace.models import Offering
-from marketplace.queries import describe_wallet
-from marketplace.services.offerings import start_selling
-from marketplace.services.sales import reject_by_operator
-from marketplace.services.tributes import request_tribute
 from p2p.clock import now_utc
 from p2p.local import local_node
 from p2p.posts.queries import last_author
 from p2p.posts.services import publish_post
 from p2p.protocol.errors import DomainError
-from swarm.errors import NotFound
 from swarm.models import Task
-from swarm.queries import list_goals
 from swarm.services.agents import register_agent, register_agents
 from swarm.services.goals import GoalRequest, create_goal
-from swarm.states import TASK_TERMINAL
-from voidlux_site.dashboard.answers import refusals_shown, saved, staff_only
+from voidlux_site.dashboard.answers import saved, staff_only
 from voidlux_site.dashboard.forms import (
     OUTLINE_EXAMPLE,
     AgentForm,
     GoalForm,
     PostForm,
-    ReasonForm,
-    SellForm,
-    TributeForm,
 )
 
 Submit = Callable[[dict[str, Any]], HttpResponse]
@@ -60,7 +48,7 @@ def goal(request: HttpRequest) -> HttpResponse:
         created = create_goal(GoalRequest(**fields), now=now_utc())
         return saved(f"{created.title} is submitted", "tasks")
 
-    return _answer(request, "goal", form, submit, {"example": OUTLINE_EXAMPLE})
+    return answer(request, "goal", form, submit, {"example": OUTLINE_EXAMPLE})
 
 
 @require_http_methods(["GET", "POST"])
@@ -77,7 +65,7 @@ def agent(request: HttpRequest) -> HttpResponse:
         register_agents(prefix=name, count=count, **fields, now=now_utc())
         return saved(f"{count} agents are registered", "agents")
 
-    return _answer(request, "agent", form, submit, {})
+    return answer(request, "agent", form, submit, {})
 
 
 @require_http_methods(["GET", "POST"])
@@ -91,62 +79,10 @@ def post(request: HttpRequest) -> HttpResponse:
         publish_post(**fields, now=now_utc())
         return saved("The post is on the wall", "posts")
 
-    return _answer(request, "post", form, submit, {})
+    return answer(request, "post", form, submit, {})
 
 
-@require_http_methods(["GET", "POST"])
-@staff_only
-def sell(request: HttpRequest) -> HttpResponse:
-    """Sell idle agents."""
-    form = SellForm(
-        request.POST or None, initial={"price_per_task": settings.ENVIRONMENT.price_per_task}
-    )
-
-    def submit(fields: dict[str, Any]) -> HttpResponse:
-        start_selling(**fields, now=now_utc())
-        return saved("Idle agents are for sale", "offerings")
-
-    return _answer(request, "sell", form, submit, {})
-
-
-@require_http_methods(["GET", "POST"])
-@staff_only
-@refusals_shown
-def tribute(request: HttpRequest, offering_id: UUID) -> HttpResponse:
-    """Request a tribute under an offering."""
-    offering = Offering.objects.filter(id=offering_id).first()
-    if offering is None:
-        raise NotFound("offering", offering_id)
-    goals = [each for each in list_goals() if each.status not in TASK_TERMINAL]
-    form = TributeForm(request.POST or None, goals=goals)
-
-    def submit(fields: dict[str, Any]) -> HttpResponse:
-        request_tribute(
-            offering_id=offering_id,
-            task_count=fields["task_count"],
-            goal_id=UUID(fields["goal"]),
-            now=now_utc(),
-        )
-        return saved("The tribute is requested", "tributes", "wallet", "ledger", "offerings")
-
-    context = {"offering": offering, "goals": goals, "wallet": describe_wallet()}
-    return _answer(request, "tribute", form, submit, context)
-
-
-@require_http_methods(["GET", "POST"])
-@staff_only
-def reject(request: HttpRequest, tribute_id: UUID) -> HttpResponse:
-    """Reject a tribute that waits for a decision."""
-    form = ReasonForm(request.POST or None)
-
-    def submit(fields: dict[str, Any]) -> HttpResponse:
-        reject_by_operator(tribute_id, reason=fields["reason"], now=now_utc())
-        return saved("The tribute is rejected", "tributes")
-
-    return _answer(request, "reject", form, submit, {"tribute_id": tribute_id})
-
-
-def _answer(
+def answer(
     request: HttpRequest, name: str, form: Form, submit: Submit, context: dict[str, Any]
 ) -> HttpResponse:
     """Show the dialog, or submit it; a mistake or a refusal shows it again with the reason."""

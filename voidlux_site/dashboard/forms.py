@@ -6,15 +6,12 @@ from typing import Any
 
 from django import forms
 
-from marketplace.services.admission import TASK_COUNT_MAX
 from p2p.protocol.limits import (
-    AMOUNT_MAX,
     NAME_CHARS_MAX,
     POST_CHARS_MAX,
     REVIEW_REASONS_CHARS_MAX,
 )
 from swarm.agents.adapters import all_tools
-from swarm.models import Task
 from swarm.services.agents import AGENTS_MAX
 
 OUTLINE_EXAMPLE = """# Greet in two languages
@@ -41,6 +38,11 @@ OUTLINE_PLACEHOLDER = """# Title of the goal
   echo what the shell agent runs
   ```
 - [ ] Second subtask (after: 1)"""
+
+
+def listed(text: str) -> list[str]:
+    """Return the trimmed, non-empty parts of a list with commas."""
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 class GoalForm(forms.Form):
@@ -126,9 +128,7 @@ class AgentForm(forms.Form):
 
     def clean_capabilities(self) -> list[str]:
         """Return the trimmed, non-empty parts."""
-        return [
-            part.strip() for part in self.cleaned_data["capabilities"].split(",") if part.strip()
-        ]
+        return listed(self.cleaned_data["capabilities"])
 
 
 class PostForm(forms.Form):
@@ -146,36 +146,6 @@ class PostForm(forms.Form):
     author = forms.CharField(max_length=NAME_CHARS_MAX)
 
 
-class SellForm(forms.Form):
-    """What to sell, and for how much."""
-
-    agents_max = forms.IntegerField(
-        label="Agents to sell at most",
-        min_value=1,
-        max_value=50,
-        initial=1,
-        help_text="Only idle agents are offered; this node’s own work comes first.",
-    )
-    price_per_task = forms.IntegerField(
-        label="Price per task (VOID)", min_value=0, max_value=AMOUNT_MAX, initial=1
-    )
-
-
-class TributeForm(forms.Form):
-    """How many tasks of which goal are bought under an offering."""
-
-    goal = forms.ChoiceField(help_text="Its open subtasks are sent to the seller.")
-    task_count = forms.IntegerField(
-        label="Tasks to buy", min_value=1, max_value=TASK_COUNT_MAX, initial=1
-    )
-
-    def __init__(self, *args: Any, goals: list[Task], **kwargs: Any) -> None:
-        """Take the goals to choose from."""
-        super().__init__(*args, **kwargs)
-        choices = [(goal.id.hex, f"{goal.title} ({goal.id8})") for goal in goals]
-        self.fields["goal"].choices = choices  # type: ignore[attr-defined]
-
-
 class RejectionForm(forms.Form):
     """Why a commit is sent back by its reviewer."""
 
@@ -184,12 +154,4 @@ class RejectionForm(forms.Form):
         max_length=REVIEW_REASONS_CHARS_MAX,
         widget=forms.Textarea(attrs={"rows": 3}),
         help_text="The agent of the next attempt reads them.",
-    )
-
-
-class ReasonForm(forms.Form):
-    """Why a tribute is rejected."""
-
-    reason = forms.CharField(
-        max_length=500, initial="not now", help_text="The buyer sees this sentence."
     )

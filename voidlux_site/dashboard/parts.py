@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.conf import settings
 from django.db.models import prefetch_related_objects
 
 from marketplace.models import LedgerEntry, SellingPolicy, Tribute
 from marketplace.queries import describe_wallet, live_offerings
-from marketplace.states import TributeStatus
 from p2p.local import local_node
 from p2p.nodes import list_nodes
 from p2p.posts.queries import live_posts
@@ -22,20 +20,22 @@ from swarm.queries import list_goals, troubled_jobs
 from swarm.replication.agents import describe_remote
 from swarm.replication.pulses import silences_s
 from swarm.states import TASK_TERMINAL, TaskStatus
+from voidlux_site.dashboard.asking import Asked
 from voidlux_site.dashboard.attention import count_waiting, read_attention
+from voidlux_site.dashboard.context import Context, node_context
+from voidlux_site.dashboard.market import books, deals, offers, partners
 from voidlux_site.dashboard.phases import PhaseStep, pipeline
 
 GOALS_SHOWN = 20
 COPIES_SHOWN = 10
 REMOTE_SHOWN = 50
-TRIBUTES_SHOWN = 20
-ENTRIES_SHOWN = 25
+OFFERINGS_SHOWN = 5
+TRIBUTES_SHOWN = 5
+ENTRIES_SHOWN = 8
 PEERS_SHOWN = 50
 POSTS_SHOWN = 20
 CONTRIBUTIONS_SHOWN = 50
 FINISHED_OPEN = 1
-
-Context = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -52,32 +52,37 @@ class GoalView:
 
 @dataclass(frozen=True)
 class Part:
-    """A part of the page: its template, context and the event types that refresh it."""
+    """A part of the page: its template, context and the event types that refresh it.
+
+    One that is `filtered` has a form on its page and comes in pages.
+    """
 
     name: str
-    context: Callable[[datetime], Context]
+    context: Callable[[Asked], Context]
     events: str
+    filtered: bool = False
 
     @property
     def template(self) -> str:
-        """The template of the part's inside."""
-        return f"dashboard/parts/{self.name}.html"
+        """The template of the part's inside; those of the market are in a folder of their own."""
+        folder, _, name = self.name.rpartition("-")
+        return f"dashboard/{folder or 'parts'}/{name}.html"
+
+    @property
+    def filter(self) -> str:
+        """The selector of what its requests include: its form's fields and the page it is at."""
+        return f"#{self.name}-filter, #part-{self.name} [name=page]"
 
 
-def node_context(now: datetime) -> Context:
-    """Return what every template may need: who this node is."""
-    return {"node": local_node(), "role": settings.ENVIRONMENT.role, "now": now}
-
-
-def _wallet(now: datetime) -> Context:
+def _wallet(asked: Asked) -> Context:
     return {"wallet": describe_wallet()}
 
 
-def _trouble(now: datetime) -> Context:
+def _trouble(asked: Asked) -> Context:
     return {"jobs": troubled_jobs()}
 
 
-def _tasks(now: datetime) -> Context:
+def _tasks(asked: Asked) -> Context:
     goals = list_goals(GOALS_SHOWN)
     prefetch_related_objects(goals, "merge_runs", "test_runs", "pull_request")
     shown = Task.objects.filter(parent__isnull=True, archived_at__isnull=True)
@@ -119,8 +124,8 @@ def _goal_view(goal: Task, place: int) -> GoalView:
     )
 
 
-def _agents(now: datetime) -> Context:
-    silences = silences_s(now)
+def _agents(asked: Asked) -> Context:
+    silences = silences_s(asked.now)
     remote = [
         {
             **describe_remote(row, silent_s=silences.get(row.node_id)),
@@ -132,49 +137,40 @@ def _agents(now: datetime) -> Context:
     return {"agents": list(Agent.objects.select_related("attempt")), "remote": remote}
 
 
-def _attention(now: datetime) -> Context:
-    return {"attention": read_attention()}
+def _attention(asked: Asked) -> Context:
+    return {"attention": read_attention(asked.now)}
 
 
-def _waiting(now: datetime) -> Context:
+def _waiting(asked: Asked) -> Context:
     return {"waiting": count_waiting()}
 
 
-def _offerings(now: datetime) -> Context:
+def _offerings(asked: Asked) -> Context:
     own_id = local_node().node_id
-    offerings = list(live_offerings(now))
+    live = live_offerings(asked.now)
+    others = live.exclude(node_id=own_id)
     return {
-        "offerings": [each for each in offerings if each.node_id != own_id],
-        "own": next((each for each in offerings if each.node_id == own_id), None),
+        "offerings": list(others[:OFFERINGS_SHOWN]),
+        "hidden": max(0, others.count() - OFFERINGS_SHOWN),
+        "own": live.filter(node_id=own_id).first(),
         "selling": SellingPolicy.objects.filter(id=1, selling=True).first(),
     }
 
 
-def _tributes(now: datetime) -> Context:
-    own_id = local_node().node_id
-    rows = Tribute.objects.prefetch_related("executions__payment")[:TRIBUTES_SHOWN]
-    return {"tributes": [_tribute_view(row, own_id) for row in rows]}
-
-
-def _tribute_view(tribute: Tribute, own_id: str) -> Context:
-    buying = tribute.from_node_id == own_id
-    pending = tribute.status == TributeStatus.PENDING
+def _tributes(asked: Asked) -> Context:
+    rows = list(Tribute.objects.prefetch_related("executions__payment")[: TRIBUTES_SHOWN + 1])
     return {
-        "row": tribute,
-        "buying": buying,
-        "other_node_id": tribute.to_node_id if buying else tribute.from_node_id,
-        "decides": pending and not buying,
-        "cancellable": buying and (pending or tribute.status == TributeStatus.ACCEPTED),
-        "executions": list(tribute.executions.all()),
+        "tributes": deals.views_of(rows[:TRIBUTES_SHOWN], asked.now),
+        "more": len(rows) > TRIBUTES_SHOWN,
     }
 
 
-def _ledger(now: datetime) -> Context:
+def _ledger(asked: Asked) -> Context:
     entries = list(LedgerEntry.objects.all()[: ENTRIES_SHOWN + 1])
     return {"entries": entries[:ENTRIES_SHOWN], "more": len(entries) > ENTRIES_SHOWN}
 
 
-def _peers(now: datetime) -> Context:
+def _peers(asked: Asked) -> Context:
     nodes = [node for node in list_nodes() if node.node_id != local_node().node_id]
     return {
         "peers": nodes[:PEERS_SHOWN],
@@ -183,15 +179,15 @@ def _peers(now: datetime) -> Context:
     }
 
 
-def _posts(now: datetime) -> Context:
-    posts = live_posts(now)
+def _posts(asked: Asked) -> Context:
+    posts = live_posts(asked.now)
     return {"posts": list(posts[:POSTS_SHOWN]), "hidden": max(0, posts.count() - POSTS_SHOWN)}
 
 
-_WAITING_EVENTS = "task_update agent_update delivery_update pull_request_update"
+_WAITING_EVENTS = "task_update agent_update delivery_update pull_request_update tribute_update"
 
 
-def _contributions(now: datetime) -> Context:
+def _contributions(asked: Asked) -> Context:
     contributions, hidden = list_contributions(CONTRIBUTIONS_SHOWN)
     return {"contributions": contributions, "hidden": hidden}
 
@@ -211,20 +207,30 @@ PARTS = {
         Part("peers", _peers, "peer_update"),
         Part("posts", _posts, "post_update"),
         Part("contributions", _contributions, "pull_request_update task_update"),
+        Part("market-queue", deals.queue, "tribute_update"),
+        Part("market-offerings", offers.offerings, "offering_update", filtered=True),
+        Part("market-ended", offers.ended, "offering_update", filtered=True),
+        Part("market-selling", offers.selling, "offering_update agent_update"),
+        Part("market-buying", offers.buying, "wallet_update"),
+        Part("market-tributes", deals.tributes, "tribute_update", filtered=True),
+        Part("market-partners", partners.partners, "tribute_update"),
+        Part("market-ledger", books.ledger, "wallet_update", filtered=True),
     )
 }
 _HEADER_PARTS = ("waiting", "wallet")
+_MARKET_PARTS = tuple(name for name in PARTS if name.startswith("market-"))
+_OF_OTHER_PAGES = ("contributions", *_MARKET_PARTS)
 
 
-def part_context(name: str, now: datetime) -> Context:
+def part_context(name: str, asked: Asked) -> Context:
     """Return the whole context of a part; KeyError for an unknown name."""
     part = PARTS[name]
-    return {**node_context(now), **part.context(now), "part": part}
+    return {**node_context(asked.now), **part.context(asked), "part": part}
 
 
 def page_context(now: datetime) -> Context:
     """Return the context of the dashboard: its parts, each with its own."""
-    return _context_of([name for name in PARTS if name != "contributions"], now)
+    return _context_of([name for name in PARTS if name not in _OF_OTHER_PAGES], now)
 
 
 def contributions_context(now: datetime) -> Context:
@@ -232,5 +238,15 @@ def contributions_context(now: datetime) -> Context:
     return _context_of([*_HEADER_PARTS, "contributions"], now)
 
 
+def market_context(now: datetime) -> Context:
+    """Return the context of the market: its parts, and what its filters offer to choose from."""
+    return {
+        **_context_of([*_HEADER_PARTS, *_MARKET_PARTS], now),
+        "known_capabilities": offers.known_capabilities(),
+        "counterparties": books.counterparties(),
+    }
+
+
 def _context_of(names: list[str], now: datetime) -> Context:
-    return {**node_context(now), "parts": {name: part_context(name, now) for name in names}}
+    parts = {name.replace("-", "_"): part_context(name, Asked(now)) for name in names}
+    return {**node_context(now), "parts": parts}

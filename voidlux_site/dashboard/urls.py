@@ -13,6 +13,7 @@ from voidlux_site.dashboard import (
     task_details,
     views,
 )
+from voidlux_site.dashboard.market import urls as market
 
 urlpatterns = [
     path("", views.page, name="dashboard"),
@@ -45,10 +46,5 @@ urlpatterns = [
     path("reviews/<uuid:review_id>/accept", reviews.accept, name="accept-review"),
     path("posts/new", dialogs.post, name="new-post"),
     path("posts/<uuid:post_id>/remove", views.remove_from_wall, name="remove-post"),
-    path("offerings/new", dialogs.sell, name="sell"),
-    path("offerings/withdraw", views.withdraw, name="withdraw"),
-    path("offerings/<uuid:offering_id>/tribute", dialogs.tribute, name="new-tribute"),
-    path("tributes/<uuid:tribute_id>/accept", views.accept, name="accept-tribute"),
-    path("tributes/<uuid:tribute_id>/reject", dialogs.reject, name="reject-tribute"),
-    path("tributes/<uuid:tribute_id>/cancel", views.cancel_purchase, name="cancel-tribute"),
+    *market.urlpatterns,
 ]

@@ -8,10 +8,12 @@ from typing import Any
 from uuid import UUID
 
 from django import template
+from django.template.loader import get_template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from swarm.budgets.money import shown_usd
+from voidlux_site.dashboard.market.words import ENDS, REASONS
 from voidlux_site.dashboard.phases import tone_of
 
 register = template.Library()
@@ -46,6 +48,18 @@ def words(status: str) -> str:
 
 
 @register.filter
+def reason_words(code: str) -> str:
+    """Return why a tribute ended, as a clause; a code of another version as it came."""
+    return REASONS.get(code, code.replace("_", " "))
+
+
+@register.filter
+def end_words(code: str) -> str:
+    """Return why an offering ended, as a clause."""
+    return ENDS.get(code, code.replace("_", " "))
+
+
+@register.filter
 def tone(status: str) -> str:
     """Return the tone of a status: good, active, wait, bad or mute."""
     return tone_of(status)
@@ -59,6 +73,12 @@ def compact(value: Any) -> str:
     if isinstance(value, list) and all(isinstance(each, str) for each in value):
         return ", ".join(value)
     return json.dumps(value, ensure_ascii=False)
+
+
+@register.simple_tag(takes_context=True)
+def inside(context: template.Context, part: dict[str, Any]) -> str:
+    """Return the inside of a part, drawn with the part's own context alone."""
+    return get_template(part["part"].template).render(part, context.get("request"))
 
 
 @register.simple_tag

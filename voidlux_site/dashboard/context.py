@@ -1,0 +1,17 @@
+"""What every template of the dashboard may need."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+
+from p2p.local import local_node
+
+Context = dict[str, Any]
+
+
+def node_context(now: datetime) -> Context:
+    """Return who this node is, and the moment that durations are counted from."""
+    return {"node": local_node(), "role": settings.ENVIRONMENT.role, "now": now}
