@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from marketplace.models import LedgerEntry, Wallet
-from marketplace.services import payments, sales, wallet
+from marketplace.services import payments, reservations, sales, wallet
 from marketplace.services.wallet import Movement
 from marketplace.states import EntryKind
 from p2p import outbox
@@ -73,7 +73,8 @@ def pays_what_was_refused(patch: pytest.MonkeyPatch) -> None:
 
 def keeps_reservations(patch: pytest.MonkeyPatch) -> None:
     """Agents stay reserved when their tribute is over."""
-    patch.setattr(sales, "release_agents", lambda *_, **__: 0)
+    for module in (sales, reservations):
+        patch.setattr(module, "release_agents", lambda *_, **__: 0)
 
 
 def forgets_proposals(patch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from marketplace.states import RequeuePolicy
 from tests.support.market_invariants import Invariants
 from tests.support.market_world import BUYER, NODES, SELLERS, MarketWorld, Start
 
@@ -18,7 +19,7 @@ PRICES = st.sampled_from((7, 0, 1, 300, 1001))
 # A beat, a retry, a deadline, a reservation's end, an offering's, an expiry and a day.
 SECONDS = st.sampled_from((1, 3, 1, 3, 20, 20, 61, 95, 130, 310, 3700, 90_000))
 SKEWS = st.integers(-90, 90)
-SHOP = ("sell", "stop", "add", "remove", "remote")
+SHOP = ("sell", "stop", "add", "remove", "remote", "by_run", "by_result", "cancel")
 ENDS = ("good", "begin", "good", "fail", "none", "wrong", "foreign")
 GOALS_MAX = 3
 
@@ -41,11 +42,20 @@ class MarketMachine(RuleBasedStateMachine):
         self.goals = 1
         self.copies: dict[str, bytes] = {}
 
-    @initialize(absent=st.sampled_from((("south",), ("north",), ())))
-    def begin_with(self, absent: tuple[str, ...]) -> None:
+    @initialize(
+        absent=st.sampled_from((("south",), ("north",), ())),
+        work_s=st.sampled_from((86_400, 150)),
+        requeue=st.sampled_from(RequeuePolicy),
+    )
+    def begin_with(self, absent: tuple[str, ...], work_s: int, requeue: RequeuePolicy) -> None:
         """Two sellers or one of them: the half of what may happen, at two thirds of the cost."""
         for name in absent:
             self.world.network.forget(name)
+        self.world.give_time(work_s)
+        for name in SELLERS:
+            if self.world.lives(name) and requeue != RequeuePolicy.ACCEPTED_RESULT:
+                self.world.sell_under(name, requeue)
+                self.world.live(1)
         self.checks = Invariants(self.world)
 
     @precondition(lambda self: self.goals < GOALS_MAX)
@@ -73,7 +83,7 @@ class MarketMachine(RuleBasedStateMachine):
         self._deal(number, 2)
         self._finish(seller, number, how)
         self.world.live(1)
-        self.world.judge(0, good=True)
+        self.world.judge(0, "merge")
 
     @_needs(BUYER)
     @rule(seller=SELLER, number=WHICH)
@@ -81,38 +91,41 @@ class MarketMachine(RuleBasedStateMachine):
         """A run that ends well, is reported and found good, as on a good day."""
         self._finish(seller, number, "good")
         self.world.live(1)
-        self.world.judge(0, good=True)
+        self.world.judge(0, "merge")
 
     @_needs(BUYER)
-    @rule(number=WHICH, what=st.sampled_from(("tribute", "subtask", "tribute", "goal")))
+    @rule(number=WHICH, what=st.sampled_from(("tribute", "execution", "subtask", "goal")))
     def cancel(self, number: int, what: str) -> None:
         if what == "tribute":
-            self.world.cancel_tribute(number)
+            self.world.cancel_tribute(BUYER, number)
+        elif what == "execution":
+            self.world.cancel_execution(number)
         elif what == "subtask":
             self.world.take_back(number)
         else:
             self.world.cancel_goal()
 
     @_needs(BUYER)
-    @rule(number=WHICH, good=st.sampled_from((True, True, False)))
-    def judge(self, number: int, good: bool) -> None:
-        self.world.judge(number, good=good)
+    @rule(number=WHICH, how=st.sampled_from(("merge", "look", "red", "begin")))
+    def judge(self, number: int, how: str) -> None:
+        self.world.judge(number, how)
 
     @rule(seller=SELLER, number=WHICH, what=st.sampled_from(SHOP), price=PRICES)
     def keep_shop(self, seller: str, number: int, what: str, price: int) -> None:
         """The seller's people change what there is to sell."""
         if not self.world.lives(seller):
             return
-        if what == "sell":
-            self.world.sell(seller, number, price)
-        elif what == "stop":
-            self.world.stop_selling(seller)
-        elif what == "add":
-            self.world.add_agent(seller)
-        elif what == "remove":
-            self.world.remove_agent(seller, number)
-        else:
-            self.world.remote.writable = not self.world.remote.writable
+        acts = {
+            "sell": lambda: self.world.sell(seller, number, price),
+            "stop": lambda: self.world.stop_selling(seller),
+            "add": lambda: self.world.add_agent(seller),
+            "remove": lambda: self.world.remove_agent(seller, number),
+            "remote": lambda: self.world.remote.toggle(),
+            "by_run": lambda: self.world.sell_under(seller, RequeuePolicy.EXECUTION),
+            "by_result": lambda: self.world.sell_under(seller, RequeuePolicy.ACCEPTED_RESULT),
+            "cancel": lambda: self.world.cancel_tribute(seller, number),
+        }
+        acts[what]()
 
     @rule(seller=SELLER, accept=st.sampled_from((True, True, False)))
     def decide(self, seller: str, accept: bool) -> None:

@@ -14,15 +14,18 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from django.db import transaction
 from django.db.models import QuerySet
 
 from marketplace import jobs as marketplace_jobs
 from marketplace.messages import TOPIC
-from marketplace.models import Offering, Tribute
-from marketplace.services import offerings, sales, tributes
-from marketplace.states import TributeStatus
+from marketplace.models import Execution, Offering, Tribute
+from marketplace.services import cancelling, catching_up, offerings, sales, tributes
+from marketplace.services.results import report_of
+from marketplace.states import RequeuePolicy, TributeStatus
 from p2p.models import OutboxKind, OutboxMessage
 from p2p.protocol.errors import DomainError
+from swarm import hooks
 from swarm import jobs as swarm_jobs
 from swarm.models import Agent, Attempt, Job, Task
 from swarm.services import attempts, goals, jobs, lifecycle, reports
@@ -35,6 +38,7 @@ from swarm.states import (
     Actor,
     AgentStatus,
     AttemptStatus,
+    JobStatus,
     TaskStatus,
 )
 from tests.support.cluster import SimNode
@@ -113,6 +117,11 @@ class MarketWorld:
         self.network.collect()
         self.network.deliver_all()
 
+    def give_time(self, seconds: int) -> None:
+        """Let the buyer give its sellers so long to report."""
+        environment = self.buyer.environment.model_copy(update={"work_deadline_s": seconds})
+        self.buyer.environment = environment
+
     # What the buyer's people do.
 
     def submit_goal(self, parts: int) -> None:
@@ -135,13 +144,23 @@ class MarketWorld:
                     now=now,
                 )
 
-    def cancel_tribute(self, number: int) -> None:
-        """Cancel one of the buyer's tributes."""
-        with self._as(BUYER) as now:
-            mine = list(Tribute.objects.order_by("created_at", "id"))
+    def cancel_tribute(self, name: str, number: int) -> None:
+        """Cancel one of a node's tributes, as its buyer or as its seller."""
+        with self._as(name) as now:
+            mine = list(Tribute.objects.order_by("-created_at", "id"))
             if mine:
                 chosen = mine[number % len(mine)]
-                tributes.cancel_tribute(chosen.id, reason="not needed", now=now)
+                cancelling.cancel_tribute(chosen.id, reason="not needed", now=now)
+
+    def cancel_execution(self, number: int) -> None:
+        """Ask the seller for one execution back, as the buyer's operator."""
+        with self._as(BUYER) as now:
+            mine = list(Execution.objects.order_by("-id"))
+            if mine:
+                chosen = mine[number % len(mine)]
+                cancelling.cancel_tribute(
+                    chosen.tribute_id, reason="too slow", now=now, task_ids=[chosen.task_id]
+                )
 
     def cancel_goal(self) -> None:
         """Cancel the newest goal."""
@@ -158,16 +177,21 @@ class MarketWorld:
                 task = open_ones[number % len(open_ones)]
                 lifecycle.requeue_task(task.id, reason="taken back", now=now)
 
-    def judge(self, number: int, *, good: bool) -> None:
-        """Let the gate judge one reported subtask: what the remote does not show is not good."""
+    def judge(self, number: int, how: str) -> None:
+        """Let the gate go as far as `how` with one reported subtask, which the remote must show.
+
+        `look` at the remote, `begin` to merge, `merge`, or find the result `red`.
+        """
         with self._as(BUYER) as now:
-            reported = self._subtasks(TaskStatus.PENDING_REVIEW)
+            reported = self._subtasks(TaskStatus.PENDING_REVIEW, TaskStatus.MERGING)
             if not reported:
                 return
             task = reported[number % len(reported)]
-            if self.remote.shows(task) and good:
-                self._merge(task)
-            else:
+            if not self._verify(task):
+                how = "red"
+            if how in ("begin", "merge"):
+                self._merge(task, to_the_end=how == "merge")
+            elif how == "red":
                 goals.requeue_or_fail(
                     task, by=Actor.GATE, reason="red", feedback="red", evidence={}, now=now
                 )
@@ -178,6 +202,11 @@ class MarketWorld:
         """Sell up to `agents` idle agents at `price` VOID a task."""
         with self._as(seller) as now:
             offerings.start_selling(agents_max=agents, price_per_task=price, now=now)
+
+    def sell_under(self, seller: str, requeue: RequeuePolicy) -> None:
+        """Let a price cover an accepted result, or one run."""
+        with self._as(seller) as now:
+            offerings.set_selling_policy(requeue=requeue, now=now)
 
     def stop_selling(self, seller: str) -> None:
         """Sell no more."""
@@ -287,6 +316,8 @@ class MarketWorld:
             if other.name != name and not self._is_cut(name, other.name):
                 self.network.sync(self.node(name), other, TOPIC)
                 self.network.sync(other, self.node(name), TOPIC)
+                self._greet(name, other.name)
+                self._greet(other.name, name)
 
     def heal(self) -> None:
         """Mend every link."""
@@ -302,6 +333,7 @@ class MarketWorld:
             self.restart(name)
         if self.network.cut:
             self.heal()
+        self.remote.writable = True
         for _ in range(SETTLE_ROUNDS):
             # Silent also past every deadline, though a clock was set back since it was named.
             if not self._speak(61.0) and not self._speak(301.0):
@@ -329,10 +361,24 @@ class MarketWorld:
             self._patches.setattr(module, "now_utc", self.network.now_here)
         self._patches.setattr(uuid, "os", SimpleNamespace(urandom=self.random.randbytes))
         self._patches.setattr(marketplace_jobs.Repository, "can_push", self._can_push)
+        self._patches.setattr(marketplace_jobs, "objection_of_remote", self._objection_of_remote)
         jobs.nudge_with(lambda job_id: None)
 
     def _can_push(self, *_: object) -> str | None:
         return None if self.remote.writable else "the remote refused the push"
+
+    def _objection_of_remote(self, execution: Execution) -> str:
+        report = report_of(execution)
+        if not self.remote.writable:
+            raise DomainError("git_failed", "the remote does not answer")
+        if not self.remote.shows(report.git_branch, report.commit):
+            return "the remote shows something else"
+        self.remote.proven.add((execution.task_id, report.commit))
+        return ""
+
+    def _greet(self, name: str, other: str) -> None:
+        with self.network.acting(self.node(name)):
+            catching_up.meet_partner(self.node(other).node_id, self.network.now_here())
 
     @contextlib.contextmanager
     def _as(self, name: str) -> Iterator[datetime]:
@@ -364,7 +410,8 @@ class MarketWorld:
             commands = OutboxMessage.objects.filter(kind=OutboxKind.COMMAND, done_at__isnull=True)
             # What is meant for a node that is gone for good is never answered.
             there = [each.node_id for each in self.network.nodes.values()]
-            return commands.filter(to_node_id__in=there).exists()
+            jobs_left = Job.objects.filter(status=JobStatus.QUEUED).exclude(kind__in=GIT_JOBS)
+            return jobs_left.exists() or commands.filter(to_node_id__in=there).exists()
 
     def _goals(self) -> QuerySet[Task]:
         open_goals = Task.objects.filter(parent__isnull=True).exclude(status__in=TASK_TERMINAL)
@@ -374,10 +421,25 @@ class MarketWorld:
         rows = Task.objects.filter(parent__isnull=False, status__in=statuses)
         return list(rows.order_by("created_at", "parent_id", "number"))
 
-    def _merge(self, task: Task) -> None:
-        now = self.network.now_here()
+    def _verify(self, task: Task) -> bool:
+        """Tell whether the remote shows what was reported, and then whoever wants to know it."""
+        if not self.remote.shows(task.git_branch, task.commit) or hooks.objection_to(
+            task, task.commit
+        ):
+            return False
         self.remote.proven.add((task.id, task.commit))
-        move_task(task.id, TaskStatus.MERGING, by=Actor.GATE, reason="on the remote", now=now)
+        if task.status == TaskStatus.PENDING_REVIEW:
+            with transaction.atomic():
+                for listener in hooks.verified_listeners:
+                    listener(task, self.network.now_here())
+        return True
+
+    def _merge(self, task: Task, *, to_the_end: bool) -> None:
+        now = self.network.now_here()
+        if task.status == TaskStatus.PENDING_REVIEW:
+            move_task(task.id, TaskStatus.MERGING, by=Actor.GATE, reason="on the remote", now=now)
+        if not to_the_end:
+            return
         move_task(task.id, TaskStatus.COMPLETED, by=Actor.GATE, reason="merged", now=now)
         assert task.parent is not None
         goals.settle_dependants(task.parent.id, now=now)
