@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from marketplace.states import RequeuePolicy
+from tests.support import market_end
 from tests.support.market_invariants import Invariants
-from tests.support.market_world import BUYER, NODES, SELLERS, MarketWorld, Start
+from tests.support.market_start import Start
+from tests.support.market_world import BUYER, NODES, SELLERS, MarketWorld
 
 SELLER = st.sampled_from(SELLERS)
 NODE = st.sampled_from(NODES)
@@ -41,21 +43,37 @@ class MarketMachine(RuleBasedStateMachine):
         self.checks: Invariants | None = None
         self.goals = 1
         self.copies: dict[str, bytes] = {}
+        self.skewed = False
 
     @initialize(
         absent=st.sampled_from((("south",), ("north",), ())),
         work_s=st.sampled_from((86_400, 150)),
         requeue=st.sampled_from(RequeuePolicy),
+        hired=st.sampled_from((0, 1, 2)),
+        returns=NODE,
     )
-    def begin_with(self, absent: tuple[str, ...], work_s: int, requeue: RequeuePolicy) -> None:
+    def begin_with(
+        self,
+        absent: tuple[str, ...],
+        work_s: int,
+        requeue: RequeuePolicy,
+        hired: int,
+        returns: str,
+    ) -> None:
         """Two sellers or one of them: the half of what may happen, at two thirds of the cost."""
         for name in absent:
             self.world.network.forget(name)
         self.world.give_time(work_s)
-        for name in SELLERS:
-            if self.world.lives(name) and requeue != RequeuePolicy.ACCEPTED_RESULT:
-                self.world.sell_under(name, requeue)
-                self.world.live(1)
+        if hired:
+            self.world.begin_from(self.start.hired(absent, requeue, hired))
+        elif requeue != RequeuePolicy.ACCEPTED_RESULT:
+            for name in SELLERS:
+                if self.world.lives(name):
+                    self.world.sell_under(name, requeue)
+        self.returns = returns
+        if self.restores:
+            nodes = self.world.network.nodes
+            self.copies = {name: self.world.network.copy_of(node) for name, node in nodes.items()}
         self.checks = Invariants(self.world)
 
     @precondition(lambda self: self.goals < GOALS_MAX)
@@ -200,6 +218,7 @@ class MarketMachine(RuleBasedStateMachine):
     def skew(self, name: str, seconds: int) -> None:
         if name in self.world.network.nodes:
             self.world.node(name).ahead = timedelta(seconds=seconds)
+            self.skewed = True
 
     @precondition(lambda self: self.restores)
     @rule(name=NODE)
@@ -212,10 +231,7 @@ class MarketMachine(RuleBasedStateMachine):
     def restore(self, number: int) -> None:
         """A node comes back with an older copy of its database."""
         name = sorted(self.copies)[number % len(self.copies)]
-        self.world.crash(name, "nothing", 0)
-        self.world.network.put_back(self.world.node(name), self.copies[name])
-        self.checks.forget(name)
-        self.world.restart(name)
+        self._restore(name)
 
     @invariant()
     def books_add_up(self) -> None:
@@ -227,10 +243,15 @@ class MarketMachine(RuleBasedStateMachine):
             # What has failed already is told as it is, not as what follows from it.
             if self.checks is None or sys.exc_info()[0] is not None:
                 return
-            self.world.settle()
+            if self.restores and not self.checks.restored:
+                self._restore(self.returns)
+            market_end.settle(self.world, again=self.skewed)
             self.checks.check_quiet()
-            self.world.end_all()
-            self.world.settle()
+            market_end.end_all(self.world)
+            if self.checks.restored:
+                # The other side of a forgotten deal ends by its deadline.
+                self.world.network.now += timedelta(days=2)
+            market_end.settle(self.world, again=True)
             self.checks.check_over()
         finally:
             self.world.close()
@@ -254,3 +275,12 @@ class MarketMachine(RuleBasedStateMachine):
             self.world.begin(seller)
         else:
             self.world.finish(seller, number, how)
+
+    def _restore(self, name: str) -> None:
+        if name not in self.copies:
+            return
+        if self.world.lives(name):
+            self.world.crash(name, "nothing", 0)
+        self.world.network.put_back(self.world.node(name), self.copies[name])
+        self.checks.forget(name)
+        self.world.restart(name)
