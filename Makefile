@@ -44,9 +44,8 @@ test-kills: dev-env ## 200 random kills while 30 tasks run: no commit is lost (A
 	KILLS=200 TASKS=30 $(PYTEST) -s tests/processes/test_nothing_is_lost.py $(ARGS)
 
 # A failing example is kept in .hypothesis and comes first in the next run.
-test-long: dev-env ## 2 x 2,000 random histories of a market with faults, its books checked at every step
-	$(PYTEST) -s tests/marketplace/test_market_machine.py \
-	  tests/marketplace/test_market_machine_restored.py --hypothesis-profile long --hypothesis-show-statistics $(ARGS)
+test-long: dev-env ## 2,000 random histories of a market with faults, its books checked at every step
+	$(PYTEST) -s tests/marketplace/test_market_machine.py --hypothesis-profile long --hypothesis-show-statistics $(ARGS)
 
 # Each target for SECONDS, or for RUNS inputs. What breaks one is written to a file and named.
 SECONDS ?= 60

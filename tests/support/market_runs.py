@@ -12,7 +12,7 @@ from tests.support.market_machine import MarketMachine
 
 STEPS = 15  # acts in one example; a whole trade is one of them
 GC_EVERY = 100_000  # objects
-EXAMPLES = 50  # of each kind of market in the suite
+EXAMPLES = 100  # in the suite
 
 
 def run_market(machine: type[MarketMachine]) -> None:
