@@ -13,7 +13,7 @@ from swarm import jobs as swarm_jobs
 from swarm.services import jobs
 from tests.support.cluster import Cluster, make_template
 from tests.support.market_network import content_of
-from tests.support.market_world import Start
+from tests.support.market_start import Start
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.market_machine import MarketMachine
 from tests.support.market_runs import run_market
-from tests.support.market_world import Start
+from tests.support.market_start import Start
 
 
 @pytest.mark.timeout(0)

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from marketplace.models import LedgerEntry, Wallet
-from marketplace.services import payments, sales, wallet
+from marketplace.services import catching_up, payments, reservations, sales, wallet
 from marketplace.services.wallet import Movement
 from marketplace.states import EntryKind
 from p2p import outbox
 from p2p.protocol.errors import DomainError
 from tests.support.market_machine import MarketMachine
 from tests.support.market_runs import find_defect
-from tests.support.market_world import Start
+from tests.support.market_start import Start
 
 EXAMPLES = 60  # within which each defect must be found
 
@@ -73,7 +73,8 @@ def pays_what_was_refused(patch: pytest.MonkeyPatch) -> None:
 
 def keeps_reservations(patch: pytest.MonkeyPatch) -> None:
     """Agents stay reserved when their tribute is over."""
-    patch.setattr(sales, "release_agents", lambda *_, **__: 0)
+    for module in (sales, reservations):
+        patch.setattr(module, "release_agents", lambda *_, **__: 0)
 
 
 def forgets_proposals(patch: pytest.MonkeyPatch) -> None:
@@ -88,6 +89,11 @@ def forgets_proposals(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(outbox, "send_command", send)
 
 
+def recovers_nothing(patch: pytest.MonkeyPatch) -> None:
+    """What a partner proves to a node that came back from a backup is not booked."""
+    patch.setattr(catching_up, "take_certificate", lambda *_, **__: False)
+
+
 PLANTED: tuple[Plant, ...] = (
     credits_anew,
     releases_twice,
@@ -95,6 +101,7 @@ PLANTED: tuple[Plant, ...] = (
     pays_what_was_refused,
     keeps_reservations,
     forgets_proposals,
+    recovers_nothing,
 )
 
 
@@ -105,6 +112,7 @@ def test_a_planted_defect_is_found(
 ) -> None:
     class Market(MarketMachine):
         start = market_start
+        restores = plant is recovers_nothing
 
     plant(monkeypatch)
     with pytest.raises((AssertionError, DomainError)):

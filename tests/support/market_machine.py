@@ -8,8 +8,11 @@ from datetime import timedelta
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from marketplace.states import RequeuePolicy
+from tests.support import market_end
 from tests.support.market_invariants import Invariants
-from tests.support.market_world import BUYER, NODES, SELLERS, MarketWorld, Start
+from tests.support.market_start import Start
+from tests.support.market_world import BUYER, NODES, SELLERS, MarketWorld
 
 SELLER = st.sampled_from(SELLERS)
 NODE = st.sampled_from(NODES)
@@ -18,7 +21,7 @@ PRICES = st.sampled_from((7, 0, 1, 300, 1001))
 # A beat, a retry, a deadline, a reservation's end, an offering's, an expiry and a day.
 SECONDS = st.sampled_from((1, 3, 1, 3, 20, 20, 61, 95, 130, 310, 3700, 90_000))
 SKEWS = st.integers(-90, 90)
-SHOP = ("sell", "stop", "add", "remove", "remote")
+SHOP = ("sell", "stop", "add", "remove", "remote", "by_run", "by_result", "cancel")
 ENDS = ("good", "begin", "good", "fail", "none", "wrong", "foreign")
 GOALS_MAX = 3
 
@@ -40,12 +43,37 @@ class MarketMachine(RuleBasedStateMachine):
         self.checks: Invariants | None = None
         self.goals = 1
         self.copies: dict[str, bytes] = {}
+        self.skewed = False
 
-    @initialize(absent=st.sampled_from((("south",), ("north",), ())))
-    def begin_with(self, absent: tuple[str, ...]) -> None:
+    @initialize(
+        absent=st.sampled_from((("south",), ("north",), ())),
+        work_s=st.sampled_from((86_400, 150)),
+        requeue=st.sampled_from(RequeuePolicy),
+        hired=st.sampled_from((0, 1, 2)),
+        returns=NODE,
+    )
+    def begin_with(
+        self,
+        absent: tuple[str, ...],
+        work_s: int,
+        requeue: RequeuePolicy,
+        hired: int,
+        returns: str,
+    ) -> None:
         """Two sellers or one of them: the half of what may happen, at two thirds of the cost."""
         for name in absent:
             self.world.network.forget(name)
+        self.world.give_time(work_s)
+        if hired:
+            self.world.begin_from(self.start.hired(absent, requeue, hired))
+        elif requeue != RequeuePolicy.ACCEPTED_RESULT:
+            for name in SELLERS:
+                if self.world.lives(name):
+                    self.world.sell_under(name, requeue)
+        self.returns = returns
+        if self.restores:
+            nodes = self.world.network.nodes
+            self.copies = {name: self.world.network.copy_of(node) for name, node in nodes.items()}
         self.checks = Invariants(self.world)
 
     @precondition(lambda self: self.goals < GOALS_MAX)
@@ -73,7 +101,7 @@ class MarketMachine(RuleBasedStateMachine):
         self._deal(number, 2)
         self._finish(seller, number, how)
         self.world.live(1)
-        self.world.judge(0, good=True)
+        self.world.judge(0, "merge")
 
     @_needs(BUYER)
     @rule(seller=SELLER, number=WHICH)
@@ -81,38 +109,41 @@ class MarketMachine(RuleBasedStateMachine):
         """A run that ends well, is reported and found good, as on a good day."""
         self._finish(seller, number, "good")
         self.world.live(1)
-        self.world.judge(0, good=True)
+        self.world.judge(0, "merge")
 
     @_needs(BUYER)
-    @rule(number=WHICH, what=st.sampled_from(("tribute", "subtask", "tribute", "goal")))
+    @rule(number=WHICH, what=st.sampled_from(("tribute", "execution", "subtask", "goal")))
     def cancel(self, number: int, what: str) -> None:
         if what == "tribute":
-            self.world.cancel_tribute(number)
+            self.world.cancel_tribute(BUYER, number)
+        elif what == "execution":
+            self.world.cancel_execution(number)
         elif what == "subtask":
             self.world.take_back(number)
         else:
             self.world.cancel_goal()
 
     @_needs(BUYER)
-    @rule(number=WHICH, good=st.sampled_from((True, True, False)))
-    def judge(self, number: int, good: bool) -> None:
-        self.world.judge(number, good=good)
+    @rule(number=WHICH, how=st.sampled_from(("merge", "look", "red", "begin")))
+    def judge(self, number: int, how: str) -> None:
+        self.world.judge(number, how)
 
     @rule(seller=SELLER, number=WHICH, what=st.sampled_from(SHOP), price=PRICES)
     def keep_shop(self, seller: str, number: int, what: str, price: int) -> None:
         """The seller's people change what there is to sell."""
         if not self.world.lives(seller):
             return
-        if what == "sell":
-            self.world.sell(seller, number, price)
-        elif what == "stop":
-            self.world.stop_selling(seller)
-        elif what == "add":
-            self.world.add_agent(seller)
-        elif what == "remove":
-            self.world.remove_agent(seller, number)
-        else:
-            self.world.remote.writable = not self.world.remote.writable
+        acts = {
+            "sell": lambda: self.world.sell(seller, number, price),
+            "stop": lambda: self.world.stop_selling(seller),
+            "add": lambda: self.world.add_agent(seller),
+            "remove": lambda: self.world.remove_agent(seller, number),
+            "remote": lambda: self.world.remote.toggle(),
+            "by_run": lambda: self.world.sell_under(seller, RequeuePolicy.EXECUTION),
+            "by_result": lambda: self.world.sell_under(seller, RequeuePolicy.ACCEPTED_RESULT),
+            "cancel": lambda: self.world.cancel_tribute(seller, number),
+        }
+        acts[what]()
 
     @rule(seller=SELLER, accept=st.sampled_from((True, True, False)))
     def decide(self, seller: str, accept: bool) -> None:
@@ -187,6 +218,7 @@ class MarketMachine(RuleBasedStateMachine):
     def skew(self, name: str, seconds: int) -> None:
         if name in self.world.network.nodes:
             self.world.node(name).ahead = timedelta(seconds=seconds)
+            self.skewed = True
 
     @precondition(lambda self: self.restores)
     @rule(name=NODE)
@@ -199,10 +231,7 @@ class MarketMachine(RuleBasedStateMachine):
     def restore(self, number: int) -> None:
         """A node comes back with an older copy of its database."""
         name = sorted(self.copies)[number % len(self.copies)]
-        self.world.crash(name, "nothing", 0)
-        self.world.network.put_back(self.world.node(name), self.copies[name])
-        self.checks.forget(name)
-        self.world.restart(name)
+        self._restore(name)
 
     @invariant()
     def books_add_up(self) -> None:
@@ -214,10 +243,15 @@ class MarketMachine(RuleBasedStateMachine):
             # What has failed already is told as it is, not as what follows from it.
             if self.checks is None or sys.exc_info()[0] is not None:
                 return
-            self.world.settle()
+            if self.restores and not self.checks.restored:
+                self._restore(self.returns)
+            market_end.settle(self.world, again=self.skewed)
             self.checks.check_quiet()
-            self.world.end_all()
-            self.world.settle()
+            market_end.end_all(self.world)
+            if self.checks.restored:
+                # The other side of a forgotten deal ends by its deadline.
+                self.world.network.now += timedelta(days=2)
+            market_end.settle(self.world, again=True)
             self.checks.check_over()
         finally:
             self.world.close()
@@ -241,3 +275,12 @@ class MarketMachine(RuleBasedStateMachine):
             self.world.begin(seller)
         else:
             self.world.finish(seller, number, how)
+
+    def _restore(self, name: str) -> None:
+        if name not in self.copies:
+            return
+        if self.world.lives(name):
+            self.world.crash(name, "nothing", 0)
+        self.world.network.put_back(self.world.node(name), self.copies[name])
+        self.checks.forget(name)
+        self.world.restart(name)

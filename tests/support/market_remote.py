@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from uuid import UUID
 
-from swarm.models import Attempt, Task
+from swarm.models import Attempt
 
 NOWHERE = "d" * 40  # a commit that no remote has
 
@@ -19,6 +19,10 @@ class Remote:
         self.proven: set[tuple[UUID, str]] = set()
         self.writable = True
 
+    def toggle(self) -> None:
+        """Let the remote answer no more, or again."""
+        self.writable = not self.writable
+
     def commit_of(self, attempt: Attempt, how: str) -> str:
         """Return the commit that a run reports; it was pushed only where `how` is `good`.
 
@@ -31,6 +35,6 @@ class Remote:
             self._pushed.append((attempt.branch, commit))
         return NOWHERE if how == "wrong" else commit
 
-    def shows(self, task: Task) -> bool:
-        """Tell whether the reported branch of a task is at the reported commit."""
-        return (task.git_branch, task.commit) in self._pushed
+    def shows(self, branch: str, commit: str) -> bool:
+        """Tell whether a run has pushed the commit that it reports to that branch."""
+        return (branch, commit) in self._pushed

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import hypothesis
 from hypothesis import HealthCheck, Phase
 from hypothesis.stateful import run_state_machine_as_test
@@ -9,6 +11,8 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests.support.market_machine import MarketMachine
 
 STEPS = 15  # acts in one example; a whole trade is one of them
+GC_EVERY = 100_000  # objects
+EXAMPLES = 100  # in the suite
 
 
 def run_market(machine: type[MarketMachine]) -> None:
@@ -16,8 +20,16 @@ def run_market(machine: type[MarketMachine]) -> None:
 
     The suite runs the same ones each time, so that it fails only for a change; `long` others.
     """
-    same = hypothesis.settings.get_current_profile_name() == "suite"
-    run_state_machine_as_test(machine, settings=hypothesis.settings(_common(), derandomize=same))
+    settings, before = _common(), gc.get_threshold()
+    if hypothesis.settings.get_current_profile_name() == "suite":
+        settings = hypothesis.settings(settings, derandomize=True, max_examples=EXAMPLES)
+    gc.collect()
+    # An example makes millions of short-lived objects: looking for cycles is a tenth of its cost.
+    gc.set_threshold(GC_EVERY)
+    try:
+        run_state_machine_as_test(machine, settings=settings)
+    finally:
+        gc.set_threshold(*before)
 
 
 def find_defect(machine: type[MarketMachine], *, within: int) -> None:

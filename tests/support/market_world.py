@@ -12,31 +12,30 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import pytest
 from django.db.models import QuerySet
 
 from marketplace import jobs as marketplace_jobs
 from marketplace.messages import TOPIC
-from marketplace.models import Offering, Tribute
-from marketplace.services import offerings, sales, tributes
-from marketplace.states import TributeStatus
-from p2p.models import OutboxKind, OutboxMessage
+from marketplace.models import Execution, Offering, Tribute
+from marketplace.services import cancelling, catching_up, offerings, sales, tributes
+from marketplace.states import RequeuePolicy, TributeStatus
 from p2p.protocol.errors import DomainError
 from swarm import jobs as swarm_jobs
 from swarm.models import Agent, Attempt, Job, Task
 from swarm.services import attempts, goals, jobs, lifecycle, reports
 from swarm.services.agents import judge_agent, register_agent, remove_agent
 from swarm.services.dispatch import dispatch_ready
-from swarm.services.transitions import move_task
 from swarm.states import (
     ATTEMPT_TERMINAL,
     TASK_TERMINAL,
-    Actor,
     AgentStatus,
     AttemptStatus,
     TaskStatus,
 )
+from tests.support import market_gate
 from tests.support.cluster import SimNode
 from tests.support.logged_errors import LoggedErrors
 from tests.support.market_network import MarketNetwork
@@ -44,30 +43,18 @@ from tests.support.market_remote import Remote
 from tests.support.trading import BASE, GRANT, PRICE, outline
 from voidlux_site.node import chores, start_up
 
+if TYPE_CHECKING:
+    from tests.support.market_start import Market, Start
+
 BUYER, SELLERS = "buyer", ("north", "south")
 NODES = (BUYER, *SELLERS)
 AGENTS = 2
 REMOTE = "/srv/remote.git"
 # Jobs that work on a real repository: rules of the test do what they would.
 GIT_JOBS = frozenset({goals.PREPARE_GOAL, goals.GATE})
-SETTLE_ROUNDS = 90
+OF_NO_TRADE = ("swarm.budgets", "swarm.gate", "swarm.services.unplaceable")
+BRIEFLY_S = 3
 RUN_STEPS = (AttemptStatus.PREPARING, AttemptStatus.WORKING, AttemptStatus.PUSHING)
-
-
-class Start:
-    """Where every example starts: made once, then copied from memory to memory."""
-
-    def __init__(self, folder: Path, empty: bytes) -> None:
-        self.folder = folder
-        self.empty = empty  # a migrated database
-        self.contents: dict[str, bytes] = {}
-        made = MarketWorld(self)
-        try:
-            made.open()
-            nodes = made.network.nodes
-            self.contents = {name: made.network.copy_of(node) for name, node in nodes.items()}
-        finally:
-            made.close()
 
 
 class MarketWorld:
@@ -113,6 +100,34 @@ class MarketWorld:
         self.network.collect()
         self.network.deliver_all()
 
+    def hire(self, absent: tuple[str, ...], requeue: RequeuePolicy, count: int) -> None:
+        """Take nodes out of the market and buy `count` executions, which are assigned."""
+        for name in absent:
+            self.network.forget(name)
+        sellers = [name for name in SELLERS if self.lives(name)]
+        for name in sellers:
+            self.sell_under(name, requeue)
+        self.live(1)
+        for number in range(count):
+            self.request(number, 1)
+            self.live(1)
+            for name in sellers:
+                self.decide(name, accept=True)
+            self.live(1)
+            self.live(1)
+
+    def begin_from(self, market: Market) -> None:
+        """Bring every node to where it was in another market."""
+        self.network.now = market.at
+        for name, copy in market.copies.items():
+            self.network.put_back(self.node(name), copy)
+        jobs.nudge_with(lambda job_id: None)  # that market's end has undone it
+
+    def give_time(self, seconds: int) -> None:
+        """Let the buyer give its sellers so long to report."""
+        environment = self.buyer.environment.model_copy(update={"work_deadline_s": seconds})
+        self.buyer.environment = environment
+
     # What the buyer's people do.
 
     def submit_goal(self, parts: int) -> None:
@@ -126,7 +141,7 @@ class MarketWorld:
         """Request `count` executions of one of the known offerings for the newest goal."""
         with self._as(BUYER) as now:
             known = list(Offering.objects.order_by("created_at", "node_id"))
-            goal = self._goals().last()
+            goal = self.open_goals().last()
             if known and goal is not None:
                 tributes.request_tribute(
                     offering_id=known[number % len(known)].id,
@@ -135,18 +150,28 @@ class MarketWorld:
                     now=now,
                 )
 
-    def cancel_tribute(self, number: int) -> None:
-        """Cancel one of the buyer's tributes."""
-        with self._as(BUYER) as now:
-            mine = list(Tribute.objects.order_by("created_at", "id"))
+    def cancel_tribute(self, name: str, number: int) -> None:
+        """Cancel one of a node's tributes, as its buyer or as its seller."""
+        with self._as(name) as now:
+            mine = list(Tribute.objects.order_by("-created_at", "id"))
             if mine:
                 chosen = mine[number % len(mine)]
-                tributes.cancel_tribute(chosen.id, reason="not needed", now=now)
+                cancelling.cancel_tribute(chosen.id, reason="not needed", now=now)
+
+    def cancel_execution(self, number: int) -> None:
+        """Ask the seller for one execution back, as the buyer's operator."""
+        with self._as(BUYER) as now:
+            mine = list(Execution.objects.order_by("-id"))
+            if mine:
+                chosen = mine[number % len(mine)]
+                cancelling.cancel_tribute(
+                    chosen.tribute_id, reason="too slow", now=now, task_ids=[chosen.task_id]
+                )
 
     def cancel_goal(self) -> None:
         """Cancel the newest goal."""
         with self._as(BUYER) as now:
-            goal = self._goals().last()
+            goal = self.open_goals().last()
             if goal is not None:
                 goals.cancel_task(goal.id, reason="enough", now=now)
 
@@ -158,19 +183,16 @@ class MarketWorld:
                 task = open_ones[number % len(open_ones)]
                 lifecycle.requeue_task(task.id, reason="taken back", now=now)
 
-    def judge(self, number: int, *, good: bool) -> None:
-        """Let the gate judge one reported subtask: what the remote does not show is not good."""
+    def judge(self, number: int, how: str) -> None:
+        """Let the gate go as far as `how` with one reported subtask, which the remote must show.
+
+        `look` at the remote, `begin` to merge, `merge`, or find the result `red`.
+        """
         with self._as(BUYER) as now:
-            reported = self._subtasks(TaskStatus.PENDING_REVIEW)
+            reported = self._subtasks(TaskStatus.PENDING_REVIEW, TaskStatus.MERGING)
             if not reported:
                 return
-            task = reported[number % len(reported)]
-            if self.remote.shows(task) and good:
-                self._merge(task)
-            else:
-                goals.requeue_or_fail(
-                    task, by=Actor.GATE, reason="red", feedback="red", evidence={}, now=now
-                )
+            market_gate.judge(self.remote, reported[number % len(reported)], how, now)
 
     # What the sellers' people and agents do.
 
@@ -178,6 +200,11 @@ class MarketWorld:
         """Sell up to `agents` idle agents at `price` VOID a task."""
         with self._as(seller) as now:
             offerings.start_selling(agents_max=agents, price_per_task=price, now=now)
+
+    def sell_under(self, seller: str, requeue: RequeuePolicy) -> None:
+        """Let a price cover an accepted result, or one run."""
+        with self._as(seller) as now:
+            offerings.set_selling_policy(requeue=requeue, now=now)
 
     def stop_selling(self, seller: str) -> None:
         """Sell no more."""
@@ -241,13 +268,16 @@ class MarketWorld:
         """Pass time, in which every living node does its chores and all frames arrive."""
         self.network.now += timedelta(seconds=seconds)
         for node in self.network.living():
-            self.tend(node.name)
+            self.tend(node.name, all_chores=seconds > BRIEFLY_S)
         for _ in range(2):
             self.network.collect()
             self.network.deliver_all()
 
-    def tend(self, name: str) -> None:
-        """Let a node do once what it does every second."""
+    def tend(self, name: str, *, all_chores: bool = False) -> None:
+        """Let a node do once what it does every second.
+
+        Without `all_chores` it leaves out what no trade depends on, such as budgets.
+        """
         if not self.lives(name):
             return
         with self.network.acting(self.node(name)):
@@ -257,7 +287,8 @@ class MarketWorld:
                 with contextlib.suppress(DomainError):
                     reports.report_progress(attempt, "at work", now=self.network.now_here())
             for sweep in chores._SWEEPS:
-                sweep(self.network.now_here())
+                if all_chores or not sweep.__module__.startswith(OF_NO_TRADE):
+                    sweep(self.network.now_here())
             self._run_jobs()
             dispatch_ready(self.network.now_here())
 
@@ -287,34 +318,14 @@ class MarketWorld:
             if other.name != name and not self._is_cut(name, other.name):
                 self.network.sync(self.node(name), other, TOPIC)
                 self.network.sync(other, self.node(name), TOPIC)
+                self._greet(name, other.name)
+                self._greet(other.name, name)
 
     def heal(self) -> None:
         """Mend every link."""
         self.network.cut.clear()
         for node in self.network.living():
             self.meet(node.name)
-
-    # The end.
-
-    def settle(self) -> None:
-        """Let everything that is said arrive, until no node has anything left to say."""
-        for name in sorted(self.network.down):
-            self.restart(name)
-        if self.network.cut:
-            self.heal()
-        for _ in range(SETTLE_ROUNDS):
-            # Silent also past every deadline, though a clock was set back since it was named.
-            if not self._speak(61.0) and not self._speak(301.0):
-                return
-        raise AssertionError("the nodes never fall silent")
-
-    def end_all(self) -> None:
-        """Cancel whatever the buyer still wants."""
-        with self._as(BUYER):
-            unwanted = list(self._goals())
-        for goal in unwanted:
-            with self._as(BUYER) as now:
-                goals.cancel_task(goal.id, reason="the end", now=now)
 
     def close(self) -> None:
         """Forget everything."""
@@ -329,10 +340,18 @@ class MarketWorld:
             self._patches.setattr(module, "now_utc", self.network.now_here)
         self._patches.setattr(uuid, "os", SimpleNamespace(urandom=self.random.randbytes))
         self._patches.setattr(marketplace_jobs.Repository, "can_push", self._can_push)
+        self._patches.setattr(marketplace_jobs, "objection_of_remote", self._objection_to)
         jobs.nudge_with(lambda job_id: None)
 
     def _can_push(self, *_: object) -> str | None:
         return None if self.remote.writable else "the remote refused the push"
+
+    def _objection_to(self, execution: Execution) -> str:
+        return market_gate.objection_to(self.remote, execution)
+
+    def _greet(self, name: str, other: str) -> None:
+        with self.network.acting(self.node(name)):
+            catching_up.meet_partner(self.node(other).node_id, self.network.now_here())
 
     @contextlib.contextmanager
     def _as(self, name: str) -> Iterator[datetime]:
@@ -355,35 +374,14 @@ class MarketWorld:
     def _is_cut(self, one: str, other: str) -> bool:
         return frozenset((one, other)) in self.network.cut
 
-    def _speak(self, seconds: float) -> bool:
-        self.live(seconds)
-        return any(self._waits(node) for node in self.network.living())
-
-    def _waits(self, node: SimNode) -> bool:
-        with self.network.acting(node):
-            commands = OutboxMessage.objects.filter(kind=OutboxKind.COMMAND, done_at__isnull=True)
-            # What is meant for a node that is gone for good is never answered.
-            there = [each.node_id for each in self.network.nodes.values()]
-            return commands.filter(to_node_id__in=there).exists()
-
-    def _goals(self) -> QuerySet[Task]:
+    def open_goals(self) -> QuerySet[Task]:
+        """Return the acting node's goals that have not ended, oldest first."""
         open_goals = Task.objects.filter(parent__isnull=True).exclude(status__in=TASK_TERMINAL)
         return open_goals.order_by("created_at", "id")
 
     def _subtasks(self, *statuses: TaskStatus) -> Sequence[Task]:
         rows = Task.objects.filter(parent__isnull=False, status__in=statuses)
         return list(rows.order_by("created_at", "parent_id", "number"))
-
-    def _merge(self, task: Task) -> None:
-        now = self.network.now_here()
-        self.remote.proven.add((task.id, task.commit))
-        move_task(task.id, TaskStatus.MERGING, by=Actor.GATE, reason="on the remote", now=now)
-        move_task(task.id, TaskStatus.COMPLETED, by=Actor.GATE, reason="merged", now=now)
-        assert task.parent is not None
-        goals.settle_dependants(task.parent.id, now=now)
-        if not task.parent.subtasks.exclude(status=TaskStatus.COMPLETED).exists():
-            for target in (TaskStatus.MERGING, TaskStatus.COMPLETED):
-                move_task(task.parent.id, target, by=Actor.GATE, reason="all merged", now=now)
 
     def _see(self, agent: Agent) -> None:
         judge_agent(
