@@ -67,6 +67,10 @@ def _as_payee(
     certificate: Certificate, proven: Proven, payment: Payment | None, now: datetime
 ) -> bool:
     proposal = proven.proposal
+    if payment is not None and payment.status == PaymentStatus.ABORTED and proven.vote_frame:
+        # Refused after a restore that had forgotten this node's own vote, which binds it.
+        payment.delete()
+        payment = None
     if payment is None and proven.vote_frame:
         _credit_again(proven, closed=certificate.stage == "committed", now=now)
         return True

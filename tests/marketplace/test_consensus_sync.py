@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from uuid import UUID
-
 import pytest
 from msgspec.structs import replace
 
@@ -12,62 +10,21 @@ from marketplace.messages import (
     ConsensusPropose,
     ConsensusSyncReq,
     ConsensusSyncRsp,
-    ConsensusVote,
     PaymentHeld,
-    ProposalBody,
 )
 from marketplace.models import Execution, LedgerEntry, Payment, Tribute
-from marketplace.services import catching_up, recovering, wallet
-from marketplace.services.certificates import payment_id
+from marketplace.services import catching_up, payments, recovering, wallet
 from marketplace.states import EntryKind, ExecutionStatus, PaymentStatus
 from p2p import outbox
 from p2p.models import OutboxMessage
 from p2p.nodes import node_up
-from p2p.protocol import limits
 from p2p.protocol.errors import DomainError
 from p2p.protocol.signing import open_sealed
-from p2p.registration import number_of, registry
+from p2p.registration import registry
 from tests.support.backups import back_up, restore
-from tests.support.cluster import NETWORK, Cluster, SimNode
+from tests.support.cluster import NETWORK, Cluster
+from tests.support.paying import finish, hired, meet, sent, statuses
 from tests.support.trading import GRANT, PRICE, Market
-
-
-def hired(cluster: Cluster, count: int = 2, agents: int = 2) -> Market:
-    """Return a market whose buyer has hired `count` executions that are under way."""
-    market = Market.open(cluster, agents=agents)
-    market.request(market.goal(subtasks=count), count=count)
-    for _ in range(3):
-        cluster.step()
-    assert market.dispatch() == count
-    cluster.step()
-    return market
-
-
-def finish(market: Market) -> None:
-    """Work, judge and pay everything that is under way."""
-    market.work()
-    market.cluster.step()
-    market.gate()
-    for _ in range(4):
-        market.cluster.step()
-
-
-def meet(market: Market, node: SimNode, other: SimNode) -> None:
-    """Let a node greet another, as at a new link, and let all that follows arrive."""
-    with market.cluster.acting(node):
-        catching_up.meet_partner(other.node_id, market.cluster.now)
-    for _ in range(6):
-        market.cluster.step()
-
-
-def statuses(cluster: Cluster, node: SimNode) -> list[str]:
-    with cluster.acting(node):
-        return list(Payment.objects.values_list("status", flat=True))
-
-
-def sent(cluster: Cluster, node: SimNode, kind: type) -> int:
-    with cluster.acting(node):
-        return OutboxMessage.objects.filter(number=number_of(kind)).count()
 
 
 def certificates(market: Market) -> list[Certificate]:
@@ -160,6 +117,36 @@ def test_a_payee_restored_in_the_middle_settles_its_tribute_too(cluster: Cluster
     assert market.wallet(market.seller) == (GRANT + 2 * PRICE, 0)
     with cluster.acting(market.seller):
         assert Tribute.objects.get().status == "completed"
+    market.check_books()
+
+
+def test_a_payee_that_refused_what_it_had_voted_for_believes_its_own_vote(
+    cluster: Cluster,
+) -> None:
+    """A restored payee does not know its vote, whose signature the payer has."""
+    market = hired(cluster)
+    backup = back_up(market.seller)
+    finish(market)
+    restore(market.seller, backup)
+    with cluster.acting(market.buyer):
+        frames = [bytes(row.propose_frame) for row in Payment.objects.order_by("id")]
+    with cluster.acting(market.seller):
+        Execution.objects.update(status=ExecutionStatus.CANCELLED)
+        for frame in frames:
+            message = open_sealed(frame, NETWORK, registry).message
+            assert isinstance(message, ConsensusPropose)
+            payments.take_proposal(
+                message.proposal, origin=market.buyer.node_id, frame=frame, now=cluster.now
+            )
+    for _ in range(3):
+        cluster.step()
+    assert statuses(cluster, market.seller) == [PaymentStatus.ABORTED] * 2
+    assert statuses(cluster, market.buyer) == [PaymentStatus.COMMITTED] * 2
+
+    meet(market, market.seller, market.buyer)
+
+    assert statuses(cluster, market.seller) == [PaymentStatus.COMMITTED] * 2
+    assert market.wallet(market.seller) == (GRANT + 2 * PRICE, 0)
     market.check_books()
 
 
@@ -331,89 +318,3 @@ def test_a_promise_beyond_the_restored_balance_is_kept_and_covered_by_later_inco
             "currency": "VOID",
         }
         assert not Payment.objects.filter(uncovered__gt=0).exists()
-
-
-def test_more_payments_than_a_message_names_are_found_by_their_digests(cluster: Cluster) -> None:
-    market = hired(cluster)
-    finish(market)
-    grow(market, count=limits.PAYMENTS_NAMED_MAX + 150)
-    with cluster.acting(market.buyer):
-        lost = [Payment.objects.order_by("id")[number] for number in (3, 120, 200)]
-        gone = {row.id for row in lost if row.execution_id is None}
-        Payment.objects.filter(id__in=gone).delete()
-        before = Payment.objects.count()
-
-    meet(market, market.buyer, market.seller)
-
-    with cluster.acting(market.buyer):
-        assert Payment.objects.count() == before + len(gone) == limits.PAYMENTS_NAMED_MAX + 152
-    assert sent(cluster, market.seller, ConsensusSyncRsp) == 1 + len({key.hex[0] for key in gone})
-
-
-def test_many_lost_payments_come_in_pages(cluster: Cluster) -> None:
-    market = hired(cluster)
-    finish(market)
-    grow(market, count=150)
-    with cluster.acting(market.buyer):
-        Payment.objects.filter(execution=None).delete()
-
-    meet(market, market.buyer, market.seller)
-    meet(market, market.buyer, market.seller)
-
-    with cluster.acting(market.buyer):
-        assert Payment.objects.count() == 152
-
-
-def grow(market: Market, *, count: int) -> None:
-    """Give both nodes `count` further payments of a deal that both have forgotten."""
-    tribute = "7" * 32
-    rows = []
-    for number in range(count):
-        task = f"{number:032x}"
-        proposal = ProposalBody(
-            id=payment_id(*(UUID(each) for each in (tribute, task)), 1).hex,
-            tribute_id=tribute,
-            task_id=task,
-            run=1,
-            from_node_id=market.buyer.node_id,
-            to_node_id=market.seller.node_id,
-            amount=1,
-            currency="VOID",
-            commit="c" * 40,
-        )
-        with market.cluster.acting(market.buyer):
-            propose = seal_quietly(ConsensusPropose, market.seller, market, proposal=proposal)
-        with market.cluster.acting(market.seller):
-            vote = seal_quietly(
-                ConsensusVote,
-                market.buyer,
-                market,
-                proposal_id=proposal.id,
-                voter_node_id=market.seller.node_id,
-                vote="accept",
-            )
-        rows.append((proposal, propose, vote))
-    for node in (market.buyer, market.seller):
-        with market.cluster.acting(node):
-            Payment.objects.bulk_create(
-                Payment(
-                    id=UUID(proposal.id),
-                    payer_node_id=market.buyer.node_id,
-                    payee_node_id=market.seller.node_id,
-                    amount=1,
-                    status=PaymentStatus.COMMITTED,
-                    propose_frame=propose,
-                    vote_frame=vote,
-                    created_at=market.cluster.now,
-                )
-                for proposal, propose, vote in rows
-            )
-
-
-def seal_quietly(kind: type, to: SimNode, market: Market, **fields: object) -> bytes:
-    """Sign a command of the acting node that is never sent."""
-    row = outbox.send_command(kind, to_node_id=to.node_id, now=market.cluster.now, **fields)
-    frame = bytes(row.frame)
-    row.delete()
-    assert open_sealed(frame, NETWORK, registry)
-    return frame

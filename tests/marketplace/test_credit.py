@@ -8,9 +8,9 @@ from marketplace.models import Partner, SellingPolicy, Tribute
 from marketplace.services.cancelling import cancel_tribute
 from marketplace.services.credit import Exposure, exposure, may_owe
 from marketplace.states import PaymentStatus, RejectCode
-from tests.marketplace.test_consensus_sync import finish
 from tests.support.cluster import Cluster, SimNode
 from tests.support.factories import make_promise
+from tests.support.paying import finish
 from tests.support.trading import PRICE, Market
 
 

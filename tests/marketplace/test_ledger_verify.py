@@ -17,9 +17,9 @@ from marketplace.models import Execution, LedgerEntry, Payment, Tribute, Wallet
 from marketplace.services import verifying, wallet
 from marketplace.services.verifying import verify
 from marketplace.states import EntryKind, PaymentStatus, TributeStatus
-from tests.marketplace.test_consensus_sync import finish, hired, meet
 from tests.support.backups import back_up, restore
 from tests.support.cluster import Cluster
+from tests.support.paying import finish, hired, meet
 from tests.support.tampering import unsealed
 from tests.support.trading import GRANT, PRICE, Market
 

@@ -19,8 +19,8 @@ from marketplace.states import EntryKind, ExecutionStatus, PaymentStatus
 from p2p.models import InboxMessage, OutboxMessage
 from p2p.protocol.errors import DomainError
 from p2p.registration import number_of
-from tests.marketplace.test_consensus_sync import finish, hired
 from tests.support.cluster import Cluster, Faults
+from tests.support.paying import finish, hired
 from tests.support.trading import GRANT, PRICE, Market, total
 
 OTHER = "f" * 32

@@ -22,9 +22,9 @@ from p2p.local import local_node
 from p2p.models import OutboxKind, OutboxMessage
 from p2p.protocol.signing import seal
 from p2p.registration import registry
-from tests.marketplace.test_consensus_sync import finish, hired
 from tests.support.cluster import Cluster, SimNode
 from tests.support.factories import NOW
+from tests.support.paying import finish, hired
 from tests.support.trading import GRANT, PRICE, Market
 
 
