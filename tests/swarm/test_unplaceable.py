@@ -69,7 +69,7 @@ def test_it_is_said_once_and_not_at_once() -> None:
     assert note_unplaceable(LATER + timedelta(seconds=1)) == 0
 
     assert said(task) == (NO_PROMPTS, [NO_PROMPTS])
-    assert (count_waiting(), read_attention().unplaceable) == (1, [task])
+    assert (count_waiting(), read_attention(LATER).unplaceable) == (1, [task])
 
 
 def test_a_busy_or_paused_agent_is_somebody() -> None:
