@@ -61,11 +61,6 @@ def is_open(policy: SellingPolicy, now: datetime) -> bool:
     return is_within(policy.hours, now)
 
 
-def sellable_now(now: datetime) -> list[Agent]:
-    """Return the agents that the owner sells at this moment, by name."""
-    return stock(selling_policy(), now).agents
-
-
 def stock(policy: SellingPolicy, now: datetime) -> Stock:
     """Return what may be offered: idle, not reserved, healthy, and nobody's at home.
 

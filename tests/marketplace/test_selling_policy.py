@@ -51,7 +51,7 @@ def test_nothing_is_sold_until_the_owner_says_so(cluster: Cluster) -> None:
         assert not Offering.objects.exists()
         assert not selling.selling_policy().selling
         assert not SellingPolicy.objects.exists()
-        assert selling.sellable_now(cluster.now) == []
+        assert selling.stock(selling.selling_policy(), cluster.now).agents == []
 
 
 def test_only_agents_that_can_do_all_capabilities_are_sold(cluster: Cluster) -> None:
@@ -98,7 +98,7 @@ def test_agents_at_work_for_buyers_count_as_sold(cluster: Cluster) -> None:
 
         assert offered(cluster) == 0
         assert Offering.objects.get().ended_reason == EndReason.SOLD_OUT
-        assert len(selling.sellable_now(until)) == 2
+        assert len(selling.stock(selling.selling_policy(), until).agents) == 2
 
 
 def test_own_work_that_waits_comes_first(cluster: Cluster) -> None:

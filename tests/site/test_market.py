@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from django.test import Client
 
-from marketplace.models import (
-    Tribute,
-)
 from marketplace.states import EndReason, RejectCode
 from p2p.clock import now_utc
-from p2p.local import local_node
 from tests.support.factories import (
     BUYER,
     SELLER,
@@ -24,6 +19,7 @@ from tests.support.factories import (
     make_payment,
     make_tribute,
 )
+from tests.support.market_pages import make_request, part_text
 from tests.support.seeded_market import seed_busy_market
 from tests.support.seeded_node import seed_node
 from tests.support.web_clients import operator_client
@@ -39,17 +35,6 @@ NOBODY = "12345678-9abc-4def-8123-456789abcdef"
 @pytest.fixture
 def client(db: None) -> Client:
     return operator_client()
-
-
-def _part(client: Client, name: str, **query: str) -> str:
-    response = client.get(f"/parts/market-{name}", query)
-    assert response.status_code == 200
-    return text_of(response)
-
-
-def _request(**columns: Any) -> Tribute:
-    defaults = {"now": now_utc(), "from_node_id": BUYER, "to_node_id": local_node().node_id}
-    return make_tribute(**{**defaults, "task_count": 2, **columns})
 
 
 def test_an_empty_market_says_what_will_be_there(client: Client) -> None:
@@ -105,7 +90,7 @@ def test_a_stranger_decides_nothing(db: None, path: str) -> None:
 def test_what_others_wrote_is_escaped(client: Client) -> None:
     evil = "<script>alert(1)</script>"
     make_offering(now=now_utc(), swarm=evil, capabilities=[evil])
-    _request(repository=evil, ref=evil)
+    make_request(repository=evil, ref=evil)
     row = make_tribute(now=now_utc(), status="rejected", reason=evil, reason_code=evil)
     make_execution(row, evil, status="refused", reason=evil)
 
@@ -134,7 +119,7 @@ def test_offerings_are_filtered_by_capability_and_sorted_by_price(client: Client
     assert order() == ["orion", "ara", "lyra"]
     assert order(order="dearest") == ["lyra", "ara", "orion"]
     assert order(capability="rust") == ["lyra"]
-    assert "Nobody sells agents that can do cobol." in _part(
+    assert "Nobody sells agents that can do cobol." in part_text(
         client, "offerings", capability="cobol"
     )
     assert "<option>rust</option>" in client.get("/market").content.decode()
@@ -165,11 +150,11 @@ def test_long_lists_have_pages(client: Client) -> None:
 
 def test_tributes_are_filtered_by_side_and_state(client: Client) -> None:
     make_tribute(now=now_utc(), status="rejected", reason_code="outside_hours")
-    _request()
+    make_request()
 
-    assert "Selling to" not in _part(client, "tributes", side="buying")
-    assert "Buying from" not in _part(client, "tributes", state="open")
-    assert "outside the selling hours" in _part(client, "tributes", state="ended")
+    assert "Selling to" not in part_text(client, "tributes", side="buying")
+    assert "Buying from" not in part_text(client, "tributes", state="open")
+    assert "outside the selling hours" in part_text(client, "tributes", state="ended")
 
 
 def test_the_ledger_is_filtered_and_the_download_is_the_same(client: Client) -> None:
@@ -198,7 +183,7 @@ def test_the_ledger_is_filtered_and_the_download_is_the_same(client: Client) -> 
 def test_a_period_that_ends_before_it_begins_is_refused_in_words(client: Client) -> None:
     query = {"from": "2026-05-04", "to": "2026-05-01"}
 
-    assert "is before" in _part(client, "ledger", **query)
+    assert "is before" in part_text(client, "ledger", **query)
 
 
 def test_the_last_day_of_a_period_is_whole() -> None:
@@ -250,10 +235,10 @@ def test_only_what_can_be_given_back_is_cancellable(db: None) -> None:
     now = now_utc()
     full = make_tribute(now=now, status="accepted", task_count=1)
     make_execution(full, "one")
-    sold_idle = _request(status="accepted")
-    sold_busy = _request(status="accepted")
+    sold_idle = make_request(status="accepted")
+    sold_busy = make_request(status="accepted")
     make_execution(sold_busy, "one")
-    rows = [make_tribute(now=now), full, sold_idle, sold_busy, _request()]
+    rows = [make_tribute(now=now), full, sold_idle, sold_busy, make_request()]
 
     assert [view.cancellable for view in views_of(rows, now)] == [True, False, True, False, False]
 

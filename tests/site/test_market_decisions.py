@@ -29,6 +29,7 @@ from tests.support.factories import (
     make_entry,
     make_tribute,
 )
+from tests.support.market_pages import make_request, part_text
 from tests.support.seeded_market import CHEAT, STRANGER
 from tests.support.web_clients import bearer_client, operator_client
 from tests.support.web_pages import saved_of, text_of
@@ -41,22 +42,11 @@ def client(db: None) -> Client:
     return operator_client()
 
 
-def _part(client: Client, name: str, **query: str) -> str:
-    response = client.get(f"/parts/market-{name}", query)
-    assert response.status_code == 200
-    return text_of(response)
-
-
-def _request(**columns: Any) -> Tribute:
-    defaults = {"now": now_utc(), "from_node_id": BUYER, "to_node_id": local_node().node_id}
-    return make_tribute(**{**defaults, "task_count": 2, **columns})
-
-
 # --- decisions -----------------------------------------------------------------------------------
 
 
 def test_requests_wait_until_they_are_decided(client: Client) -> None:
-    request = _request()
+    request = make_request()
     make_tribute(now=now_utc())
     assert waiting_requests() == [request]
     assert "2 tasks for 4 VOID" in text_of(client.get("/parts/attention"))
@@ -67,13 +57,13 @@ def test_requests_wait_until_they_are_decided(client: Client) -> None:
     assert {"market-queue", "market-tributes", "attention", "waiting"} <= set(saved["parts"])
     assert Job.objects.get().kind == ADMIT
     assert waiting_requests() == []
-    assert _part(client, "queue").strip() == ""
-    assert "its remote is tried" in _part(client, "tributes")
+    assert part_text(client, "queue").strip() == ""
+    assert "its remote is tried" in part_text(client, "tributes")
     assert Partner.objects.count() == 0
 
 
 def test_accepting_may_remember_the_node(client: Client) -> None:
-    request = _request()
+    request = make_request()
 
     saved = saved_of(client.post(f"/tributes/{request.id}/remember"))
 
@@ -83,7 +73,7 @@ def test_accepting_may_remember_the_node(client: Client) -> None:
 
 
 def test_blocking_a_node_rejects_all_that_it_waits_for(client: Client) -> None:
-    first, second, other = _request(), _request(), _request(from_node_id=STRANGER)
+    first, second, other = make_request(), make_request(), make_request(from_node_id=STRANGER)
 
     saved = saved_of(client.post(f"/tributes/{first.id}/block"))
 
@@ -94,7 +84,7 @@ def test_blocking_a_node_rejects_all_that_it_waits_for(client: Client) -> None:
 
 
 def test_blocking_over_the_api_rejects_what_waits_too(client: Client) -> None:
-    _request()
+    make_request()
 
     sent = {"standing": "blocked"}
     path = f"/api/swarm/partners/{BUYER}"
@@ -113,7 +103,7 @@ def test_an_own_request_blocks_nobody(client: Client) -> None:
 
 
 def test_a_seller_ends_what_nobody_assigned(client: Client) -> None:
-    sold = _request(status="accepted", reserved_until=now_utc() + timedelta(minutes=1))
+    sold = make_request(status="accepted", reserved_until=now_utc() + timedelta(minutes=1))
 
     saved_of(client.post(f"/tributes/{sold.id}/cancel"))
 
@@ -149,7 +139,7 @@ def test_the_selling_policy_is_changed_as_a_whole(client: Client) -> None:
     assert (policy.requeue, policy.executions_per_buyer_max) == ("execution", 7)
     assert (policy.credit_limit, policy.api_keys, policy.selling) == (90, False, True)
     assert Offering.objects.get().idle_agents == 1
-    assert "1 of 2 idle agents are kept for own work" in _part(client, "selling")
+    assert "1 of 2 idle agents are kept for own work" in part_text(client, "selling")
     assert 'value="python, testing"' in client.get("/selling").content.decode()
 
 
@@ -188,7 +178,7 @@ def test_the_page_says_why_not_more_is_offered(
     for number in range(3):
         make_agent(f"a-{number}", status="working" if number < busy else "ready")
 
-    assert sentence in _part(client, "selling")
+    assert sentence in part_text(client, "selling")
 
 
 def test_outside_the_hours_the_page_says_so(client: Client) -> None:
@@ -197,7 +187,7 @@ def test_outside_the_hours_the_page_says_so(client: Client) -> None:
     SellingPolicy.objects.create(id=1, selling=True, hours=hours)
     make_agent("a-1")
 
-    text = _part(client, "selling")
+    text = part_text(client, "selling")
 
     assert f"new work is taken {hours} only" in text
     assert "0 of 1 agent are offered now" in text
@@ -207,13 +197,13 @@ def test_selling_is_switched_on_and_off(client: Client) -> None:
     make_agent("a-1")
 
     saved_of(client.post("/selling/on"))
-    assert "1 of 1 agent is offered now" in _part(client, "selling")
+    assert "1 of 1 agent is offered now" in part_text(client, "selling")
     assert 'hx-post="/selling/off"' in client.get("/parts/offerings").content.decode()
 
     saved_of(client.post("/selling/off"))
     assert not SellingPolicy.objects.get().selling
-    assert "selling was switched off" in _part(client, "ended")
-    assert "announced 1 ×" in _part(client, "ended")
+    assert "selling was switched off" in part_text(client, "ended")
+    assert "announced 1 ×" in part_text(client, "ended")
 
 
 def test_the_button_of_the_main_page_proposes_to_sell(client: Client) -> None:
@@ -229,7 +219,7 @@ def test_the_buying_policy_is_changed_and_its_budget_shown(client: Client) -> No
 
     policy = BuyingPolicy.objects.get()
     assert (policy.overflow, policy.budget_per_day, policy.strangers) == (True, 50, False)
-    assert "8 of 50 VOID used in 24 hours, 42 left" in _part(client, "buying")
+    assert "8 of 50 VOID used in 24 hours, 42 left" in part_text(client, "buying")
 
 
 def test_overflow_without_a_budget_is_refused_in_the_dialog(client: Client) -> None:
@@ -250,11 +240,11 @@ def test_a_partners_standing_and_limit_are_changed(client: Client) -> None:
     assert (row.standing, row.credit_limit, row.note) == ("stranger", 77, "be careful")
     assert saved["parts"][0] == "market-partners"
     assert 'value="77"' in client.get(path).content.decode()
-    assert "owes 0 of at most 77 VOID" in _part(client, "partners")
+    assert "owes 0 of at most 77 VOID" in part_text(client, "partners")
 
 
 def test_a_partner_that_becomes_blocked_waits_no_more(client: Client) -> None:
-    request = _request(from_node_id=CHEAT)
+    request = make_request(from_node_id=CHEAT)
 
     saved_of(client.post(f"/partners/{CHEAT}", {"standing": "blocked"}))
 
@@ -278,8 +268,8 @@ def test_the_node_itself_is_no_partner(client: Client) -> None:
 
 
 def test_partners_show_what_they_owe(client: Client) -> None:
-    _request(status="accepted", task_count=3)
+    make_request(status="accepted", task_count=3)
 
     assert exposure(BUYER).total == 6
-    assert "owes 6 of at most 1,000 VOID, 6 unsettled" in _part(client, "partners")
+    assert "owes 6 of at most 1,000 VOID, 6 unsettled" in part_text(client, "partners")
     assert LedgerEntry.objects.count() == 0

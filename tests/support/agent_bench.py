@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import pytest
+
 from p2p.clock import now_utc
 from p2p.database_thread import DatabaseThread
-from p2p.local import local_node
-from swarm.agents import steps
+from p2p.local import LocalNode, acting_as, local_node
+from swarm.agents import prompt_run, prompt_runner, steps
 from swarm.agents.loop import AgentLoop
 from swarm.agents.models import Delivery
 from swarm.agents.sockets import session_name
@@ -21,6 +25,7 @@ from swarm.states import TaskStatus
 from tests.support.factories import make_task
 from tests.support.fake_tool import FakeTool
 from tests.support.git_remote import GitRemote
+from tests.support.terminals import end_terminals
 
 
 class Bench:
@@ -156,3 +161,23 @@ class Bench:
     @property
     def session(self) -> str:
         return session_name(self.agent_id.hex)
+
+
+@contextlib.asynccontextmanager
+async def running_bench(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
+    """Let a node's agent loop work; all that it started has ended afterwards."""
+    monkeypatch.setattr(prompt_runner, "LOOK_EVERY_S", 0.1)
+    monkeypatch.setattr(prompt_run, "EXIT_WAIT_S", 1.0)
+    node = local_node()
+    database = DatabaseThread()
+    with acting_as(LocalNode(folder / "home", node.identity, node.network, node.swarm)):
+        bench = Bench(folder, database)
+        running = asyncio.create_task(bench.loop.run())
+        try:
+            yield bench
+        finally:
+            await bench.loop.stop()
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            end_terminals(steps.tmux_server())
+            database.stop()

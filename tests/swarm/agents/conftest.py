@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -10,12 +9,9 @@ from uuid import uuid4
 
 import pytest
 
-from p2p.database_thread import DatabaseThread
-from p2p.local import LocalNode, acting_as, local_node
-from swarm.agents import prompt_run, prompt_runner, steps
 from swarm.agents.tmux import TmuxServer
 from swarm.clean_env import clean_environment
-from tests.support.agent_bench import Bench
+from tests.support.agent_bench import Bench, running_bench
 from tests.support.terminals import end_terminals
 
 SESSION = "agent-1"
@@ -58,18 +54,5 @@ async def bench(
     tmp_path: Path, tmux: TmuxServer, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Bench]:
     """A node's agent loop at work; its database needs real transactions."""
-    monkeypatch.setattr(prompt_runner, "LOOK_EVERY_S", 0.1)
-    monkeypatch.setattr(prompt_run, "EXIT_WAIT_S", 1.0)
-    node = local_node()
-    database = DatabaseThread()
-    with acting_as(LocalNode(tmp_path / "home", node.identity, node.network, node.swarm)):
-        bench = Bench(tmp_path, database)
-        running = asyncio.create_task(bench.loop.run())
-        try:
-            yield bench
-        finally:
-            await bench.loop.stop()
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
-            end_terminals(steps.tmux_server())
-            database.stop()
+    async with running_bench(tmp_path, monkeypatch) as bench:
+        yield bench

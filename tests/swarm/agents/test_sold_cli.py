@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,18 +10,15 @@ from uuid import uuid4
 import pytest
 
 from p2p.clock import now_utc
-from p2p.database_thread import DatabaseThread
-from p2p.local import LocalNode, acting_as, local_node
-from swarm.agents import isolation, prompt_run, prompt_runner, steps
+from swarm.agents import isolation, prompt_runner
 from swarm.agents.places import run_dir_of, worktree_of
 from swarm.agents.tmux import TmuxServer
 from swarm.mcp.access import McpAccess
 from swarm.sandbox import bwrap
 from swarm.services import attempts
-from tests.support.agent_bench import Bench
+from tests.support.agent_bench import Bench, running_bench
 from tests.support.mcp_endpoint import mcp_endpoint
 from tests.support.services import find_program
-from tests.support.terminals import end_terminals
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -37,23 +33,10 @@ async def bench(
 ) -> AsyncIterator[Bench]:
     """A bench whose next task is one that was sold; secrets lie in the node's home."""
     find_program(bwrap.PROGRAM)
-    monkeypatch.setattr(prompt_runner, "LOOK_EVERY_S", 0.1)
-    monkeypatch.setattr(prompt_run, "EXIT_WAIT_S", 1.0)
-    node = local_node()
-    database = DatabaseThread()
-    with acting_as(LocalNode(tmp_path / "home", node.identity, node.network, node.swarm)):
-        bench = Bench(tmp_path, database)
+    async with running_bench(tmp_path, monkeypatch) as bench:
         bench.tribute_id = uuid4()
         (bench.home / "api-token").write_text("a secret")
-        running = asyncio.create_task(bench.loop.run())
-        try:
-            yield bench
-        finally:
-            await bench.loop.stop()
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
-            end_terminals(steps.tmux_server())
-            database.stop()
+        yield bench
 
 
 async def test_it_gets_its_prompt_works_and_says_so_over_mcp(
