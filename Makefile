@@ -15,7 +15,7 @@ TOOLS := git tmux
 .PHONY: help demo run test test-seeds test-kills test-long test-agents simulate fuzz check lint bench bench-mesh bench-swarm bench-merge bench-marketplace lock docs clean run-env dev-env bench-env tools
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: run-env ## the whole story on real processes, in about a minute (KEEP=1 keeps the nodes, ARGS=...)
 	@exec $(PY) manage.py demo $(if $(filter-out 0,$(KEEP)),--keep) $(ARGS)
