@@ -142,10 +142,13 @@ def judge_agent(
 ) -> None:
     """Set what an agent is known to be doing, with the evidence; no news when nothing changed.
 
+    An agent whose next start is put off after a crash stays as it is until then.
     `again` says that something of `columns` has, where state and rule are as they were.
     """
     with transaction.atomic():
-        agents = Agent.objects.filter(id=agent_id)
+        # What was looked at before a crash was noted says nothing of the agent after it.
+        put_off = Q(restart_at__gt=now) | Q(rule="crash_loop")
+        agents = Agent.objects.filter(id=agent_id).exclude(put_off)
         news = agents if again else agents.exclude(status=status, source=source, rule=rule)
         changed = news.update(
             status=status,

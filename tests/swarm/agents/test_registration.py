@@ -261,3 +261,21 @@ def test_a_forced_removal_ends_the_run_with_a_report() -> None:
     assert (ended.status, ended.error) == ("failed", "the agent was removed")
     task.refresh_from_db()
     assert task.status == TaskStatus.PENDING
+
+
+def test_a_look_that_began_before_a_crash_does_not_end_the_wait_after_it() -> None:
+    agent = make_agent("a-1")
+    agents.note_crash(agent.id, "it ended with 3", now=NOW)
+
+    def ready(after_s: float) -> str:
+        agents.judge_agent(
+            agent.id,
+            AgentStatus.READY,
+            source="tool",
+            rule="tool_installed",
+            evidence="found",
+            now=NOW + timedelta(seconds=after_s),
+        )
+        return Agent.objects.get(id=agent.id).status
+
+    assert [ready(1.9), ready(2.0)] == [AgentStatus.EXITED, AgentStatus.READY]
