@@ -18,6 +18,7 @@ from swarm.models import (
     FollowUp,
     Job,
     KnownTerm,
+    LlmCall,
     McpToken,
     MemberPulse,
     MergeRun,
@@ -206,11 +207,28 @@ class MemberPulseAdmin(ReadOnlyAdmin):
     search_fields = ("node_id",)
 
 
+@admin.register(LlmCall)
+class LlmCallAdmin(ReadOnlyAdmin):
+    """What language models were asked, and what came of it."""
+
+    list_display = (
+        "started_at",
+        "purpose",
+        "model",
+        "outcome",
+        "tokens_in",
+        "tokens_out",
+        "cost_micros",
+    )
+    list_filter = ("purpose", "outcome", "provider")
+    search_fields = ("model", "error", "task__title")
+
+
 @admin.register(KnownTerm)
 class KnownTermAdmin(ReadOnlyAdmin):
     """Emperors and their terms."""
 
-    list_display = ("node_id", "counter", "known_at", "http_port")
+    list_display = ("node_id", "counter", "in_office", "known_at", "http_port")
     search_fields = ("node_id",)
 
 

@@ -16,6 +16,7 @@ from swarm.gate.models import FlakyTest as FlakyTest  # found by Django here
 from swarm.gate.models import MergeRun as MergeRun
 from swarm.gate.models import TestRun as TestRun
 from swarm.job_models import Job as Job  # found by Django here
+from swarm.llm.models import LlmCall as LlmCall  # found by Django here
 from swarm.mcp.models import McpToken as McpToken  # found by Django here
 from swarm.replication.models import KnownTerm as KnownTerm  # found by Django here
 from swarm.replication.models import MemberPulse as MemberPulse
@@ -30,6 +31,7 @@ from swarm.states import (
     AttemptStatus,
     Complexity,
     OnBudget,
+    PlanApproval,
     TaskStatus,
     TestSource,
 )
@@ -37,8 +39,19 @@ from swarm.states import (
 ATTEMPTS_MAX_DEFAULT = 3  # design section 7: at most 3 attempts, then failed with its evidence
 
 
+class HeldTasks(models.Manager["Task"]):
+    """The tasks that this node moves: not those that it left to another emperor."""
+
+    def get_queryset(self) -> models.QuerySet[Task]:
+        """Return the tasks that were not released."""
+        return super().get_queryset().filter(released_at__isnull=True)
+
+
 class Task(models.Model):
-    """A goal (no parent) or one of its subtasks; moved by the emperor of its swarm only."""
+    """A goal (no parent) or one of its subtasks; moved by the emperor of its swarm only.
+
+    `objects` are those that this node moves now; `with_released` also those that it moved once.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     parent = models.ForeignKey(
@@ -146,6 +159,23 @@ class Task(models.Model):
     archived_at = models.DateTimeField(
         null=True, blank=True, help_text="Hidden from lists since then; only what has ended."
     )
+    released_at = models.DateTimeField(
+        null=True, blank=True, help_text="Left to another emperor since then; kept as evidence."
+    )
+
+    # Planning by a language model
+    notes = models.TextField(
+        blank=True, help_text="A goal's architecture notes, which all of its agents get."
+    )
+    plan_approval = models.CharField(
+        max_length=7, choices=PlanApproval, blank=True, help_text="Empty: as the node is set."
+    )
+    plan_draft = models.JSONField(
+        null=True, blank=True, help_text="A plan that waits to be approved: notes and subtasks."
+    )
+
+    objects = HeldTasks()
+    with_released = models.Manager["Task"]()
 
     class Meta:
         ordering = ("created_at", "number")

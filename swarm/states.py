@@ -89,6 +89,13 @@ class OnBudget(TextChoices):
     ASK = "ask"
 
 
+class PlanApproval(TextChoices):
+    """Whether a plan is carried out at once, or after its user has approved it."""
+
+    AUTO = "auto"
+    APPROVE = "approve"
+
+
 class TestSource(TextChoices):
     """Who chose a goal's test command; empty while that is not decided."""
 

@@ -17,9 +17,10 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from p2p.discovery.addresses import is_loopback
+from voidlux_site.environment_swarm import ElectionVariables, LlmVariables
 from voidlux_site.environment_types import (
     AUTH_SECRET_CHARS_MIN,
     Capabilities,
@@ -47,7 +48,9 @@ VALUE_SHOWN_MAX = 200
 LOOK_S_MAX = 86_400
 SECRET_VARIABLES = frozenset(
     {
+        "ANTHROPIC_API_KEY",
         "DATABASE_URL",
+        "OPENAI_API_KEY",
         "REDIS_URL",
         "VOIDLUX_AUTH_SECRET",
         "VOIDLUX_GITHUB_TOKEN",
@@ -62,7 +65,7 @@ class InvalidEnvironment(Exception):
     """A variable has a value that is not allowed; the message is one line for the user."""
 
 
-class Environment(BaseSettings):
+class Environment(ElectionVariables, LlmVariables):
     """What the environment says; each field's description tells which values are allowed."""
 
     model_config = SettingsConfigDict(
@@ -126,8 +129,10 @@ class Environment(BaseSettings):
     review_command: str = Field(
         default="", max_length=4096, description="a command of up to 4096 characters"
     )
-    reviewer: Literal["", "human", "command"] = Field(
-        default="", description="'human', or 'command' with VOIDLUX_REVIEW_COMMAND,"
+    reviewer: Literal["", "human", "command", "llm"] = Field(
+        default="",
+        description="'human', 'command' with VOIDLUX_REVIEW_COMMAND, or 'llm' with"
+        " VOIDLUX_LLM_PROVIDER,",
     )
     review_time_limit_s: int = Field(
         default=300, ge=1, le=86_400, description="a whole number of seconds from 1 to 86400"
@@ -229,6 +234,8 @@ class Environment(BaseSettings):
         """Refuse a reviewer that is never asked anything."""
         if value == "command" and not info.data.get("review_command"):
             raise ValueError("no command")
+        if value == "llm" and not info.data.get("llm_provider"):
+            raise ValueError("no provider")
         return value
 
     @field_validator("test_sandbox_paths", "sold_sandbox_paths")

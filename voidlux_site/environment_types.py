@@ -54,6 +54,18 @@ def _check_allowed_host(host: str) -> str:
     return f"[{bare}]" if ":" in bare else host
 
 
+def _check_llm_host(host: str) -> str:
+    """Return the host name, or the URL without a slash at its end."""
+    if not host:
+        return host
+    if "://" not in host:
+        return _check_host(host)
+    parts = urlsplit(host)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or "@" in host:
+        raise ValueError("no plain URL of http:// or https://")
+    return host.rstrip("/")
+
+
 def _parse_seed(text: str) -> SeedAddress:
     host, _, port = text.rpartition(":")
     if not re.fullmatch(r"[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
@@ -118,6 +130,11 @@ ForgeUrl = Annotated[
     str,
     AfterValidator(_check_forge),
     Field(description="an https:// URL, or http:// of a loopback address,"),
+]
+LlmHost = Annotated[
+    str,
+    AfterValidator(_check_llm_host),
+    Field(max_length=512, description="a host name, or a URL of http:// or https://"),
 ]
 Token = Annotated[SecretStr, Field(max_length=512, description="up to 512 characters")]
 TimeZone = Annotated[

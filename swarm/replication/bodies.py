@@ -13,7 +13,13 @@ from p2p.protocol.limits import DETAIL_CHARS_MAX, SUMMARY_CHARS_MAX, TITLE_CHARS
 from p2p.protocol.timestamps import from_timestamp, to_timestamp
 from swarm.models import Agent, Task, TaskCopy, TaskEvent
 from swarm.queries import phase_of_status
-from swarm.replication.messages import HISTORY_MAX, AgentBody, TaskBody, Transition
+from swarm.replication.messages import (
+    HISTORY_MAX,
+    SETTINGS_CHARS_MAX,
+    AgentBody,
+    TaskBody,
+    Transition,
+)
 from swarm.states import AgentStatus
 
 REASON_CHARS_MAX = 300  # of one transition in a record
@@ -34,6 +40,12 @@ def task_body(task: Task) -> TaskBody:
         acceptance_criteria=task.acceptance_criteria,
         complexity=task.complexity,  # type: ignore[arg-type]
         time_limit_s=task.time_limit_s,
+        token_limit=task.token_limit,
+        cost_limit_micros=task.cost_limit_micros,
+        on_budget=task.on_budget,
+        tokens_used=task.tokens_used,
+        cost_used_micros=task.cost_used_micros,
+        over_budget=_line(task.over_budget),
         status=task.status,
         priority=task.priority,
         required_capabilities=list(task.required_capabilities),
@@ -44,6 +56,11 @@ def task_body(task: Task) -> TaskBody:
         integration_commit=task.integration_commit or None,
         base_red=task.base_red,
         test_command=task.test_command[:DETAIL_CHARS_MAX],
+        test_source=task.test_source,
+        test_settings=_json(task.test_settings),
+        auto_merge=task.auto_merge,
+        notes=task.notes[:SUMMARY_CHARS_MAX],
+        plan_approval=task.plan_approval,
         created_by=task.created_by,
         assigned_node=task.assigned_node,
         assigned_agent=_line(task.assigned_agent),
@@ -55,6 +72,12 @@ def task_body(task: Task) -> TaskBody:
         git_branch=_line(task.git_branch),
         commit=task.commit or None,
         merged_commit=task.merged_commit or None,
+        question=task.question[:SUMMARY_CHARS_MAX],
+        choices=[_line(each)[:TITLE_CHARS_MAX] or "?" for each in task.choices],
+        question_generation=task.question_generation,
+        question_number=task.question_number,
+        asked_at=_time(task.asked_at),
+        answered_at=_time(task.answered_at),
         feedback=task.feedback[-SUMMARY_CHARS_MAX:],
         result=task.result[:SUMMARY_CHARS_MAX],
         error=task.error[:SUMMARY_CHARS_MAX],
@@ -79,6 +102,7 @@ def agent_body(agent: Agent, now: datetime) -> AgentBody:
         swarm=local_node().swarm,
         name=agent.name,
         tool=agent.tool,
+        model=_line(agent.model),
         capabilities=list(agent.capabilities),
         status=agent.status,
         source=_line(agent.source),
@@ -177,6 +201,12 @@ def _transition(event: TaskEvent) -> Transition:
 def _line(text: str) -> str:
     """Return a text without what a line of the wire may not hold."""
     return "".join(each if each.isprintable() else " " for each in text[:_LINE_CHARS_MAX])
+
+
+def _json(settings: dict[str, Any]) -> str:
+    """Return a repository's test settings as JSON; empty for none, or for more than fits."""
+    text = msgspec.json.encode(settings).decode() if settings else ""
+    return text if len(text) <= SETTINGS_CHARS_MAX else ""
 
 
 def _hex(identity: UUID | None) -> str | None:

@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 from p2p.protocol import limits
 from p2p.protocol.fields import (
     Addresses,
+    Amount,
     Body,
     Capabilities,
     Count,
@@ -41,6 +42,7 @@ HISTORY_MAX = 10  # transitions that a record carries
 DEPENDS_ON_MAX = 64
 AGENTS_OF_NODE_MAX = 100
 PROGRESS_CHARS_MAX = 200  # of one agent in a heartbeat
+SETTINGS_CHARS_MAX = 4096  # of a repository's test settings, as JSON
 
 Line = Annotated[str, Meta(pattern="^[^\\x00-\\x1f\\x7f]*$(?!\\n)", max_length=512)]
 ShortLine = Annotated[
@@ -49,6 +51,7 @@ ShortLine = Annotated[
 Description = Annotated[
     str, Meta(pattern="^[^\\x00]*$(?!\\n)", max_length=limits.DESCRIPTION_CHARS_MAX)
 ]
+TestSettings = Annotated[str, Meta(pattern="^[^\\x00]*$(?!\\n)", max_length=SETTINGS_CHARS_MAX)]
 Priority = Annotated[int, Meta(ge=-32_768, le=32_767)]
 ComplexityName = Literal["small", "medium", "large", "xl"]
 
@@ -88,6 +91,14 @@ class TaskBody(Struct, frozen=True, kw_only=True, omit_defaults=True):
     acceptance_criteria: Annotated[Body, about("when it is done")] = ""
     complexity: Annotated[ComplexityName, about("how much work it is")] = "medium"
     time_limit_s: Annotated[Count | None, about("how long one run may take, seconds")] = None
+    token_limit: Annotated[Amount | None, about("tokens, over all runs")] = None
+    cost_limit_micros: Annotated[
+        Amount | None, about("over all runs, millionths of a US dollar")
+    ] = None
+    on_budget: Annotated[OptionalName, about("what happens at a limit: `stop` or `ask`")] = ""
+    tokens_used: Annotated[Amount, about("tokens used so far")] = 0
+    cost_used_micros: Annotated[Amount, about("spent so far, millionths of a US dollar")] = 0
+    over_budget: Annotated[Line, about("why it waits for its operator's decision")] = ""
     status: Annotated[Name, about("its state")]
     priority: Annotated[Priority, about("higher ones first")] = 0
     required_capabilities: Annotated[Capabilities, about("what its agent must be able to do")] = []
@@ -100,6 +111,15 @@ class TaskBody(Struct, frozen=True, kw_only=True, omit_defaults=True):
     integration_commit: Annotated[Sha | None, about("head of the goal's pushed branch")] = None
     base_red: Annotated[bool, about("the tests failed before it began")] = False
     test_command: Annotated[Detail, about("what proves it")] = ""
+    test_source: Annotated[OptionalName, about("who chose that")] = ""
+    test_settings: Annotated[
+        TestSettings, about("what the repository's settings say of tests, as JSON")
+    ] = ""
+    auto_merge: Annotated[bool, about("its pull request is merged when the checks are green")] = (
+        False
+    )
+    notes: Annotated[Summary, about("architecture notes for all subtasks of a goal")] = ""
+    plan_approval: Annotated[OptionalName, about("`auto`, or `approve` by its user")] = ""
     created_by: Annotated[NodeId, about("the emperor that was given it")]
     assigned_node: Annotated[OptionalNodeId, about("who runs it")] = ""
     assigned_agent: Annotated[Line, about("name of the agent")] = ""
@@ -111,6 +131,14 @@ class TaskBody(Struct, frozen=True, kw_only=True, omit_defaults=True):
     git_branch: Annotated[Line, about("branch last reported")] = ""
     commit: Annotated[Sha | None, about("commit last reported")] = None
     merged_commit: Annotated[Sha | None, about("integration commit that holds it")] = None
+    question: Annotated[Summary, about("the last question of its agent")] = ""
+    choices: Annotated[
+        list[Title], Meta(max_length=limits.CHOICES_MAX), about("answers offered")
+    ] = []
+    question_generation: Annotated[Count, about("dispatch that asked")] = 0
+    question_number: Annotated[SmallCount, about("number of the question in it")] = 0
+    asked_at: Annotated[Timestamp | None, about("when it was asked")] = None
+    answered_at: Annotated[Timestamp | None, about("when it was answered")] = None
     feedback: Annotated[Summary, about("what the next attempt should know")] = ""
     result: Annotated[Summary, about("what came of it")] = ""
     error: Annotated[Summary, about("why it failed or was sent back")] = ""
@@ -173,6 +201,27 @@ class ElectionVictory(Record, frozen=True, kw_only=True, tag=MessageNumber.ELECT
         return f"victory-{self.term.node_id}"
 
 
+class EmperorHeartbeat(
+    Flooded, frozen=True, kw_only=True, tag=MessageNumber.EMPEROR_HEARTBEAT.value
+):
+    """The emperor lives and acts; whoever knows a higher term tells it so by its own."""
+
+    scope: ClassVar[Scope] = "swarm"
+    swarm: Annotated[Name, about("of which swarm; that of another is refused")]
+    term: Annotated[Term, about("its term; the node must be the message's origin")]
+    addresses: Annotated[Addresses, about("where it can be reached; may be empty")]
+    http_port: Annotated[OptionalPort, about("port of its API, 0: none")]
+    abdicated: Annotated[bool, about("its last one: it gives the office up")] = False
+
+
+class ElectionStart(Flooded, frozen=True, kw_only=True, tag=MessageNumber.ELECTION_START.value):
+    """A member stands for emperor, because none is heard; a lower node id stands against it."""
+
+    scope: ClassVar[Scope] = "swarm"
+    swarm: Annotated[Name, about("of which swarm; that of another is refused")]
+    term: Annotated[Term, about("the term that it would begin; its own node id")]
+
+
 class AgentBody(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A whole agent, as its node sees it."""
 
@@ -181,6 +230,7 @@ class AgentBody(Struct, frozen=True, kw_only=True, omit_defaults=True):
     swarm: Annotated[Name, about("its node's swarm; that of another is refused")]
     name: Annotated[Title, about("unique at its node")]
     tool: Annotated[Line, about("the program that it runs")]
+    model: Annotated[Line, about("the model that the program is asked for")] = ""
     capabilities: Annotated[Capabilities, about("what it can do")] = []
     status: Annotated[Name, about("what it is known to be doing")]
     source: Annotated[Line, about("what kind of evidence says so")] = ""

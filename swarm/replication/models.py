@@ -102,6 +102,9 @@ class KnownTerm(models.Model):
     counter = models.PositiveBigIntegerField()
     addresses = models.JSONField(default=list, blank=True, help_text="List of {host, port}.")
     http_port = models.PositiveIntegerField(default=0)
+    in_office = models.BooleanField(
+        default=False, help_text="Our own only: this node moves the swarm's tasks."
+    )
     known_at = models.DateTimeField()
 
     def __str__(self) -> str:

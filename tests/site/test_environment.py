@@ -22,7 +22,9 @@ PATHS = "a comma list of up to 32 absolute paths"
 AMOUNT = "a whole number from 0 to 1000000000000 is allowed"
 TLS = "'on', or 'off' where VOIDLUX_HOST is a loopback address, is allowed"
 SECONDS = "a whole number of seconds from 1 to 86400 is allowed"
-REVIEWER = "'human', or 'command' with VOIDLUX_REVIEW_COMMAND, is allowed"
+REVIEWER = (
+    "'human', 'command' with VOIDLUX_REVIEW_COMMAND, or 'llm' with VOIDLUX_LLM_PROVIDER, is allowed"
+)
 FORGE = "an https:// URL, or http:// of a loopback address, is allowed"
 
 WRONG = [
@@ -190,6 +192,30 @@ def test_defaults() -> None:
         "pull_request_look_s": 300,
         "network": "galaxy",
         "role": "emperor",
+        "emperor_heartbeat_s": 10.0,
+        "emperor_stale_s": 30.0,
+        "candidacy_s": 5.0,
+        "candidate": "on",
+        "llm_provider": "",
+        "llm_model": "",
+        "llm_model_small": "",
+        "llm_model_large": "",
+        "llm_host": "",
+        "llm_port": 0,
+        "anthropic_api_key": SecretStr(""),
+        "openai_api_key": SecretStr(""),
+        "llm_time_limit_s": 120,
+        "llm_tries": 3,
+        "llm_output_tokens": 8192,
+        "llm_token_limit": 0,
+        "llm_cost_limit_usd": 0.0,
+        "planner": "",
+        "plan_approval": "auto",
+        "plan_context_chars": 40_000,
+        "model_small": "",
+        "model_medium": "",
+        "model_large": "",
+        "model_xl": "",
         "test_command": "",
         "test_time_limit_s": 600,
         "test_workers": 1,

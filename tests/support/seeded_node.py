@@ -25,10 +25,12 @@ from p2p.models import (
 )
 from swarm.agents.models import Delivery, DeliveryKind
 from swarm.budgets.usage import record_usage
+from swarm.llm.models import LlmOutcome, LlmPurpose
 from swarm.mcp.tokens import issue_token
 from swarm.models import (
     FlakyTest,
     Job,
+    LlmCall,
     MergeRun,
     TaskEvent,
     TestRun,
@@ -142,6 +144,18 @@ def _finished_goal(at: datetime) -> None:
         flaky_times=1,
         runs=[run.id],
         last_at=at,
+    )
+    LlmCall.objects.create(
+        task=goal,
+        purpose=LlmPurpose.PLAN,
+        provider="ollama",
+        model="qwen3:32b",
+        outcome=LlmOutcome.ANSWERED,
+        requests=2,
+        tokens_in=5310,
+        tokens_out=842,
+        started_at=at,
+        ended_at=at + timedelta(seconds=21),
     )
     seed_pulls(goal, at)
 
