@@ -14,7 +14,7 @@ from marketplace.messages import TributeCancel
 from marketplace.models import Execution, Tribute
 from marketplace.services import reservations, sales, wallet
 from marketplace.services.references import executions as in_words
-from marketplace.services.settlement import close_if_settled, release_execution
+from marketplace.services.settlement import close_if_settled, release_execution, unused
 from marketplace.services.transitions import (
     get_tribute,
     move_execution,
@@ -156,11 +156,6 @@ def end_unreported(
                 lease_expires_at=None,
                 progress="",
             )
-
-
-def unused(tribute: Tribute) -> int:
-    """Return how many executions are neither assigned nor given back."""
-    return tribute.task_count - tribute.released_count - tribute.executions.count()
 
 
 def _cancel_as_buyer(tribute: Tribute, reason: str, now: datetime) -> None:

@@ -12,7 +12,7 @@ from django.db.models import Count, F, Q
 
 from marketplace.models import Execution, Tribute
 from marketplace.services import cancelling, sales
-from marketplace.services.settlement import send_verdict
+from marketplace.services.settlement import send_verdict, unused
 from marketplace.services.transitions import get_tribute, move_execution, side_of
 from marketplace.states import ExecutionStatus, Side, TributeStatus
 from swarm.services.attempts import cancel_open
@@ -57,7 +57,7 @@ def _release(tribute: Tribute, now: datetime) -> None:
         send_verdict(execution, "refused", NOT_REPORTED, now=now)
         cancelling.end_unreported(execution, reason=NOT_REPORTED, now=now, by=Actor.LEASE)
     tribute = get_tribute(tribute.id)
-    if tribute.status == TributeStatus.ACCEPTED and (left := cancelling.unused(tribute)) > 0:
+    if tribute.status == TributeStatus.ACCEPTED and (left := unused(tribute)) > 0:
         cancelling.give_back(tribute, left, reason="the work deadline has passed", now=now)
 
 

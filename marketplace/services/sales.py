@@ -13,7 +13,7 @@ from marketplace.models import Execution, Offering, Tribute
 from marketplace.services import admission
 from marketplace.services.partners import approve_partner
 from marketplace.services.references import deal_hash, request_hash, reservation_of
-from marketplace.services.settlement import close_if_settled
+from marketplace.services.settlement import close_if_settled, unused
 from marketplace.services.transitions import get_tribute, move_execution, move_tribute, tell
 from marketplace.services.trials import was_tried
 from marketplace.states import (
@@ -122,7 +122,12 @@ def take_verdict(
     require_buyer(tribute, buyer)
     execution = tribute.executions.filter(task_id=task_id, run=run).first()
     if execution is None:
-        raise DomainError("not_allowed", f"task {task_id} is not of tribute {tribute_id}")
+        if verdict != "refused" or tribute.status != TributeStatus.ACCEPTED or unused(tribute) < 1:
+            raise DomainError("not_allowed", f"task {task_id} is not of tribute {tribute_id}")
+        # Its assignment never came; should it still come, this row refuses it.
+        execution = Execution.objects.create(
+            tribute=tribute, task_id=task_id, run=run, opened_at=now
+        )
     if execution.status != ExecutionStatus.OPEN:
         return
     with transaction.atomic():

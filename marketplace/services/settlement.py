@@ -89,6 +89,11 @@ def close_if_settled(tribute: Tribute, *, now: datetime) -> None:
     )
 
 
+def unused(tribute: Tribute) -> int:
+    """Return how many executions are neither assigned nor given back."""
+    return tribute.task_count - tribute.released_count - tribute.executions.count()
+
+
 def send_verdict(execution: Execution, verdict: str, reason: str, *, now: datetime) -> None:
     """Tell the seller what became of an execution; sent until it is answered."""
     outbox.send_command(

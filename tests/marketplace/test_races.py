@@ -8,7 +8,9 @@ from django.conf import settings
 from marketplace.models import Offering, Tribute
 from marketplace.services import deadlines, offerings, reservations, sales, tributes
 from marketplace.services.cancelling import cancel_tribute
+from p2p.models import OutboxMessage
 from p2p.protocol.errors import DomainError
+from p2p.protocol.numbers import MessageNumber
 from swarm.models import Task
 from swarm.services import goals
 from tests.support.bargaining import (
@@ -225,6 +227,33 @@ def test_a_cancellation_that_overtakes_its_assignment_is_kept_by_the_seller(
     )
     assert ends(market, tribute.id) == ("cancelled", "cancelled")
     assert (reserved(market), wallets(market)) == (0, UNPAID)
+
+
+def test_a_refusal_of_what_never_arrived_settles_it_at_the_seller(cluster: Cluster) -> None:
+    """Found by the market's machine: the sale stayed open until its work deadline."""
+    market = Market.open(cluster, agents=2)
+    tribute = bought(market, count=2, subtasks=2)
+    market.dispatch()
+    with cluster.acting(market.buyer):
+        assigned = OutboxMessage.objects.filter(number=MessageNumber.TASK_ASSIGN)
+        assigned.latest("id").delete()  # lost for good
+    pass_on(market)
+    with cluster.acting(market.buyer):
+        lost = Task.objects.filter(git_branch="", assigned_node=market.seller.node_id)
+        assert lost.update(attempt=3, lease_expires_at=cluster.now) == 1
+        assert goals.requeue_lapsed(cluster.now) == 1
+    pass_on(market)
+    assert (executions(market, market.buyer), executions(market, market.seller)) == (
+        ["open", "refused"],
+        ["open", "refused"],
+    )
+    market.work()
+    pass_on(market)
+    market.gate()
+    pass_on(market, 4)
+
+    assert ends(market, tribute.id) == ("completed", "completed")
+    assert (reserved(market), wallets(market)) == (0, PAID)
 
 
 @pytest.mark.parametrize("shown", ["", "the remote shows no such branch"])
