@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from swarm.replication.messages import Term
@@ -34,7 +35,7 @@ class Gate:
             ready = any(row.status in READY for row in self._subtasks(goal.id))
             if ready or self._is_whole(goal.id):
                 self._busy.add(goal.id)
-                self._step(goal.id, lambda goal=goal.id: self._open(goal))
+                self._step(goal.id, partial(self._open, goal.id))
 
     def _step(self, goal: str, do: Callable[[], None]) -> None:
         def after() -> None:
