@@ -19,9 +19,8 @@ from p2p.protocol.fields import Address
 from p2p.registration import Authority
 from swarm.errors import NotEmperor
 from swarm.models import KnownTerm
-from swarm.replication.messages import ElectionVictory, Term
+from swarm.replication.messages import TERM_JUMP_MAX, ElectionVictory, Term
 
-TERM_JUMP_MAX = 1_000  # a term further ahead of all known ones is a lie or a mistake
 FIRST_TERM = 1
 
 
