@@ -9,7 +9,6 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F, QuerySet, Sum
 
-from p2p.clock import now_utc
 from p2p.protocol.errors import DomainError
 from swarm.budgets.money import micros_of, shown_usd
 from swarm.llm.models import LlmCall, LlmOutcome, LlmPurpose
@@ -66,9 +65,9 @@ def close(call: LlmCall, outcome: LlmOutcome, error: str, *, now: datetime) -> N
     call.save(update_fields=["outcome", "error", "ended_at"])
 
 
-def close_abandoned(now: datetime | None = None) -> int:
+def close_abandoned(now: datetime) -> int:
     """Close the rows that no worker is at any more: for the start of a node; returns how many."""
-    return _give_up(LlmCall.objects.filter(outcome=LlmOutcome.RUNNING), now or now_utc())
+    return _give_up(LlmCall.objects.filter(outcome=LlmOutcome.RUNNING), now)
 
 
 def _abandon(task_id: UUID, purpose: LlmPurpose, now: datetime) -> None:
