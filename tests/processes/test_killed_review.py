@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.processes.conftest import MakeNode
 from tests.support.deals import small_repository, submit
 from tests.support.llm_server import LlmServer, answer, running_llm, stalled
@@ -23,10 +25,11 @@ def a_reviewed_node(make_node: MakeNode, llm: LlmServer) -> RealNode:
         llm_model=MODEL,
         llm_host=HOST,
         llm_port=str(llm.port),
-        llm_time_limit_s="30",
+        llm_time_limit_s="120",
     ).start()
 
 
+@pytest.mark.timeout(300)  # the client library is loaded twice, which takes a busy machine long
 async def test_a_review_whose_worker_is_killed_is_asked_again(
     make_node: MakeNode, tmp_path: Path
 ) -> None:
@@ -35,11 +38,11 @@ async def test_a_review_whose_worker_is_killed_is_asked_again(
         node = a_reviewed_node(make_node, llm)
         repository = small_repository(tmp_path / "git").path
         deal = await submit(node, repository, "echo lit > lamp", test_command="")
-        await wait_for(lambda: llm.requests)
+        await wait_for(lambda: llm.requests, timeout_s=120)
 
         node.kill_worker()
 
-        assert (await deal.ended(60.0))["status"] == "completed"
+        assert (await deal.ended(180.0))["status"] == "completed"
     assert len(llm.requests) == 2
     assert "+lit" in llm.requests[1].text
     [review] = node.items("/reviews")
