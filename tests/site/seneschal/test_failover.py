@@ -160,9 +160,12 @@ async def test_a_question_with_a_body_that_was_begun_is_not_asked_again() -> Non
     async def take_and_die(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         seen.append(await reader.readuntil(b"hello"))
 
-    async with raw_server(take_and_die) as port, house(port) as given:
-        async with given.client.get(given.url("/"), data=b"hello") as answer:
-            assert answer.status == 502
+    async with (
+        raw_server(take_and_die) as port,
+        house(port) as given,
+        given.client.get(given.url("/"), data=b"hello") as answer,
+    ):
+        assert answer.status == 502
 
     assert len(seen) == 1
 
@@ -176,10 +179,12 @@ async def test_an_emperor_that_drops_everything_is_not_asked_for_ever() -> None:
 
 
 async def test_where_nobody_listens_a_request_waits_and_is_then_refused() -> None:
-    async with house(await free_port(), hold_s=0.05) as given:
-        async with given.client.post(given.url("/"), data=b"x" * 1_000) as answer:
-            assert answer.status == 503
-            assert (await answer.json())["code"] == "no_emperor"
+    async with (
+        house(await free_port(), hold_s=0.05) as given,
+        given.client.post(given.url("/"), data=b"x" * 1_000) as answer,
+    ):
+        assert answer.status == 503
+        assert (await answer.json())["code"] == "no_emperor"
 
 
 async def test_health_says_what_is_known() -> None:
@@ -212,9 +217,12 @@ async def test_health_without_an_emperor_is_503() -> None:
 
 
 async def test_the_page_shows_the_emperor() -> None:
-    async with serving(hello) as port, house(port) as given:
-        async with given.client.get(given.url("/seneschal")) as answer:
-            text = await answer.text()
+    async with (
+        serving(hello) as port,
+        house(port) as given,
+        given.client.get(given.url("/seneschal")) as answer,
+    ):
+        text = await answer.text()
 
     assert (answer.status, answer.content_type) == (200, "text/html")
     assert f"http://{HOST}:{port}" in text
@@ -243,6 +251,9 @@ async def test_a_silent_emperor_is_given_up(monkeypatch: pytest.MonkeyPatch) -> 
     async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
 
-    async with raw_server(hang) as port, house(port) as given:
-        async with given.client.post(given.url("/")) as answer:
-            assert (answer.status, (await answer.json())["code"]) == (504, "emperor_silent")
+    async with (
+        raw_server(hang) as port,
+        house(port) as given,
+        given.client.post(given.url("/")) as answer,
+    ):
+        assert (answer.status, (await answer.json())["code"]) == (504, "emperor_silent")

@@ -154,12 +154,16 @@ async def test_the_first_chunk_of_an_answer_arrives_before_the_last_is_sent() ->
         await response.write(b"data: 2\n\n")
         return response
 
-    async with serving(handler) as port, house(port) as given:
-        async with asyncio.timeout(8), given.client.get(given.url("/events")) as answer:
-            assert await answer.content.readany() == b"data: 1\n\n"
-            first_seen.set()
-            assert await answer.read() == b"data: 2\n\n"
-            assert answer.headers["Content-Type"] == "text/event-stream"
+    async with (
+        serving(handler) as port,
+        house(port) as given,
+        asyncio.timeout(8),
+        given.client.get(given.url("/events")) as answer,
+    ):
+        assert await answer.content.readany() == b"data: 1\n\n"
+        first_seen.set()
+        assert await answer.read() == b"data: 2\n\n"
+        assert answer.headers["Content-Type"] == "text/event-stream"
 
 
 async def test_the_first_chunk_of_a_body_arrives_before_the_last_is_sent() -> None:
@@ -175,9 +179,13 @@ async def test_the_first_chunk_of_a_body_arrives_before_the_last_is_sent() -> No
         await arrived.wait()
         yield b"two"
 
-    async with serving(handler) as port, house(port) as given:
-        async with asyncio.timeout(8), given.client.post(given.url("/"), data=body()) as answer:
-            assert await answer.read() == b"one|two"
+    async with (
+        serving(handler) as port,
+        house(port) as given,
+        asyncio.timeout(8),
+        given.client.post(given.url("/"), data=body()) as answer,
+    ):
+        assert await answer.read() == b"one|two"
 
 
 async def test_ten_megabytes_pass_both_ways_whole() -> None:
@@ -190,9 +198,12 @@ async def test_ten_megabytes_pass_both_ways_whole() -> None:
             await response.write(chunk)
         return response
 
-    async with serving(handler) as port, house(port) as given:
-        async with given.client.put(given.url("/blob"), data=blob) as answer:
-            got = await answer.read()
+    async with (
+        serving(handler) as port,
+        house(port) as given,
+        given.client.put(given.url("/blob"), data=blob) as answer,
+    ):
+        got = await answer.read()
 
     assert hashlib.sha256(got).digest() == hashlib.sha256(blob).digest()
 

@@ -104,21 +104,25 @@ async def test_the_clients_code_reaches_the_emperor() -> None:
 
 
 async def test_the_emperors_code_and_reason_reach_the_client() -> None:
-    async with hall() as (_, given):
-        async with given.client.ws_connect(given.url("/ws"), autoclose=False) as socket:
-            await socket.send_str("end")
-            async with asyncio.timeout(8):
-                message = await socket.receive()
+    async with (
+        hall() as (_, given),
+        given.client.ws_connect(given.url("/ws"), autoclose=False) as socket,
+    ):
+        await socket.send_str("end")
+        async with asyncio.timeout(8):
+            message = await socket.receive()
 
     assert (message.type, message.data, message.extra) == (WSMsgType.CLOSE, 4404, "no such thing")
 
 
 async def test_pings_are_answered_by_the_far_end() -> None:
-    async with hall() as (served, given):
-        async with given.client.ws_connect(given.url("/ws"), autoping=False) as socket:
-            await socket.ping(b"there?")
-            async with asyncio.timeout(8):
-                message = await socket.receive()
+    async with (
+        hall() as (served, given),
+        given.client.ws_connect(given.url("/ws"), autoping=False) as socket,
+    ):
+        await socket.ping(b"there?")
+        async with asyncio.timeout(8):
+            message = await socket.receive()
 
     assert (message.type, message.data, served.pings) == (WSMsgType.PONG, b"there?", [b"there?"])
 
@@ -165,11 +169,13 @@ async def test_a_silent_moment_of_the_emperor_ends_no_websocket() -> None:
 
 
 async def test_an_emperor_that_breaks_off_lets_the_client_come_again() -> None:
-    async with hall() as (_, given):
-        async with given.client.ws_connect(given.url("/ws"), autoclose=False) as socket:
-            await socket.send_str("break")
-            async with asyncio.timeout(8):
-                message = await socket.receive()
+    async with (
+        hall() as (_, given),
+        given.client.ws_connect(given.url("/ws"), autoclose=False) as socket,
+    ):
+        await socket.send_str("break")
+        async with asyncio.timeout(8):
+            message = await socket.receive()
 
     assert (message.type, message.data) == (WSMsgType.CLOSE, 1012)
 
