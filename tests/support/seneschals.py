@@ -24,6 +24,7 @@ class Court:
         self.upstream: Upstream | None = None
         self.refusals: list[Upstream] = []
         self.follower = SimpleNamespace(refused=Counter())
+        self.place = SimpleNamespace(p2p_port=0)
         self._changed = asyncio.Event()
         self._listeners: list[Callable[[], None]] = []
 

@@ -81,7 +81,7 @@ class Following:
         """
         self.follower = Follower(place.swarm, stale_s)
         self.upstream: Upstream | None = None
-        self._place = place
+        self.place = place
         self._say = say
         self._now = now
         self._refusing: Upstream | None = None
@@ -112,8 +112,8 @@ class Following:
 
     async def start(self) -> int:
         """Join the mesh and return the bound port; OSError where the port is in use."""
-        port = await self._mesh.start(self._place.host, self._place.p2p_port)
-        for host, seed_port in self._place.seeds:
+        port = await self._mesh.start(self.place.host, self.place.p2p_port)
+        for host, seed_port in self.place.seeds:
             self._mesh.dial(host, seed_port)
         self._tasks.start("discovery", self._discovery.run())
         self._tasks.start("watch", self._watch())
@@ -217,7 +217,7 @@ class Following:
             if peer.node_id == emperor.term.node_id and peer.host:
                 return peer.host
         # Another machine's loopback address would be our own machine.
-        here = is_loopback_host(self._place.host)
+        here = is_loopback_host(self.place.host)
         hosts = [each.host for each in emperor.addresses]
         return next((host for host in hosts if here or not is_loopback_host(host)), "")
 

@@ -8,6 +8,7 @@ import logging
 
 from aiohttp import web
 
+from voidlux_site.node.listening import naming
 from voidlux_site.seneschal import limits
 from voidlux_site.seneschal.following import Following
 from voidlux_site.seneschal.own_pages import OwnPages
@@ -28,7 +29,7 @@ class Seneschal:
         following.on_change(lambda: self.proxy.moving.moved_to(following.upstream))
 
     async def start(self, host: str, http_port: int) -> tuple[int, int]:
-        """Join the mesh and serve; return the bound p2p and http ports. OSError where in use."""
+        """Join the mesh and serve; return the bound p2p and http ports; DomainError in use."""
         # What the server itself logs are faults of clients; ours are logged in `_handle`.
         silent = logging.getLogger(f"{__name__}.http")
         silent.setLevel(logging.CRITICAL + 1)
@@ -47,9 +48,10 @@ class Seneschal:
         )
         self._runner = web.ServerRunner(server, shutdown_timeout=limits.STOP_S)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, host, http_port)
-        await site.start()
-        p2p_port = await self._following.start()
+        with naming("VOIDLUX_HTTP_PORT", http_port, host):
+            await web.TCPSite(self._runner, host, http_port).start()
+        with naming("VOIDLUX_P2P_PORT", self._following.place.p2p_port, host):
+            p2p_port = await self._following.start()
         return p2p_port, int(self._runner.addresses[0][1])
 
     async def stop(self) -> None:
