@@ -70,6 +70,10 @@ def put_off(limit: Limit) -> None:
 class PassedOn(web.StreamResponse):
     """An answer with the headers that the emperor gave, and no other."""
 
+    def with_body_at_once(self, at_once: bool) -> None:
+        """Let the headers wait for the first bytes of the body, which come at once."""
+        self._send_headers_immediately = not at_once
+
     async def _prepare_headers(self) -> None:
         had_type, had_server = hdrs.CONTENT_TYPE in self.headers, hdrs.SERVER in self.headers
         await super()._prepare_headers()
@@ -134,7 +138,6 @@ class Exchange:
                 answer = await self._ask(upstream, session, limit, movable=movable)
                 try:
                     response = self._begin(answer)
-                    await response.prepare(self._request)
                     await self._stream(answer, response, limit)
                 finally:
                     answer.close()
@@ -174,10 +177,17 @@ class Exchange:
         return PassedOn(status=answer.status, reason=answer.reason, headers=headers)
 
     async def _stream(self, answer: ClientResponse, response: PassedOn, limit: Limit) -> None:
-        while chunk := await answer.content.readany():
-            put_off(limit)
-            await response.write(chunk)
-        await response.write_eof()
+        content = answer.content
+        chunk = content.read_nowait()
+        # What is here already goes out with the headers; for what is not they do not wait.
+        response.with_body_at_once(bool(chunk) or content.at_eof())
+        await response.prepare(self._request)
+        while not content.at_eof():
+            if chunk:
+                put_off(limit)
+                await response.write(chunk)
+            chunk = await content.readany()
+        await response.write_eof(chunk)
 
     def _cut(self) -> None:
         """End the client's connection in a way that no client takes for a whole answer."""

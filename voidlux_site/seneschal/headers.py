@@ -85,6 +85,8 @@ def add_via(headers: CIMultiDict[str]) -> None:
 
 def is_of(peer: str, networks: Sequence[IpNetwork]) -> bool:
     """Tell whether an IP address is of one of the networks; False for anything else."""
+    if not networks:
+        return False
     try:
         address = ipaddress.ip_address(peer)
     except ValueError:
