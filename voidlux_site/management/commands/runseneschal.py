@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -49,6 +50,7 @@ class Command(BaseCommand):
         lock = HomeLock(settings.ENVIRONMENT.home)
         try:
             lock.acquire()
+            gc.freeze()  # all that Django loaded stays: no collection needs to look at it again
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:
                 runner.run(self._run())
         except (DomainError, OSError) as error:
