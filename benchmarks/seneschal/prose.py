@@ -22,7 +22,8 @@ they are answered, direct and through the Seneschal in turn, in the same minute;
 wall time through requests, so that 2.5 times is 0.4 of the requests in a second. Then one \
 connection asks, for the median of a single request; "added" is the difference of the medians. \
 The first round of each does not count.
-- **small**: a server on aiohttp that answers 16 bytes at once, the hardest case for a proxy. \
+- **small**: an application on aiohttp and uvloop that answers 16 bytes at once, the hardest case \
+for a proxy. \
 **node**: `/api/swarm/health` of a real node, which is what the Seneschal is for.
 - **Memory**: resident memory of the Seneschal's process with idle WebSockets that are relayed to \
 the small server, less that before they were opened.

@@ -1,4 +1,4 @@
-"""A small server that answers at once: what is measured is the way to it.
+"""A small aiohttp application that answers at once: what is measured is the way to it.
 
     python -m benchmarks.seneschal.upstream
 
@@ -11,13 +11,14 @@ import asyncio
 
 from aiohttp import web
 
-BODY = b'{"status": "ok"}'
+
+async def health(request: web.Request) -> web.Response:
+    """Answer as a node's health does."""
+    return web.json_response({"status": "ok"})
 
 
-async def answer(request: web.BaseRequest) -> web.StreamResponse:
-    """Answer a request, or listen to a WebSocket until it ends."""
-    if request.path != "/ws":
-        return web.Response(body=BODY, content_type="application/json")
+async def listen(request: web.Request) -> web.WebSocketResponse:
+    """Listen to a WebSocket until it ends."""
     socket = web.WebSocketResponse(compress=False)
     await socket.prepare(request)
     async for _ in socket:
@@ -27,7 +28,10 @@ async def answer(request: web.BaseRequest) -> web.StreamResponse:
 
 async def main() -> None:
     """Serve until the process is ended."""
-    runner = web.ServerRunner(web.Server(answer, access_log=None))
+    application = web.Application()
+    application.router.add_get("/api/swarm/health", health)
+    application.router.add_get("/ws", listen)
+    runner = web.AppRunner(application, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     print(runner.addresses[0][1], flush=True)

@@ -12,15 +12,14 @@ from voidlux_site.environment_seneschal import IpNetwork
 VIA = "1.1 seneschal"
 HOP_BY_HOP = frozenset(
     {
-        "connection",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
     }
 )
 # Of one handshake only: the Seneschal shakes hands with each side itself.
@@ -46,18 +45,20 @@ def passed_on(raw: Iterable[tuple[bytes, bytes]]) -> CIMultiDict[str]:
 
     Without hop-by-hop headers and those that Connection names. NotText for other than UTF-8.
     """
+    kept: list[tuple[str, str]] = []
+    named: set[str] = set()
     try:
-        given = [(name.decode("ascii"), value.decode()) for name, value in raw]
+        for name, value in raw:
+            lower = name.lower()
+            if lower == b"connection":
+                named.update(word.strip().lower() for word in value.decode().split(","))
+            elif lower not in HOP_BY_HOP:
+                kept.append((name.decode("ascii"), value.decode()))
     except UnicodeDecodeError as error:
         raise NotText(f"a header is not UTF-8: {error.object[:40]!r}") from None
-    named = {
-        word.strip().lower()
-        for name, value in given
-        if name.lower() == "connection"
-        for word in value.split(",")
-    }
-    dropped = HOP_BY_HOP | named
-    return CIMultiDict((name, value) for name, value in given if name.lower() not in dropped)
+    if named:
+        kept = [(name, value) for name, value in kept if name.lower() not in named]
+    return CIMultiDict(kept)
 
 
 def add_forwarded(
