@@ -16,5 +16,5 @@ CLOSE_S = 1.0  # a WebSocket's closing handshake
 TRIES_MAX = 3  # how often one request is begun where the emperor dropped it unanswered
 LOOK_EVERY_S = 0.25  # whether the emperor is still heard
 PROBE_EVERY_S = 0.5  # whether an emperor that refused connections takes them again
-STOP_S = 1.0  # in which requests under way may end when the Seneschal stops
+STOP_S = 0.8  # in which requests under way may end when the Seneschal stops
 RETRY_AFTER_S = 3  # what clients are told to wait without an emperor
