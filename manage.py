@@ -41,7 +41,10 @@ def main() -> None:
     """Run one command; a wrong environment ends it with one line and exit code 2."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "voidlux_site.settings")
     from voidlux_site.environment import require_environment
+    from voidlux_site.seneschal.defaults import COMMAND, take_defaults
 
+    if sys.argv[1:2] == [COMMAND]:
+        take_defaults(sys.argv[2:], os.environ)
     home = require_environment().home
     prepare_home(home, needed=needs_home(sys.argv[1:]))
     if sys.argv[1:2] == ["runnode"]:

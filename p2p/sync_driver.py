@@ -135,7 +135,9 @@ class SyncDriver:
             await self._tasks.stop()
 
     def peer_up(self, peer: PeerInfo) -> None:
-        """Sync with a new peer at once."""
+        """Sync with a new peer at once; a Seneschal stores nothing, so it is asked nothing."""
+        if peer.role == "seneschal":
+            return
         self._peers[peer.node_id] = peer
         is_member = self._is_member(peer)
         self._schedule.peer_up(peer.node_id, self._monotonic(), is_member=is_member)

@@ -20,6 +20,7 @@ from pydantic import (
 from pydantic_settings import SettingsConfigDict
 
 from p2p.discovery.addresses import is_loopback
+from voidlux_site.environment_seneschal import SeneschalVariables
 from voidlux_site.environment_swarm import ElectionVariables, LlmVariables
 from voidlux_site.environment_types import (
     AUTH_SECRET_CHARS_MIN,
@@ -65,7 +66,7 @@ class InvalidEnvironment(Exception):
     """A variable has a value that is not allowed; the message is one line for the user."""
 
 
-class Environment(ElectionVariables, LlmVariables):
+class Environment(ElectionVariables, LlmVariables, SeneschalVariables):
     """What the environment says; each field's description tells which values are allowed."""
 
     model_config = SettingsConfigDict(

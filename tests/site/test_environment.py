@@ -27,6 +27,8 @@ REVIEWER = (
 )
 FORGE = "an https:// URL, or http:// of a loopback address, is allowed"
 
+NETWORKS = "a comma list of up to 32 IP addresses or networks such as 10.0.0.0/8 is allowed"
+
 WRONG = [
     ("VOIDLUX_P2P_PORT", "abc", PORT),
     ("VOIDLUX_P2P_PORT", "0", PORT),
@@ -39,6 +41,10 @@ WRONG = [
     ("VOIDLUX_SEEDS", "a.example:0", SEEDS),
     ("VOIDLUX_DISCOVERY_PORT", "-1", "a whole number from 0 to 65535 is allowed"),
     ("VOIDLUX_DISCOVERY_PORT", "65536", "a whole number from 0 to 65535 is allowed"),
+    ("VOIDLUX_SENESCHAL_HOLD_S", "-1", "a number of seconds from 0 to 3600 is allowed"),
+    ("VOIDLUX_SENESCHAL_HELD_MAX", "10001", "a whole number from 0 to 10000 is allowed"),
+    ("VOIDLUX_SENESCHAL_TRUSTED_PROXIES", "proxy.example", NETWORKS),
+    ("VOIDLUX_SENESCHAL_TRUSTED_PROXIES", "10.0.0.1/8", NETWORKS),
     ("VOIDLUX_SWARM", "two words", WORD),
     ("VOIDLUX_SWARM", "..", WORD),
     ("VOIDLUX_NETWORK", "n" * 65, WORD),
@@ -196,6 +202,9 @@ def test_defaults() -> None:
         "emperor_stale_s": 30.0,
         "candidacy_s": 5.0,
         "candidate": "on",
+        "seneschal_hold_s": 10.0,
+        "seneschal_held_max": 200,
+        "seneschal_trusted_proxies": (),
         "llm_provider": "",
         "llm_model": "",
         "llm_model_small": "",
@@ -269,6 +278,16 @@ def test_lists_and_addresses_are_parsed(monkeypatch: pytest.MonkeyPatch) -> None
     assert environment.allowed_hosts == (".example.org", "[::1]")
     assert environment.sells is True
     assert environment.test_command == "make test"
+
+
+def test_networks_of_trusted_proxies_are_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VOIDLUX_SENESCHAL_TRUSTED_PROXIES", "127.0.0.1, 10.0.0.0/8,::1")
+
+    assert [str(each) for each in read_environment().trusted_proxies] == [
+        "127.0.0.1/32",
+        "10.0.0.0/8",
+        "::1/128",
+    ]
 
 
 def test_home_follows_the_port_and_is_absolute(monkeypatch: pytest.MonkeyPatch) -> None:

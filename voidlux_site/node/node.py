@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import signal
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from django.conf import settings
@@ -28,7 +27,6 @@ from p2p.mesh.supervision import TaskOwner
 from p2p.mesh.tls import Tls
 from p2p.postgresql.one_node import become_its_node
 from p2p.protocol.codec import Received
-from p2p.protocol.errors import DomainError
 from p2p.protocol.fields import Address
 from p2p.protocol.messages import NeighbourMessage, Record
 from p2p.registration import registry
@@ -40,6 +38,7 @@ from swarm.worktrees.care import care_for_worktrees
 from voidlux_site.live import publish_live, publish_screen
 from voidlux_site.node import beacons, chores, start_up
 from voidlux_site.node.inbox_pump import InboxPump
+from voidlux_site.node.listening import naming
 from voidlux_site.node.member_links import keep_member_links
 from voidlux_site.node.web import WebServer
 from voidlux_site.node.worker import Worker
@@ -160,10 +159,10 @@ class Node:
 
     async def _open_ports(self) -> None:
         environment = self._environment
-        with _naming("VOIDLUX_P2P_PORT", environment.p2p_port, environment.host):
+        with naming("VOIDLUX_P2P_PORT", environment.p2p_port, environment.host):
             await self._mesh.start(environment.host, environment.p2p_port)
         if self._web is not None:
-            with _naming("VOIDLUX_HTTP_PORT", environment.http_port, environment.host):
+            with naming("VOIDLUX_HTTP_PORT", environment.http_port, environment.host):
                 await self._web.start()
 
     async def _discover(self) -> None:
@@ -248,19 +247,6 @@ class Node:
             with contextlib.suppress(Exception):
                 await self._database.run(nodes.note_latencies, measured, now_utc())
             await asyncio.sleep(LATENCY_EVERY_S)
-
-
-@contextlib.contextmanager
-def _naming(variable: str, port: int, host: str) -> Iterator[None]:
-    """Turn the failure to listen into one line that names the variable to change."""
-    try:
-        yield
-    except OSError as error:
-        # asyncio words the reason itself; numbers below zero are those of a name that is unknown.
-        number = error.errno or 0
-        reason = os.strerror(number).lower() if number > 0 else str(error.strerror or error)
-        message = f"{variable} is {port}: cannot listen on {host}: {reason}"
-        raise DomainError("cannot_listen", message) from error
 
 
 async def run_until_stopped(

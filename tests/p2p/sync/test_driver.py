@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -97,6 +98,18 @@ async def test_what_was_learned_is_passed_on_at_once(make: MakeNode) -> None:
 
     assert await last.offerings() == 4
     assert len(last.mesh.peers()) == 1
+
+
+async def test_a_seneschal_stores_nothing_and_is_asked_nothing(make: MakeNode) -> None:
+    node = make("node")
+    peer = PeerInfo("a" * 32, "home", True, "seneschal", HOST, 7100, 9090)
+
+    node.driver.peer_up(peer)
+    node.driver.peer_down(peer.node_id)
+
+    assert node.driver._peers == {}
+    node.driver.peer_up(dataclasses.replace(peer, role="worker"))
+    assert set(node.driver._peers) == {peer.node_id}
 
 
 async def test_many_records_come_in_pages(make: MakeNode) -> None:

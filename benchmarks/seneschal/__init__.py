@@ -1,0 +1,1 @@
+"""The Seneschal beside direct requests to the same server."""

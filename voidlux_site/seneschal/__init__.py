@@ -1,0 +1,1 @@
+"""The Seneschal: a reverse proxy whose address never changes, in front of whoever is emperor."""
