@@ -29,7 +29,8 @@ from swarm.gate.flaky import flaky_tests_of
 from swarm.models import Task, TaskCopy
 from swarm.queries import describe_task, describe_tasks, trouble_of
 from swarm.replication.bodies import copy_details, copy_history, describe_copy
-from swarm.replication.terms import not_emperor
+from swarm.replication.terms import not_emperor, require_emperor
+from swarm.services import repeated_goals
 from swarm.services.answering import answer_task
 from swarm.services.goals import GoalRequest, cancel_task, create_goal, get_task
 from swarm.services.lifecycle import archive_task, requeue_task
@@ -117,10 +118,20 @@ def list_tasks(request: HttpRequest, query: Query[TaskQuery]) -> dict[str, Any]:
 
 @router.post("/tasks", summary="Submit a goal", response={201: dict})
 def submit_goal(request: HttpRequest, goal: GoalIn) -> Status[dict[str, Any]]:
-    """Store a goal; it is planned, dispatched, merged and tested from here on."""
+    """Store a goal; it is planned, dispatched, merged and tested from here on.
+
+    With an Idempotency-Key that came before, also to an earlier emperor, that goal is answered.
+    """
+    require_emperor()
+    key = request.headers.get("Idempotency-Key", "")
+    goal_id = repeated_goals.goal_id_of(key) if key else None
+    if goal_id is not None:
+        earlier = repeated_goals.find(goal_id, goal.description, goal.repository)
+        if earlier is not None:
+            return Status(201, earlier)
     fields = goal.dict(exclude={"budget"})
     limits = Limits(**goal.budget.dict()) if goal.budget else Limits()
-    created = create_goal(GoalRequest(**fields, limits=limits), now=now_utc())
+    created = create_goal(GoalRequest(**fields, limits=limits), now=now_utc(), goal_id=goal_id)
     return Status(201, describe_task(created))
 
 
@@ -250,10 +261,12 @@ def _copy_of(task_id: UUID) -> TaskCopy | None:
 
 
 def _require_own(task_id: UUID) -> None:
-    """Raise NotEmperor for a task that another node moves."""
+    """Raise NotEmperor for a task that another node moves, or that only the emperor may know."""
     copy = _copy_of(task_id)
     if copy is not None:
         raise not_emperor(copy.emperor_node_id)
+    if not Task.objects.filter(id=task_id).exists():
+        require_emperor()
 
 
 def _uuid(text: str) -> UUID:
