@@ -68,6 +68,28 @@ def test_refusals_and_query_come_through_as_they_are(swarm: Swarm, wire: Wire) -
     assert wire.paths[1] == f"POST {API}/tasks/{NOBODY}/cancel?a=b%20c&a=%2F"
 
 
+def test_who_submitted_a_goal_at_a_worker_can_follow_it_there_at_once(
+    swarm: Swarm, wire: Wire
+) -> None:
+    goal_id = _post(swarm, "/tasks", GOAL).json()["id"]
+
+    with swarm.cluster.acting(swarm.workers[0]):
+        assert not TaskCopy.objects.filter(id=goal_id).exists()
+        shown = [bearer_client().get(f"{API}/tasks/{goal_id}{each}") for each in FOLLOWED]
+        unknown = bearer_client().get(f"{API}/tasks/{NOBODY}")
+    assert [each.status_code for each in shown] == [200, 200, 200]
+    assert shown[0].json()["title"] == "Greet"
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "not_found")
+
+    swarm.cluster.now = now_utc()
+    swarm.talk()
+    wire.carried.clear()
+    with swarm.cluster.acting(swarm.workers[0]):
+        shown = [bearer_client().get(f"{API}/tasks/{goal_id}{each}") for each in FOLLOWED]
+    assert ([each.status_code for each in shown], wire.paths) == ([200, 200, 200], [])
+
+
+FOLLOWED = ("", "/subtasks", "/events")
 WRITES = [
     (f"/tasks/{NOBODY}/cancel", {}),
     (f"/tasks/{NOBODY}/requeue", {}),
