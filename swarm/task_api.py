@@ -23,13 +23,13 @@ from swarm.descriptions import (
     describe_merge_run,
     describe_test_run,
 )
-from swarm.errors import NotFound
 from swarm.forge.queries import describe_contribution
 from swarm.gate.flaky import flaky_tests_of
 from swarm.models import Task, TaskCopy
 from swarm.queries import describe_task, describe_tasks, trouble_of
 from swarm.replication.bodies import copy_details, copy_history, describe_copy
-from swarm.replication.terms import not_emperor
+from swarm.replication.terms import has_members, not_emperor, require_emperor
+from swarm.services import repeated_goals
 from swarm.services.answering import answer_task
 from swarm.services.goals import GoalRequest, cancel_task, create_goal, get_task
 from swarm.services.lifecycle import archive_task, requeue_task
@@ -117,10 +117,20 @@ def list_tasks(request: HttpRequest, query: Query[TaskQuery]) -> dict[str, Any]:
 
 @router.post("/tasks", summary="Submit a goal", response={201: dict})
 def submit_goal(request: HttpRequest, goal: GoalIn) -> Status[dict[str, Any]]:
-    """Store a goal; it is planned, dispatched, merged and tested from here on."""
+    """Store a goal; it is planned, dispatched, merged and tested from here on.
+
+    With an Idempotency-Key that came before, also to an earlier emperor, that goal is answered.
+    """
+    require_emperor()
+    key = request.headers.get("Idempotency-Key", "")
+    goal_id = repeated_goals.goal_id_of(key) if key else None
+    if goal_id is not None:
+        earlier = repeated_goals.find(goal_id, goal.description, goal.repository)
+        if earlier is not None:
+            return Status(201, earlier)
     fields = goal.dict(exclude={"budget"})
     limits = Limits(**goal.budget.dict()) if goal.budget else Limits()
-    created = create_goal(GoalRequest(**fields, limits=limits), now=now_utc())
+    created = create_goal(GoalRequest(**fields, limits=limits), now=now_utc(), goal_id=goal_id)
     return Status(201, describe_task(created))
 
 
@@ -132,7 +142,7 @@ def show_task(request: HttpRequest, task_id: UUID) -> dict[str, Any]:
         names = ("trouble", "auto_merge", "contribution", "test_run_count")
         unknown: dict[str, None] = dict.fromkeys(names)
         return {**describe_copy(copy), **copy_details(copy), **unknown}
-    task = get_task(task_id)
+    task = _known(task_id)
     return {
         **describe_task(task),
         "description": task.description,
@@ -164,7 +174,7 @@ def list_events(request: HttpRequest, task_id: UUID, page: Query[PageQuery]) -> 
     copy = _copy_of(task_id)
     if copy is not None:
         return {"items": copy_history(copy), "next_cursor": None}
-    return paginate(get_task(task_id).events.all(), page, order="id", describe=describe_event)
+    return paginate(_known(task_id).events.all(), page, order="id", describe=describe_event)
 
 
 @router.get("/tasks/{task_id}/evidence", summary="Show a goal's evidence")
@@ -237,10 +247,15 @@ def _own_page(own: QuerySet[Task], page: PageQuery, order: str) -> dict[str, Any
 
 def _existing(task_id: UUID) -> UUID:
     """Return the id of a task that is known here, own or not; NotFound for another."""
-    known = Task.objects.filter(id=task_id).exists() or TaskCopy.objects.filter(id=task_id).exists()
-    if not known:
-        raise NotFound("task", task_id)
-    return task_id
+    return task_id if _copy_of(task_id) is not None else _known(task_id).id
+
+
+def _known(task_id: UUID) -> Task:
+    """Return a task of this node's; the emperor may know one of which no copy has come yet."""
+    task = Task.objects.filter(id=task_id).first()
+    if task is None and has_members():
+        require_emperor()
+    return task or get_task(task_id)
 
 
 def _copy_of(task_id: UUID) -> TaskCopy | None:
@@ -250,10 +265,12 @@ def _copy_of(task_id: UUID) -> TaskCopy | None:
 
 
 def _require_own(task_id: UUID) -> None:
-    """Raise NotEmperor for a task that another node moves."""
+    """Raise NotEmperor for a task that another node moves, or that only the emperor may know."""
     copy = _copy_of(task_id)
     if copy is not None:
         raise not_emperor(copy.emperor_node_id)
+    if not Task.objects.filter(id=task_id).exists():
+        require_emperor()
 
 
 def _uuid(text: str) -> UUID:

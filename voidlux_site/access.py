@@ -5,32 +5,36 @@ from __future__ import annotations
 import hashlib
 import secrets
 from datetime import datetime, timedelta
-from functools import lru_cache
-from pathlib import Path
 
+from django.conf import settings
 from django.contrib.auth.models import User
+from django.core.signing import BadSignature, Signer
 from django.db import transaction
 
 from p2p.clock import now_utc
 from p2p.local import local_node
 from p2p.models import NodeState
-from voidlux_site.home import write_once
+from voidlux_site.home import keep_secrets, own_api_token
+from voidlux_site.operator import operator
 
-API_TOKEN_FILE = "api-token"
-TOKEN_BYTES = 32
+NONCE_BYTES = 18
 LOGIN_LINK_TTL_S = 600
-OPERATOR = "operator"
 _LINK_PREFIX = "login:"
 
 
 def api_token() -> str:
     """Return the API's bearer token, made at the first call (mode 0600)."""
-    return _token_of(local_node().home)
+    return own_api_token(local_node().home, settings.ENVIRONMENT)
 
 
 def is_api_token(candidate: str) -> bool:
     """Tell in constant time whether `candidate` is the API's bearer token."""
     return secrets.compare_digest(candidate.encode(), api_token().encode())
+
+
+def keep_own_secrets() -> None:
+    """Bring the node's secret files in line with the swarm's secret, at the start."""
+    keep_secrets(local_node().home, settings.ENVIRONMENT)
 
 
 def bearer_of(authorization: str) -> str:
@@ -40,39 +44,43 @@ def bearer_of(authorization: str) -> str:
 
 
 def new_login_path(now: datetime | None = None) -> str:
-    """Return the path of a new login link, good for one use within LOGIN_LINK_TTL_S seconds."""
-    moment = now or now_utc()
-    token = secrets.token_urlsafe(TOKEN_BYTES)
-    expires_at = moment + timedelta(seconds=LOGIN_LINK_TTL_S)
-    with transaction.atomic():
-        _forget_expired(moment)
-        NodeState.objects.create(key=_key_of(token), value=expires_at.isoformat())
-    return f"/login/{token}"
+    """Return the path of a new login link, good within LOGIN_LINK_TTL_S seconds.
+
+    It works once at each member of the swarm, which know nothing of each other's visitors.
+    """
+    expires_at = int((now or now_utc()).timestamp()) + LOGIN_LINK_TTL_S
+    return f"/login/{_signer().sign(f'{secrets.token_urlsafe(NONCE_BYTES)}.{expires_at}')}"
 
 
 def use_login_token(token: str, now: datetime) -> User | None:
     """Return the operator for a good token, which is used up by this; None for any other."""
+    expires_at = _expiry_of(token)
+    if expires_at <= now.timestamp():
+        return None
     with transaction.atomic():
-        row = NodeState.objects.filter(key=_key_of(token)).first()
-        if row is None or not NodeState.objects.filter(key=row.key).delete()[0]:
-            return None
-        if datetime.fromisoformat(row.value) <= now:
-            return None
-        return _operator()
+        _forget_expired(now)
+        # Until when it would be good is as long as it must be remembered.
+        kept_until = now + timedelta(seconds=expires_at - now.timestamp())
+        _, is_first = NodeState.objects.get_or_create(
+            key=_key_of(token), defaults={"value": kept_until.isoformat()}
+        )
+        return operator() if is_first else None
 
 
-def _operator() -> User:
-    user, created = User.objects.get_or_create(
-        username=OPERATOR, defaults={"is_staff": True, "is_superuser": True}
-    )
-    if created:
-        user.set_unusable_password()
-        user.save(update_fields=["password"])
-    return user
+def _signer() -> Signer:
+    return Signer(salt="voidlux.login-link", sep=".")
+
+
+def _expiry_of(token: str) -> int:
+    """Return until when (unix seconds) a link is good, 0 for one that nobody here signed."""
+    try:
+        return int(_signer().unsign(token).rpartition(".")[2])
+    except BadSignature:
+        return 0
 
 
 def _key_of(token: str) -> str:
-    # Only the hash is kept: who reads the database cannot log in with it.
+    # Only the hash is kept: who reads the database learns no link.
     return _LINK_PREFIX + hashlib.sha256(token.encode()).hexdigest()[:56]
 
 
@@ -84,11 +92,3 @@ def _forget_expired(now: datetime) -> None:
 
 def _is_over(value: str, now: datetime) -> bool:
     return datetime.fromisoformat(value) <= now
-
-
-@lru_cache(maxsize=8)
-def _token_of(home: Path) -> str:
-    path = home / API_TOKEN_FILE
-    if not path.exists():
-        write_once(path, secrets.token_urlsafe(TOKEN_BYTES))
-    return path.read_text("ascii").strip()

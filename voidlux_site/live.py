@@ -1,4 +1,8 @@
-"""Live events for browsers and tools: one JSON message per transition, resumable by `seq`."""
+"""Live events for browsers and tools: one JSON message per transition, resumable by `seq`.
+
+A `seq` counts within one node. Whoever may come to another member of the swarm names the node
+too, as every event does, and is told to look at everything anew where it is not this one.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ from channels.generic.websocket import AsyncJsonWebsocketConsumer
 from channels.layers import get_channel_layer
 
 from p2p.clock import now_utc
+from p2p.local import local_node
 from p2p.models import OutboxKind, OutboxMessage
 from swarm.services.agents import watch_agent
 from voidlux_site.access import bearer_of, is_api_token
@@ -44,7 +49,7 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
         self._watched: set[UUID] = set()
 
     async def connect(self) -> None:
-        """Say hello with the node's status, then replay what came after `?since=`."""
+        """Say hello with the node's status, then replay what came after `?since=&node=`."""
         await self.accept()
         if not await _may_follow(self.scope):
             # Accepted first: a browser does not see the code of a refused handshake.
@@ -54,11 +59,10 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
         status = await database_sync_to_async(describe_status)(now_utc())
         seq = status.pop("event_seq")
         await self.send_json({"type": "status", "event": "hello", **status, "seq": seq})
-        since = _seq_of(
-            parse_qs(self.scope["query_string"].decode("latin-1")).get("since", [""])[0]
-        )
+        query = parse_qs(self.scope["query_string"].decode("latin-1"))
+        since = _seq_of(query.get("since", [""])[0])
         if since is not None:
-            await self._replay(since)
+            await self._replay(since, query.get("node", [""])[0])
 
     async def disconnect(self, code: int) -> None:
         """Leave the group of followers."""
@@ -69,12 +73,13 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
     async def receive_json(self, content: Any, **kwargs: Any) -> None:
         """Do what a message asks: `{"resume": seq}`, `{"watch": agent}` or `{"unwatch": agent}`.
 
+        `{"resume": seq, "node": id}` names the node whose `seq` it is.
         Whoever watches an agent gets its screen for 30 s, and says it again to go on.
         """
         asked = content if isinstance(content, dict) else {}
         since = _seq_of(asked.get("resume"))
         if since is not None:
-            await self._replay(since)
+            await self._replay(since, asked.get("node") or "")
         watched, left = _uuid_of(asked.get("watch")), _uuid_of(asked.get("unwatch"))
         if watched is not None and len(self._watched | {watched}) <= WATCHED_MAX:
             self._watched.add(watched)
@@ -85,8 +90,9 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
             await self.channel_layer.group_discard(_group_of(left), self.channel_name)
 
     async def live_event(self, message: dict[str, Any]) -> None:
-        """Pass one event of the channel layer on."""
-        await self.send_json(message["event"])
+        """Pass one event of the channel layer on, with the node that counted it."""
+        event = message["event"]
+        await self.send_json(_with_node(event) if "seq" in event else event)
 
     @classmethod
     async def decode_json(cls, text_data: str) -> Any:
@@ -96,13 +102,16 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
         except ValueError:
             return None
 
-    async def _replay(self, since: int) -> None:
-        events, complete = await database_sync_to_async(events_after)(since)
+    async def _replay(self, since: int, node_id: object) -> None:
+        of_this_node = node_id in ("", local_node().node_id)
+        events, complete = (
+            await database_sync_to_async(events_after)(since) if of_this_node else ([], False)
+        )
         for event in events:
-            await self.send_json(event)
+            await self.send_json(_with_node(event))
         if not complete:
             seq = await database_sync_to_async(last_event_seq)()
-            await self.send_json({"type": "status", "event": "resync", "seq": seq})
+            await self.send_json(_with_node({"type": "status", "event": "resync", "seq": seq}))
 
 
 def events_after(since: int) -> tuple[list[dict[str, Any]], bool]:
@@ -116,6 +125,10 @@ def events_after(since: int) -> tuple[list[dict[str, Any]], bool]:
     newer = list(rows.filter(id__gt=since).order_by("id")[: REPLAY_MAX + 1])
     events = [{**(row.event or {}), "seq": row.id} for row in newer[:REPLAY_MAX]]
     return events, len(newer) <= REPLAY_MAX
+
+
+def _with_node(event: dict[str, Any]) -> dict[str, Any]:
+    return {**event, "node": local_node().node_id}
 
 
 async def _may_follow(scope: dict[str, Any]) -> bool:

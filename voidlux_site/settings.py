@@ -6,6 +6,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings as active_settings
 from django.utils.functional import lazy
 
 from voidlux_site.databases import channel_prefix, database_of
@@ -14,8 +15,9 @@ from voidlux_site.home import (
     broker_control_dir,
     broker_queue_dir,
     default_queue,
-    read_or_create_secret_key,
+    secret_key,
 )
+from voidlux_site.swarm_keys import cookie_suffix
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 ENVIRONMENT = require_environment()
@@ -23,7 +25,8 @@ HOME = ENVIRONMENT.home
 
 DEBUG = False
 # Read at its first use, so that looking at the code (`check`, `help`) leaves no file behind.
-SECRET_KEY = lazy(lambda: read_or_create_secret_key(HOME), str)()
+# Of the environment that counts then, as tests let several nodes act in one process.
+SECRET_KEY = lazy(lambda: secret_key(active_settings.ENVIRONMENT), str)()
 
 INSTALLED_APPS = [
     "daphne",
@@ -50,6 +53,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "voidlux_site.forwarding.middleware.ForwardingMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -142,13 +146,18 @@ ALLOWED_HOSTS = [
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
-# Cookies ignore ports: without the port in their names, two nodes on one machine would log each
-# other's users out.
-SESSION_COOKIE_NAME = f"voidlux_session_{ENVIRONMENT.http_port}"
+# What a member signed is good at every other one; a session in one member's database is not.
+SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
+SESSION_COOKIE_AGE = 3 * 24 * 3600
+SESSION_COOKIE_NAME = f"voidlux_session_{cookie_suffix(ENVIRONMENT)}"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
-CSRF_COOKIE_NAME = f"voidlux_csrf_{ENVIRONMENT.http_port}"
+CSRF_COOKIE_NAME = f"voidlux_csrf_{cookie_suffix(ENVIRONMENT)}"
 CSRF_COOKIE_SAMESITE = "Lax"
+AUTHENTICATION_BACKENDS = [
+    "django.contrib.auth.backends.ModelBackend",
+    "voidlux_site.operator.OperatorBackend",
+]
 LOGIN_URL = "login"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},

@@ -1,4 +1,5 @@
 // Follows the node's events over one WebSocket: reconnects with back-off, resumes from a seq.
+// Behind one address another node may answer next time: a seq counts only with its node.
 
 const RETRY_FIRST_MS = 500;
 const RETRY_MAX_MS = 15000;
@@ -8,6 +9,7 @@ export class LiveEvents {
   constructor({ onEvent, onState, onResync, onScreen }) {
     Object.assign(this, { onEvent, onState, onResync, onScreen });
     this.socket = null;
+    this.nodeId = null;
     this.seq = null;
     this.retries = 0;
   }
@@ -15,7 +17,7 @@ export class LiveEvents {
   start() {
     this.onState("connecting");
     const scheme = location.protocol === "https:" ? "wss:" : "ws:";
-    const since = this.seq === null ? "" : `?since=${this.seq}`;
+    const since = this.seq === null ? "" : `?since=${this.seq}&node=${this.nodeId}`;
     const socket = new WebSocket(`${scheme}//${location.host}/ws${since}`);
     socket.addEventListener("message", (message) => this.receive(JSON.parse(message.data)));
     socket.addEventListener("close", (close) => this.closed(close));
@@ -41,9 +43,10 @@ export class LiveEvents {
   greeted(hello) {
     this.retries = 0;
     this.onState("live");
-    if (this.seq === null) {
+    if (this.nodeId !== hello.node_id) {
+      this.nodeId = hello.node_id;
       this.seq = hello.seq;
-      this.onResync(); // the page is as old as its HTML
+      this.onResync(); // the page is as old as its HTML, or shows what another node knew
     }
   }
 

@@ -12,6 +12,7 @@ from p2p.protocol.errors import DomainError
 from swarm.budgets.limits import Limits, columns_of, limit_of, on_budget_of
 from swarm.errors import WrongState
 from swarm.models import Task
+from swarm.replication import terms
 from swarm.services.goals import get_task, settle_dependants
 from swarm.services.transitions import move_task, note_event
 from swarm.states import TASK_TERMINAL, Actor, OnBudget, TaskStatus
@@ -23,6 +24,7 @@ _LIMITS = ("time_limit_s", "token_limit", "cost_limit_micros")
 
 def set_limits(task_id: UUID, limits: Limits, *, now: datetime) -> Task:
     """Give a task new limits; one that waits because of the old ones goes back to work."""
+    terms.require_emperor()
     with transaction.atomic():
         task = get_task(task_id)
         if task.status in TASK_TERMINAL:

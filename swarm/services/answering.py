@@ -15,6 +15,7 @@ from swarm.budgets import spent
 from swarm.messages import TaskAnswer
 from swarm.models import Task
 from swarm.plain_text import require_text
+from swarm.replication import terms
 from swarm.services import asking
 from swarm.services.goals import get_task
 from swarm.services.reports import SUMMARY_CHARS_MAX, lease_end, task_of_report
@@ -86,6 +87,7 @@ def answer_task(task_id: UUID, *, text: str, now: datetime) -> Task:
 
     DomainError `not_asking` where the task asks nothing, `already_answered` the second time.
     """
+    terms.require_emperor()
     answer = require_text("answer", text, SUMMARY_CHARS_MAX)
     with transaction.atomic():
         task = get_task(task_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import transaction
@@ -53,8 +53,11 @@ class GoalRequest:
     auto_merge: bool | None = None
 
 
-def create_goal(request: GoalRequest, *, now: datetime) -> Task:
-    """Store a goal and start to prepare it; DomainError names what is wrong with the request."""
+def create_goal(request: GoalRequest, *, now: datetime, goal_id: UUID | None = None) -> Task:
+    """Store a goal and start to prepare it; DomainError names what is wrong with the request.
+
+    Without a `goal_id` it gets a new one.
+    """
     terms.require_emperor()
     outline = parse_goal(request.description)
     title = (request.title or outline.title or outline.items[0].title).strip()
@@ -65,6 +68,7 @@ def create_goal(request: GoalRequest, *, now: datetime) -> Task:
     _check(title, test_command, request)
     with transaction.atomic():
         goal = Task.objects.create(
+            id=goal_id or uuid4(),
             title=title,
             description=request.description,
             instructions=outline.intro,

@@ -50,9 +50,12 @@ async def test_the_emperor_ends_a_goal_with_its_workers_agents(
     shown = worker.get(f"/tasks/{goal.goal_id}")
     assert (shown["emperor_node_id"], shown["status"]) == (emperor.node_id, "in_progress")
 
-    refused = worker.api.post(f"/tasks/{goal.goal_id}/cancel", json={})
-    assert (refused.status_code, refused.json()["code"]) == (409, "not_emperor")
-    assert f"{emperor.node_id} at http://127.0.0.1:{emperor.http_port}" in refused.json()["detail"]
+    budget = {"token_limit": 70_000}
+    set_there = worker.api.post(f"/tasks/{goal.goal_id}/budget", json=budget)
+    assert (set_there.status_code, set_there.json()["id"]) == (200, goal.goal_id)
+    assert emperor.get(f"/tasks/{goal.goal_id}/events")["items"][-1]["reason"] == (
+        "budget: token_limit=70000"
+    )
 
     go.touch()
     assert (await goal.ended())["status"] == "completed"

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.management import call_command
+from django.core.management.base import CommandError
 from django.db import connection
 from django.test import Client
 
@@ -20,6 +23,7 @@ from voidlux_site.access import (
     new_login_path,
     use_login_token,
 )
+from voidlux_site.operator import operator
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 
@@ -62,27 +66,48 @@ def test_a_login_link_works_once(db: None) -> None:
     assert again is None
 
 
-def test_a_login_link_expires_and_is_gone_then(db: None) -> None:
+@pytest.mark.parametrize(("age_s", "good"), [(0, True), (599, True), (600, False), (9999, False)])
+def test_a_login_link_is_good_for_ten_minutes(db: None, age_s: int, good: bool) -> None:
     token = _token(new_login_path(NOW))
 
-    user = use_login_token(token, NOW + timedelta(seconds=LOGIN_LINK_TTL_S))
+    user = use_login_token(token, NOW + timedelta(seconds=age_s))
 
-    assert user is None
+    assert LOGIN_LINK_TTL_S == 600
+    assert (user is not None) == good
+
+
+def test_a_link_that_was_changed_is_refused_and_leaves_nothing(db: None) -> None:
+    nonce, expires_at, signature = _token(new_login_path(NOW)).split(".")
+    later = str(int(expires_at) + 600)
+    changed = [
+        f"{nonce}.{later}.{signature}",
+        f"x{nonce}.{expires_at}.{signature}",
+        f"{nonce}.{expires_at}.{signature[:-1]}",
+        f"{nonce}.{expires_at}",
+        "",
+        ".",
+        "ä",
+        "9999999999999999999",
+    ]
+
+    assert [use_login_token(token, NOW) for token in changed] == [None] * 8
     assert not NodeState.objects.filter(key__startswith="login:").exists()
 
 
-def test_only_the_hash_of_a_link_is_kept(db: None) -> None:
+def test_an_unused_link_leaves_nothing_and_of_a_used_one_the_hash(db: None) -> None:
     token = _token(new_login_path(NOW))
+    assert not NodeState.objects.filter(key__startswith="login:").exists()
+
+    use_login_token(token, NOW)
 
     rows = NodeState.objects.filter(key__startswith="login:")
 
     assert [token in row.key or token in row.value for row in rows] == [False]
 
 
-def test_a_new_link_forgets_expired_ones(db: None) -> None:
-    new_login_path(NOW)
-
-    new_login_path(NOW + timedelta(hours=1))
+def test_a_used_link_is_forgotten_when_it_would_be_too_old(db: None) -> None:
+    for moment in (NOW, NOW + timedelta(hours=1)):
+        assert use_login_token(_token(new_login_path(moment)), moment) is not None
 
     assert NodeState.objects.filter(key__startswith="login:").count() == 1
 
@@ -121,6 +146,70 @@ def test_the_command_prints_a_link_that_works(db: None, capsys: pytest.CaptureFi
     url = capsys.readouterr().out.strip()
     assert url.startswith("http://127.0.0.1:9091/login/")
     assert Client().get(url.removeprefix("http://127.0.0.1:9091")).headers["Location"] == "/"
+
+
+def test_the_command_prints_a_link_to_another_address(
+    db: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call_command("loginlink", "--at", "https://swarm.example:9090/")
+
+    url = capsys.readouterr().out.strip()
+    assert url.startswith("https://swarm.example:9090/login/")
+
+
+@pytest.mark.parametrize(
+    "at",
+    ["swarm.example", "ftp://swarm.example", "http://", "http://a:99999", "http://a/b?c", "//a"],
+)
+def test_the_command_refuses_what_is_no_address(at: str) -> None:
+    with pytest.raises(CommandError, match="a URL such as"):
+        call_command("loginlink", "--at", at)
+
+
+def test_the_operator_is_made_good_again(db: None) -> None:
+    made = User.objects.create_user("operator", password="a word that somebody set")
+
+    assert operator().id == made.id
+    assert not operator().has_usable_password()
+
+
+def test_a_deactivated_operator_stays_out(db: None) -> None:
+    client = operator_client()
+    User.objects.filter(username="operator").update(is_active=False)
+
+    assert client.get("/").headers["Location"] == "/login"
+
+
+def test_the_session_is_bounded_and_closed_to_scripts(
+    db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = operator_client()
+
+    cookie = client.cookies["voidlux_session_9091"]
+
+    assert (cookie["httponly"], cookie["samesite"], cookie["max-age"]) == (True, "Lax", 259_200)
+    later_s = time.time() + 259_201
+    monkeypatch.setattr("django.core.signing.time.time", lambda: later_s)
+    assert client.get("/").headers["Location"] == "/login"
+
+
+def test_a_header_that_anybody_may_send_says_nothing_about_tls(db: None) -> None:
+    client = Client(headers={"x-forwarded-proto": "https"})
+
+    client.get(new_login_path())
+
+    assert client.cookies["voidlux_session_9091"]["secure"] == ""
+
+
+@pytest.mark.parametrize("path", ["/", "/admin/"])
+def test_a_user_of_this_node_alone_logs_in_by_password(db: None, path: str) -> None:
+    User.objects.create_superuser("anna", password="a long enough word")
+    client = Client()
+
+    client.post("/admin/login/", {"username": "anna", "password": "a long enough word"})
+
+    assert client.get(path).status_code == 200
+    assert b"anna" in client.get("/admin/").content.lower()
 
 
 @pytest.mark.django_db(transaction=True)

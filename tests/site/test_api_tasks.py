@@ -129,8 +129,8 @@ def test_nobody_but_its_emperor_moves_a_task(action: str) -> None:
 
     answer = post(f"/tasks/{copy.id.hex}/{action}")
 
-    assert (answer.status_code, answer.json()["code"]) == (409, "not_emperor")
-    assert f"{EMPEROR} at http://10.0.0.7:9091" in answer.json()["detail"]
+    assert (answer.status_code, answer.json()["code"]) == (503, "no_emperor")
+    assert f"{EMPEROR[:8]}, of a swarm whose secret this node has not" in answer.json()["detail"]
 
 
 def test_a_worker_takes_no_goal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,7 +142,9 @@ def test_a_worker_takes_no_goal(monkeypatch: pytest.MonkeyPatch) -> None:
         {"description": "# G\n\n- [ ] x\n  ```sh\n  true\n  ```\n", "repository": "/srv/r.git"},
     )
 
-    assert (answer.status_code, answer.json()["code"]) == (409, "not_emperor")
+    assert (answer.status_code, answer.json()["code"]) == (503, "no_emperor")
+    assert answer.json()["detail"].startswith("no emperor is known: the members")
+    assert answer.headers["Retry-After"] == "35"
     assert not Task.objects.exists()
 
 

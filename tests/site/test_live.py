@@ -85,7 +85,8 @@ async def test_a_published_event_reaches_every_follower() -> None:
     event = {"type": "task_update", "event": "completed", "seq": 9}
     await publish_live(event)
 
-    assert [await follower.receive_json_from() for follower in followers] == [event, event]
+    told = {**event, "node": local_node().node_id}
+    assert [await follower.receive_json_from() for follower in followers] == [told, told]
     for follower in followers:
         await follower.disconnect()
 
@@ -119,7 +120,8 @@ async def test_a_follower_that_missed_too_much_is_told_to_resync() -> None:
     await follower.disconnect()
 
     assert [event["seq"] for event in replayed] == ids[1:-1]
-    assert resync == {"type": "status", "event": "resync", "seq": ids[-1]}
+    own_id = local_node().node_id
+    assert resync == {"type": "status", "event": "resync", "seq": ids[-1], "node": own_id}
 
 
 @pytest.mark.django_db(transaction=True)
@@ -133,6 +135,44 @@ async def test_a_seq_of_another_database_means_resync() -> None:
     await follower.disconnect()
 
     assert (resync["event"], resync["seq"]) == ("resync", newest)
+
+
+@pytest.mark.parametrize("node", ["f" * 32, "nonsense"])
+@pytest.mark.django_db(transaction=True)
+async def test_a_seq_of_another_node_means_resync_and_never_a_replay(node: str) -> None:
+    ids = await _make_events(3)
+    follower = _follow(f"?since={ids[0]}&node={node}")
+
+    await follower.connect()
+    await follower.receive_json_from()
+    resync = await follower.receive_json_from()
+    for of in (node, 7, ["a"]):
+        await follower.send_json_to({"resume": ids[0], "node": of})
+    again = [await follower.receive_json_from() for _ in range(3)]
+    await follower.disconnect()
+
+    assert (resync["event"], resync["seq"]) == ("resync", ids[-1])
+    assert [(each["event"], each["seq"]) for each in again] == [("resync", ids[-1])] * 3
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_seq_of_this_node_is_resumed_and_every_event_names_the_node() -> None:
+    ids = await _make_events(3)
+    own_id = local_node().node_id
+    follower = _follow(f"?since={ids[0]}&node={own_id}")
+
+    await follower.connect()
+    await follower.receive_json_from()
+    replayed = [await follower.receive_json_from() for _ in range(2)]
+    await follower.send_json_to({"resume": ids[1], "node": own_id})
+    replayed.append(await follower.receive_json_from())
+    await follower.disconnect()
+
+    assert [(each["seq"], each["node"]) for each in replayed] == [
+        (ids[1], own_id),
+        (ids[2], own_id),
+        (ids[2], own_id),
+    ]
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"resume": "x"}', '{"resume": -1}', '"hello"', "7"])

@@ -12,6 +12,7 @@ from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
 from p2p.protocol.errors import DomainError, ExternalError
+from swarm.errors import NotEmperor
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ def problem(
 def install_problem_handlers(api: NinjaAPI) -> None:
     """Let every error of `api` be answered with a problem."""
     handlers: dict[type[Exception], Callable[[HttpRequest, Any], HttpResponse]] = {
+        NotEmperor: _on_not_emperor,
         DomainError: _on_domain_error,
         ExternalError: _on_external_error,
         ValidationError: _on_validation_error,
@@ -57,6 +59,10 @@ def install_problem_handlers(api: NinjaAPI) -> None:
 
 def _on_domain_error(request: HttpRequest, error: DomainError) -> HttpResponse:
     return problem(error.status, error.code, error.message)
+
+
+def _on_not_emperor(request: HttpRequest, error: NotEmperor) -> HttpResponse:
+    raise error  # the middleware passes the request on to the emperor
 
 
 def _on_external_error(request: HttpRequest, error: ExternalError) -> HttpResponse:

@@ -13,6 +13,7 @@ from django.urls import reverse
 from django_htmx.http import HttpResponseClientRedirect
 
 from p2p.protocol.errors import DomainError, ExternalError
+from swarm.errors import NotEmperor
 
 View = Callable[..., HttpResponse]
 
@@ -47,12 +48,17 @@ def saved(message: str, *parts: str, stay: bool = False) -> HttpResponse:
 
 
 def refusals_shown(view: View) -> View:
-    """Wrap an action of a button: its expected refusals appear as a notice on the page."""
+    """Wrap an action of a button: its expected refusals appear as a notice on the page.
+
+    What only the emperor may do is passed on to it by the middleware.
+    """
 
     @functools.wraps(view)
     def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:
             return view(request, *args, **kwargs)
+        except NotEmperor:
+            raise
         except DomainError as error:
             return _notice(request, error.message, error.code, error.status)
         except ExternalError as error:

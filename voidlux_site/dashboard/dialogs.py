@@ -16,6 +16,7 @@ from p2p.local import local_node
 from p2p.posts.queries import last_author
 from p2p.posts.services import publish_post
 from p2p.protocol.errors import DomainError
+from swarm.errors import NotEmperor
 from swarm.models import Task
 from swarm.services.agents import register_agent, register_agents
 from swarm.services.goals import GoalRequest, create_goal
@@ -92,6 +93,8 @@ def answer(
         if form.is_valid():
             try:
                 return submit(form.cleaned_data)
+            except NotEmperor:
+                raise
             except DomainError as error:
                 form.add_error(None, error.message)
     return render(

@@ -9,8 +9,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from p2p.clock import now_utc
 from voidlux_site.access import LOGIN_LINK_TTL_S, use_login_token
-
-_BACKEND = "django.contrib.auth.backends.ModelBackend"
+from voidlux_site.operator import BACKEND
 
 
 @require_GET
@@ -25,7 +24,7 @@ def enter(request: HttpRequest, token: str) -> HttpResponse:
     user = use_login_token(token, now_utc())
     if user is None:
         return _page(request, used=True, status=410)
-    login(request, user, backend=_BACKEND)
+    login(request, user, backend=BACKEND)
     return redirect("dashboard")
 
 

@@ -11,6 +11,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from p2p.clock import now_utc
 from p2p.protocol.errors import DomainError
+from swarm.errors import NotEmperor
 from swarm.models import Review
 from swarm.review import services
 from swarm.review.models import ReviewState
@@ -33,6 +34,8 @@ def show(request: HttpRequest, review_id: UUID) -> HttpResponse:
         if form.is_valid():
             try:
                 return _reject(request, review, form.cleaned_data["reasons"])
+            except NotEmperor:
+                raise
             except DomainError as error:
                 form.add_error(None, error.message)
     context: dict[str, Any] = {

@@ -17,6 +17,7 @@ from swarm.errors import NotFound
 from swarm.gate.repository_settings import SETTINGS_FILE
 from swarm.models import Attempt, Task, TaskCopy
 from swarm.replication.bodies import copy_details, copy_history, describe_copy
+from swarm.replication.terms import has_members
 from swarm.services.answering import answer_task
 from swarm.services.goals import cancel_task, get_task
 from swarm.services.lifecycle import archive_task, requeue_task
@@ -111,6 +112,7 @@ def _facts_of_own(task: Task) -> Context:
         "task": task,
         "emperor_node_id": task.created_by,
         "own": True,
+        "movable": True,
         "details": {"instructions": task.instructions, "shell": task.shell},
         "asking": is_asking(task),
         "usage": _usage_of(task),
@@ -137,6 +139,7 @@ def _facts_of_copy(copy: TaskCopy) -> Context:
         "task": {**described, **times, "id8": copy.id.hex[:8]},
         "emperor_node_id": copy.emperor_node_id,
         "own": False,
+        "movable": has_members(),  # the emperor is one of them: what is done here is passed on
         "details": copy_details(copy),
         "events": [{**each, "at": datetime.fromisoformat(each["at"])} for each in history],
         "ended": copy.status in TASK_TERMINAL,

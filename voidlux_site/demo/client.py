@@ -38,6 +38,10 @@ class NodeClient:
         """Close the connections."""
         self._http.close()
 
+    def use_token(self, token: str) -> None:
+        """Send another bearer token from now on."""
+        self._http.headers["Authorization"] = f"Bearer {token}"
+
     def get(self, path: str, **params: Any) -> Json:
         """Return the JSON object at `path`."""
         return self._call("GET", path, params=params)

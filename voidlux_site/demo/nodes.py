@@ -17,15 +17,16 @@ from pathlib import Path
 from p2p.protocol.errors import ExternalError
 from p2p.protocol.identity import Identity
 from swarm.clean_env import clean_environment
-from voidlux_site.access import API_TOKEN_FILE, TOKEN_BYTES
 from voidlux_site.demo.client import NodeClient
 from voidlux_site.demo.repository import HERMETIC_GIT
-from voidlux_site.home import logs_dir, write_once
+from voidlux_site.home import API_TOKEN_FILE, TOKEN_BYTES, logs_dir, write_once
 from voidlux_site.node.processes import kill_tree
+from voidlux_site.swarm_keys import API_TOKEN, swarm_key
 
 PROJECT_DIR = Path(__file__).resolve().parents[2]
 BOUND_EXEC = PROJECT_DIR / "voidlux_site" / "node" / "bound_exec.py"
 HOST = "127.0.0.1"
+NETWORK = "demo"
 STOP_WITHIN_S = 20.0
 COMMAND_TIMEOUT_S = 30.0
 LOG_LINES_SHOWN = 15
@@ -97,6 +98,10 @@ class NodeProcess:
     def start(self, *, seeds: str, allow_nodes: str, secret: str) -> None:
         """Start `manage.py runnode` in a session and an environment of its own."""
         self._environment = self._settings(seeds, allow_nodes, secret)
+        if secret:
+            self.api.use_token(
+                swarm_key(API_TOKEN, secret=secret, network=NETWORK, swarm=self.plan.swarm)
+            )
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
                 # Bound to the demo: a demo that is killed leaves no node behind.
@@ -226,7 +231,7 @@ class NodeProcess:
             "VOIDLUX_HTTP_PORT": str(self.http_port),
             "VOIDLUX_SWARM": plan.swarm,
             "VOIDLUX_AUTH_SECRET": secret,
-            "VOIDLUX_NETWORK": "demo",
+            "VOIDLUX_NETWORK": NETWORK,
             "VOIDLUX_ROLE": plan.role,
             "VOIDLUX_AGENTS": str(plan.agents),
             "VOIDLUX_SEEDS": seeds,

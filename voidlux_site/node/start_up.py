@@ -23,7 +23,7 @@ from swarm.services import jobs
 from swarm.services.agents import ensure_agents
 from swarm.services.reconciliation import reconcile_tasks
 from swarm.states import AgentStatus
-from voidlux_site.access import api_token
+from voidlux_site.access import keep_own_secrets
 
 
 def migrate() -> None:
@@ -34,7 +34,7 @@ def migrate() -> None:
 def reconcile() -> None:
     """Make the stored state true again after whatever ended the node before."""
     environment, now = settings.ENVIRONMENT, now_utc()
-    api_token()  # made at the first start, so that tools find it before the first request
+    keep_own_secrets()  # before the first request: tools read the API's token in the home
     publish_again(now)  # a crash may have come between a new incarnation and this
     begin_life(now)
     all_down()
