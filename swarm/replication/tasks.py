@@ -17,7 +17,7 @@ from p2p.protocol.messages import Record
 from p2p.protocol.timestamps import from_timestamp
 from p2p.registration import Authority
 from swarm.models import Task, TaskCopy
-from swarm.replication import terms
+from swarm.replication import authority, terms
 from swarm.replication.bodies import check_dates, describe_copy, task_body
 from swarm.replication.messages import (
     TASKS,
@@ -73,10 +73,10 @@ def publish_missing(now: datetime) -> int:
 def authority_of(record: Record) -> Authority:
     """A victory proclaims its own node; a task counts when its emperor's victory is known."""
     if isinstance(record, ElectionVictory):
-        return terms.authority_of_victory(record)
+        return authority.authority_of_victory(record)
     assert isinstance(record, TaskRecord)
     check_dates(record.task)
-    return terms.authority_of_term(record.term, record.origin)
+    return authority.authority_of_term(record.term, record.origin)
 
 
 def rank_of(record: Record) -> tuple[int, ...]:
