@@ -37,8 +37,8 @@ def dispatch_ready(now: datetime) -> int:
     first, then those of other members, then hired ones.
     """
     given = 0
-    supply = Supply.look(now) if terms.is_emperor() else None
-    if not supply:
+    supply = Supply.look(now)
+    if not supply or not terms.is_emperor():
         return 0
     queue = ReadyQueue()
     while supply and (task := queue.next(supply)) is not None:

@@ -1,1 +1,0 @@
-"""Who is emperor: the election, and what taking and leaving office does to tasks and runs."""
