@@ -43,6 +43,7 @@ DEPENDS_ON_MAX = 64
 AGENTS_OF_NODE_MAX = 100
 PROGRESS_CHARS_MAX = 200  # of one agent in a heartbeat
 SETTINGS_CHARS_MAX = 4096  # of a repository's test settings, as JSON
+TERM_JUMP_MAX = 1_000  # a term further ahead of all known ones is a lie or a mistake
 
 Line = Annotated[str, Meta(pattern="^[^\\x00-\\x1f\\x7f]*$(?!\\n)", max_length=512)]
 ShortLine = Annotated[

@@ -17,9 +17,8 @@ from p2p.local import dial_addresses, local_node
 from p2p.protocol.fields import Address
 from swarm.errors import NotEmperor
 from swarm.models import KnownTerm
-from swarm.replication.messages import ElectionVictory, Term
+from swarm.replication.messages import TERM_JUMP_MAX, ElectionVictory, Term
 
-TERM_JUMP_MAX = 1_000  # a term further ahead of all known ones is a lie or a mistake
 FIRST_TERM = 1
 
 

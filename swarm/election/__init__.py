@@ -1,0 +1,1 @@
+"""The election: who is emperor when the one before is gone."""
