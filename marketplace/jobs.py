@@ -15,9 +15,8 @@ from p2p.local import local_node
 from swarm.errors import WrongState
 from swarm.gate.verifying import objection_to
 from swarm.git.repository import Repository
-from swarm.models import Job
+from swarm.models import Job, Task
 from swarm.services import jobs
-from swarm.services.goals import get_task
 
 
 def _admit(job: Job) -> None:
@@ -64,7 +63,7 @@ def objection_of_remote(execution: Execution) -> str:
     repository = Repository(execution.tribute.repository, local_node().home)
     repository.ensure()
     objection = objection_to(
-        get_task(execution.task_id),
+        Task.with_released.get(id=execution.task_id),  # who pays settles it, emperor or not
         repository,
         branch=report.git_branch,
         commit=report.commit,
@@ -79,5 +78,5 @@ def _execution_of(job: Job) -> Execution | None:
 
 def register() -> None:
     """Register the marketplace's kinds of jobs."""
-    jobs.register_kind(sales.ADMIT, jobs.JobKind(_admit, _not_admitted))
-    jobs.register_kind(results.VERIFY, jobs.JobKind(_verify, _not_verified))
+    jobs.register_kind(sales.ADMIT, jobs.JobKind(_admit, _not_admitted, of_tasks=False))
+    jobs.register_kind(results.VERIFY, jobs.JobKind(_verify, _not_verified, of_tasks=False))

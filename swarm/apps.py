@@ -81,10 +81,12 @@ def _register_topics() -> None:
 def _listen() -> None:
     from swarm import hooks
     from swarm.agents import answers
+    from swarm.election import redirecting
     from swarm.services import attempts, planning, withdrawals
 
     hooks.task_listeners.append(attempts.on_task_moved)
     hooks.task_listeners.append(planning.on_task_moved)
+    hooks.copy_listeners.append(redirecting.tell_again)
     hooks.answer_carriers.append(answers.carry)
     hooks.delivery_listeners.append(answers.on_delivery)
     hooks.task_listeners.append(withdrawals.on_task_moved)

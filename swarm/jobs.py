@@ -14,9 +14,11 @@ from django.db import connection, transaction
 
 from p2p.clock import now_utc
 from p2p.protocol.errors import DomainError, ExternalError
+from swarm.errors import NotFound
 from swarm.gate.gate import run_gate
 from swarm.gate.preparation import prepare_goal
 from swarm.models import Job
+from swarm.replication import terms
 from swarm.services import goals, jobs
 from swarm.states import TASK_TERMINAL
 
@@ -51,6 +53,9 @@ def _run(job: Job) -> None:
             jobs.kind_of(job).run(job)
     except ExternalError as error:
         _failed(job, str(error), retryable=error.retryable, retry_after_s=error.retry_after_s)
+    except NotFound as error:
+        if not _ended_with_office(job, str(error)):
+            _failed(job, str(error), retryable=False)
     except DomainError as error:
         _failed(job, str(error), retryable=error.code == "remote_moved")
     except Exception as error:
@@ -60,7 +65,18 @@ def _run(job: Job) -> None:
         jobs.finish(job, now=now_utc())
 
 
+def _ended_with_office(job: Job, error: str) -> bool:
+    """Close a job about tasks that another emperor moves now; False where that is not why."""
+    if not jobs.kind_of(job).of_tasks or terms.is_emperor():
+        return False
+    log.info("job %s: its task was left to another emperor: %s", job, error)
+    jobs.finish(job, now=now_utc())
+    return True
+
+
 def _failed(job: Job, error: str, *, retryable: bool, retry_after_s: float | None = None) -> None:
+    if _ended_with_office(job, error):
+        return
     now = now_utc()
     log.warning("job %s: %s", job, error)
     # Together: a worker killed in between would leave a failed job that nobody learns of.

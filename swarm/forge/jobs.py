@@ -83,9 +83,10 @@ def _kept(pull: PullRequest, job: Job) -> Iterator[None]:
 
 
 def _pull_of(job: Job) -> PullRequest | None:
-    return PullRequest.objects.select_related("goal").filter(id=UUID(job.key)).first()
+    rows = PullRequest.objects.select_related("goal").filter(goal__released_at__isnull=True)
+    return rows.filter(id=UUID(job.key)).first()
 
 
 def _follow_up_of(job: Job) -> FollowUp | None:
     rows = FollowUp.objects.select_related("goal", "pull_request__goal")
-    return rows.filter(goal_id=UUID(job.key)).first()
+    return rows.filter(goal_id=UUID(job.key), goal__released_at__isnull=True).first()

@@ -134,6 +134,7 @@ def store_plan(
         for item in items:
             subtasks[item.number].depends_on.set([subtasks[number] for number in item.after])
             publish_task(subtasks[item.number], now)
+        publish_task(goal, now)  # once more: it says now how many subtasks there are
     return list(subtasks.values())
 
 

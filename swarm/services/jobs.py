@@ -22,10 +22,14 @@ DEATHS_MAX = 20  # a restart of the node counts as one; a job that kills its wor
 
 @dataclass(frozen=True)
 class JobKind:
-    """How a kind of job is run, and who is told when it failed for good."""
+    """How a kind of job is run, and who is told when it failed for good.
+
+    `of_tasks` says that it is about tasks that this node moves: it ends with the node's office.
+    """
 
     run: Callable[[Job], None]
     on_failed: Callable[[Job, datetime], None]
+    of_tasks: bool = True
 
 
 _kinds: dict[str, JobKind] = {}
@@ -129,6 +133,13 @@ def fail_or_retry(
     delay_s = max(retry_after_s or 0.0, min(RETRY_MAX_S, RETRY_FIRST_S * 2 ** (attempts - 1)))
     _requeue(job, now + timedelta(seconds=delay_s), attempts, error, now)
     return False
+
+
+def close_queued(*, of_tasks: bool, reason: str, now: datetime) -> int:
+    """Close the waiting jobs that are, or are not, about this node's tasks; returns how many."""
+    kinds = [name for name, kind in _kinds.items() if kind.of_tasks == of_tasks]
+    waiting = Job.objects.filter(status=JobStatus.QUEUED, kind__in=kinds)
+    return waiting.update(status=JobStatus.DONE, error=reason, ended_at=now)
 
 
 def recover_lapsed(now: datetime) -> int:
