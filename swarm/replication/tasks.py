@@ -94,7 +94,7 @@ def apply_records(records_: Sequence[Record], now: datetime) -> None:
     """Bring the copies up to the records that won; many at once."""
     victories = [each for each in records_ if isinstance(each, ElectionVictory)]
     for victory in victories:
-        terms.take_victory(victory, now)
+        _take_victory(victory, now)
     if victories:
         # After this batch, which may have parked what the victory makes count.
         transaction.on_commit(lambda: records.retry_parked(TASKS, now), robust=True)
@@ -110,6 +110,12 @@ def forget(keys: Sequence[str], now: datetime) -> None:
 def forget_archived(now: datetime) -> int:
     """Drop copies that were archived long ago, as their records are; returns how many."""
     return TaskCopy.objects.filter(archived_at__lt=now - ARCHIVED_KEPT).delete()[0]
+
+
+def _take_victory(victory: ElectionVictory, now: datetime) -> None:
+    from swarm.election import hearing  # it stands above this module
+
+    hearing.take_victory(victory, now)
 
 
 def _class_for(task: Task) -> type[TaskRecord]:
