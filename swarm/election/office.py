@@ -56,7 +56,7 @@ def step_down(now: datetime) -> None:
 
 def adopt_late(now: datetime) -> int:
     """Adopt tasks of lower terms that became known after this one began; returns how many."""
-    return adopt_tasks(now) if terms.is_emperor() else 0
+    return adopt_tasks(now) if terms.has_members() and terms.is_emperor() else 0
 
 
 def beat(term: Term, now: datetime, *, abdicated: bool = False) -> None:

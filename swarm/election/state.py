@@ -30,7 +30,7 @@ def note(machine: Election, now: datetime) -> None:
         return
     ElectionState.objects.update_or_create(id=1, defaults={**facts, "since": now})
     if row is None or row.emperor_node_id != facts["emperor_node_id"]:
-        show_roles(str(facts["emperor_node_id"]))
+        show_roles()
     outbox.publish_event(
         "election_update",
         str(facts["standing"]),
@@ -73,10 +73,11 @@ def take_abdication() -> bool:
     return bool(asked.update(abdication_asked_at=None))
 
 
-def show_roles(emperor_node_id: str) -> None:
+def show_roles() -> None:
     """Let the known members show the part that the election gives them, not what they said."""
-    if emperor_node_id:
-        nodes.note_roles(local_node().swarm, emperor_node_id)
+    row = read_state()
+    if row is not None and row.emperor_node_id:
+        nodes.note_roles(local_node().swarm, row.emperor_node_id)
 
 
 def _standing_of(machine: Election) -> str:
