@@ -78,5 +78,5 @@ def _execution_of(job: Job) -> Execution | None:
 
 def register() -> None:
     """Register the marketplace's kinds of jobs."""
-    jobs.register_kind(sales.ADMIT, jobs.JobKind(_admit, _not_admitted, of_tasks=False))
-    jobs.register_kind(results.VERIFY, jobs.JobKind(_verify, _not_verified, of_tasks=False))
+    jobs.register_kind(sales.ADMIT, jobs.JobKind(_admit, _not_admitted))
+    jobs.register_kind(results.VERIFY, jobs.JobKind(_verify, _not_verified))

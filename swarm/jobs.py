@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from uuid import UUID
 
@@ -14,7 +14,8 @@ from django.db import connection, transaction
 
 from p2p.clock import now_utc
 from p2p.protocol.errors import DomainError, ExternalError
-from swarm.errors import NotFound
+from swarm.election.state import DOUBTFUL, read_state
+from swarm.errors import NotEmperor
 from swarm.gate.gate import run_gate
 from swarm.gate.preparation import prepare_goal
 from swarm.models import Job
@@ -48,14 +49,17 @@ def nudge_worker(job_id: int) -> None:
 
 
 def _run(job: Job) -> None:
+    kind = jobs.kind_of(job)
+    if kind.in_office and not terms.is_emperor():
+        _leave(job)
+        return
     try:
         with _lease_kept(job):
-            jobs.kind_of(job).run(job)
+            kind.run(job)
+    except NotEmperor:
+        _leave(job)
     except ExternalError as error:
         _failed(job, str(error), retryable=error.retryable, retry_after_s=error.retry_after_s)
-    except NotFound as error:
-        if not _ended_with_office(job, str(error)):
-            _failed(job, str(error), retryable=False)
     except DomainError as error:
         _failed(job, str(error), retryable=error.code == "remote_moved")
     except Exception as error:
@@ -65,17 +69,18 @@ def _run(job: Job) -> None:
         jobs.finish(job, now=now_utc())
 
 
-def _ended_with_office(job: Job, error: str) -> bool:
-    """Close a job about tasks that another emperor moves now; False where that is not why."""
-    if not jobs.kind_of(job).of_tasks or terms.is_emperor():
-        return False
-    log.info("job %s: its task was left to another emperor: %s", job, error)
-    jobs.finish(job, now=now_utc())
-    return True
+def _leave(job: Job) -> None:
+    """Leave a job to the emperor that follows, or for later where this node may still be it."""
+    state = read_state()
+    if state is not None and state.standing == DOUBTFUL:
+        jobs.put_off(job, reason="it was away, and asks whether it is emperor", now=now_utc())
+    else:
+        jobs.finish(job, now=now_utc(), note="left to another emperor")
 
 
 def _failed(job: Job, error: str, *, retryable: bool, retry_after_s: float | None = None) -> None:
-    if _ended_with_office(job, error):
+    if jobs.kind_of(job).in_office and not terms.is_emperor():
+        _leave(job)  # its tasks are another's now, and nothing is their fault
         return
     now = now_utc()
     log.warning("job %s: %s", job, error)
@@ -125,8 +130,12 @@ def _goal_failed(job: Job, now: datetime) -> None:
     goals.fail_goal(UUID(job.key), reason=reason, now=now)
 
 
+def _in_office(run: Callable[[Job], None]) -> jobs.JobKind:
+    return jobs.JobKind(run, _goal_failed, in_office=True)
+
+
 def register() -> None:
     """Register the swarm's kinds of jobs and how a worker is told of them."""
-    jobs.register_kind(goals.PREPARE_GOAL, jobs.JobKind(_run_preparation, _goal_failed))
-    jobs.register_kind(goals.GATE, jobs.JobKind(_run_gate, _goal_failed))
+    jobs.register_kind(goals.PREPARE_GOAL, _in_office(_run_preparation))
+    jobs.register_kind(goals.GATE, _in_office(_run_gate))
     jobs.nudge_with(nudge_worker)

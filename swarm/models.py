@@ -9,6 +9,7 @@ from django.db.models import F, Q
 
 from swarm.agents.models import Delivery as Delivery  # found by Django here
 from swarm.budgets.models import Usage as Usage  # found by Django here
+from swarm.election.models import ElectionState as ElectionState  # found by Django here
 from swarm.forge.models import FollowUp as FollowUp  # found by Django here
 from swarm.forge.models import PullRequest as PullRequest
 from swarm.forge.models import ReviewComment as ReviewComment

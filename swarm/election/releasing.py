@@ -34,7 +34,7 @@ def release_tasks(now: datetime) -> int:
         if held:
             store_copies([each for task in held if (each := _copy(task, now)) is not None])
             Task.objects.update(released_at=now)
-        jobs.close_queued(of_tasks=True, reason=LEFT, now=now)
+        jobs.close_of_office(reason=LEFT, now=now)
         _take_assignments_back(now)
     return len(held)
 

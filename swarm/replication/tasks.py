@@ -95,7 +95,7 @@ def apply_records(records_: Sequence[Record], now: datetime) -> None:
     """Bring the copies up to the records that won; many at once."""
     victories = [each for each in records_ if isinstance(each, ElectionVictory)]
     for victory in victories:
-        terms.take_victory(victory, now)
+        _take_victory(victory, now)
     if victories:
         # After this batch, which may have parked what the victory makes count.
         transaction.on_commit(lambda: records.retry_parked(TASKS, now), robust=True)
@@ -149,6 +149,12 @@ def copy_of(term: Term, body: TaskBody) -> TaskCopy:
         updated_at=from_timestamp(body.updated_at),
         archived_at=from_timestamp(body.archived_at) if body.archived_at else None,
     )
+
+
+def _take_victory(victory: ElectionVictory, now: datetime) -> None:
+    from swarm.election import hearing  # it stands above this module
+
+    hearing.take_victory(victory, now)
 
 
 def _class_for(task: Task) -> type[TaskRecord]:

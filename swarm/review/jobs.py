@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 def register() -> None:
     """Register the kind of job, and hear of tasks that move."""
-    jobs.register_kind(services.REVIEW, jobs.JobKind(_run, _failed))
+    jobs.register_kind(services.REVIEW, jobs.JobKind(_run, _failed, in_office=True))
     hooks.task_listeners.append(services.on_task_moved)
 
 

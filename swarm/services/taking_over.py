@@ -50,7 +50,7 @@ def take_over_run(
         attempt=number,
         attempts_max=max(number, task.attempts_max),
         generation=generation,
-        term=terms.own_term(now).counter,
+        term=own.counter if (own := terms.own_row()) is not None else 0,
         lease_expires_at=lease_until,
         claimed_at=now,
         git_branch=branch,
