@@ -11,7 +11,7 @@ import pytest
 from p2p.models import OutboxMessage
 from p2p.models import Record as StoredRecord
 from p2p.record_rows import record_in
-from swarm.election.adoption import ADOPTION_GAP, ENDED_AT_ONCE, PLAN_WAIT, adopt_tasks
+from swarm.election.adoption import ADOPTION_GAP, PLAN_WAIT, TASKS_AT_ONCE, adopt_tasks
 from swarm.election.releasing import release_tasks
 from swarm.models import Attempt, Job, RemoteAgent, Task, TaskCopy, TaskEvent
 from swarm.queries import task_counts
@@ -443,27 +443,32 @@ def test_a_copy_that_cannot_be_read_costs_its_goal_alone(cluster: Cluster) -> No
     assert len(succession.copies(succession.heir)) == 2
 
 
-def test_goals_that_are_over_are_adopted_few_at_a_time(cluster: Cluster) -> None:
+def test_many_goals_are_adopted_some_at_a_time_and_those_that_are_over_last(
+    cluster: Cluster,
+) -> None:
     succession = Succession.open(cluster)
     goal = succession.swarm.goal(1)
     succession.swarm.talk()
     with cluster.acting(succession.heir):
         like = TaskCopy.objects.get(id=goal.id)
         TaskCopy.objects.all().delete()
-        for number in range(ENDED_AT_ONCE + 2):
+        for number in range(TASKS_AT_ONCE + 2):
             ended_id = UUID(int=number + 1)
-            body = {**like.body, "id": ended_id.hex, "status": "completed"}
+            status = "completed" if number <= TASKS_AT_ONCE else "planning"
+            body = {**like.body, "id": ended_id.hex, "status": status}
             TaskCopy.objects.create(
                 id=ended_id,
                 emperor_node_id=like.emperor_node_id,
                 term=like.term,
-                status="completed",
+                status=status,
                 body=body,
                 created_at=like.created_at,
                 updated_at=like.updated_at,
             )
         terms.take_office(cluster.now)
-        assert [adopt_tasks(cluster.now) for _ in range(3)] == [ENDED_AT_ONCE, 2, 0]
+        assert adopt_tasks(cluster.now) == TASKS_AT_ONCE
+        assert Task.objects.filter(status=TaskStatus.PLANNING).count() == 1
+        assert [adopt_tasks(cluster.now) for _ in range(2)] == [2, 0]
 
 
 def test_the_history_goes_on_and_nothing_of_it_is_told_twice(cluster: Cluster) -> None:
