@@ -130,5 +130,3 @@ class Succession:
         with self.cluster.acting(self.heir):
             events = TaskEvent.objects.filter(task_id=task.id).order_by("id")
             return [event.reason for event in events]
-
-
