@@ -85,8 +85,8 @@ def test_every_kind_of_job_about_the_swarms_tasks_is_of_emperors() -> None:
     assert KINDS == [
         "deliver_follow_up",
         "gate",
-        "look_at_pull",
-        "open_pull",
+        "look_at_pull_request",
+        "open_pull_request",
         "prepare_goal",
         "review",
     ]
