@@ -151,15 +151,20 @@ def _waiting_reports() -> QuerySet[OutboxMessage]:
 
 def _give(run: Attempt, to_node_id: str, now: datetime) -> bool:
     """Make a node the assigner of a run; False where it has one of this generation already."""
+    # What was a sign of life to this node itself is one that its heartbeats carry from now on.
+    began = run.status in (AttemptStatus.WORKING, AttemptStatus.PUSHING)
+    alive_at = run.progress_at or (now if began else None)
     try:
         with transaction.atomic():
-            Attempt.objects.filter(id=run.id).update(assigner_node_id=to_node_id)
+            Attempt.objects.filter(id=run.id).update(
+                assigner_node_id=to_node_id, progress_at=alive_at
+            )
     except IntegrityError:
         log.warning("run %s of generation %d is there twice", run.branch, run.generation)
         if run.status not in ATTEMPT_TERMINAL:
             cancel(run.id, reason="the new emperor has given the task out itself", now=now)
         return False
-    run.assigner_node_id = to_node_id
+    run.assigner_node_id, run.progress_at = to_node_id, alive_at
     return True
 
 
