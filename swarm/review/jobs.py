@@ -28,7 +28,7 @@ MODEL_TRIES_MAX = 3  # by the job, each after what the provider asked to wait
 
 def register() -> None:
     """Register the kind of job, and hear of tasks that move."""
-    jobs.register_kind(services.REVIEW, jobs.JobKind(_run, _failed))
+    jobs.register_kind(services.REVIEW, jobs.JobKind(_run, _failed, in_office=True))
     hooks.task_listeners.append(services.on_task_moved)
 
 
@@ -59,7 +59,8 @@ def question_about(review: Review) -> dict[str, Any]:
 
 def _run(job: Job) -> None:
     rows = Review.objects.select_related("task__parent", "test_run")
-    review = rows.filter(id=UUID(job.key), state=ReviewState.WAITING).first()
+    held = rows.filter(task__released_at__isnull=True)
+    review = held.filter(id=UUID(job.key), state=ReviewState.WAITING).first()
     if review is None or review.why_human:
         return
     reviewer = settings.ENVIRONMENT.reviewer

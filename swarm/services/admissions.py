@@ -14,7 +14,7 @@ from swarm.git.names import validate_url
 from swarm.messages import TaskAssign
 from swarm.models import Agent, Attempt, KnownTerm
 from swarm.queries import idle_agents
-from swarm.replication import terms
+from swarm.replication import authority, terms
 from swarm.services import reports, withdrawals
 from swarm.services.attempts import Assignment, cancel_open, start_attempt
 from swarm.states import AgentStatus
@@ -82,7 +82,7 @@ def _admit_and_start(command: TaskAssign, task_id: UUID, now: datetime) -> Attem
 def _check_term(command: TaskAssign) -> None:
     if command.term is None or not terms.has_members():
         raise DomainError("not_allowed", f"{command.origin[:8]} names neither tribute nor term")
-    terms.check_assigner(command.origin, command.term)
+    authority.check_assigner(command.origin, command.term)
 
 
 def _check_generation(command: TaskAssign, scope: str, task_id: UUID, now: datetime) -> None:

@@ -44,8 +44,8 @@ def dispatch_ready(now: datetime) -> int:
     named for the task comes before own ones without it.
     """
     given = 0
-    supply = Supply.look(now) if terms.is_emperor() else None
-    if not supply:
+    supply = Supply.look(now)
+    if not supply or not terms.is_emperor():
         return 0
     queue = ReadyQueue()
     while supply and (task := queue.next(supply)) is not None:
@@ -163,7 +163,7 @@ def _claim(task: Task, node_id: str, reason: str, now: datetime, **columns: Any)
         assigned_node=node_id,
         base_commit=_base_commit(task),
         attempt=task.attempt + 1,
-        generation=task.generation + 1,
+        generation=max(task.generation, task.generation_floor) + 1,
         term=terms.own_term(now).counter,
         lease_expires_at=reports.lease_end(now),
         claimed_at=now,

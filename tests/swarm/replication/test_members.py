@@ -10,7 +10,7 @@ from p2p.models import OutboxMessage
 from swarm.errors import NotEmperor
 from swarm.models import Agent, KnownTerm, RemoteAgent, Task, TaskCopy
 from swarm.queries import sellable_agents
-from swarm.replication import terms
+from swarm.replication import authority, terms
 from swarm.replication.messages import AgentHeartbeat, Term
 from swarm.replication.pulses import living_members
 from swarm.services import goals
@@ -36,7 +36,9 @@ def test_an_older_term_is_refused_and_a_newer_one_taken(swarm: Swarm) -> None:
     assert swarm.statuses(goal) == ["pending"]
     with swarm.cluster.acting(worker):
         KnownTerm.objects.filter(counter=5).delete()
-        terms.check_assigner(swarm.emperor.node_id, Term(counter=1, node_id=swarm.emperor.node_id))
+        authority.check_assigner(
+            swarm.emperor.node_id, Term(counter=1, node_id=swarm.emperor.node_id)
+        )
 
 
 def test_copies_are_never_acted_on(swarm: Swarm) -> None:

@@ -19,7 +19,7 @@ from p2p.protocol.timestamps import to_timestamp
 from p2p.record_store import TopicStore
 from p2p.registration import Authority, registry, topic_named
 from swarm.models import KnownTerm, RemoteAgent, TaskCopy
-from swarm.replication import agents, tasks, terms
+from swarm.replication import agents, authority, tasks, terms
 from swarm.replication.messages import (
     AGENTS,
     TASKS,
@@ -234,14 +234,14 @@ def test_an_emperor_after_another_one_takes_the_next_term(cluster: Cluster) -> N
 def test_a_worker_takes_work_of_the_highest_term_only(cluster: Cluster, worker: SimNode) -> None:
     with cluster.acting(worker):
         with pytest.raises(DomainError) as unknown:
-            terms.check_assigner(LOW.node_id, Term(counter=1, node_id=LOW.node_id))
+            authority.check_assigner(LOW.node_id, Term(counter=1, node_id=LOW.node_id))
         take(victory(LOW, 1), victory(HIGH, 2))
 
-        terms.check_assigner(HIGH.node_id, Term(counter=2, node_id=HIGH.node_id))
+        authority.check_assigner(HIGH.node_id, Term(counter=2, node_id=HIGH.node_id))
         with pytest.raises(DomainError) as stale:
-            terms.check_assigner(LOW.node_id, Term(counter=1, node_id=LOW.node_id))
+            authority.check_assigner(LOW.node_id, Term(counter=1, node_id=LOW.node_id))
         with pytest.raises(DomainError) as stranger:
-            terms.check_assigner(LOW.node_id, Term(counter=2, node_id=HIGH.node_id))
+            authority.check_assigner(LOW.node_id, Term(counter=2, node_id=HIGH.node_id))
 
     codes = [each.value.code for each in (unknown, stale, stranger)]
     assert codes == ["unknown_term", "stale_term", "not_allowed"]
