@@ -14,6 +14,7 @@ from django.db import connection, transaction
 
 from p2p.clock import now_utc
 from p2p.protocol.errors import DomainError, ExternalError
+from swarm.errors import Fenced, NotEmperor
 from swarm.gate.gate import run_gate
 from swarm.gate.preparation import prepare_goal
 from swarm.models import Job
@@ -49,6 +50,9 @@ def _run(job: Job) -> None:
     try:
         with _lease_kept(job):
             jobs.kind_of(job).run(job)
+    except (Fenced, NotEmperor) as left:
+        log.info("job %s ends: %s", job, left)
+        jobs.finish(job, now=now_utc(), note=str(left))
     except ExternalError as error:
         _failed(job, str(error), retryable=error.retryable, retry_after_s=error.retry_after_s)
     except DomainError as error:

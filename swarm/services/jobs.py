@@ -109,9 +109,9 @@ def renew(job: Job, *, now: datetime) -> bool:
     return bool(_held(job).update(lease_expires_at=now + timedelta(seconds=LEASE_S)))
 
 
-def finish(job: Job, *, now: datetime) -> None:
-    """Close a job that ran to its end."""
-    _close(job, JobStatus.DONE, "", now)
+def finish(job: Job, *, now: datetime, note: str = "") -> None:
+    """Close a job that ran to its end, or has nothing to do here any more, as `note` says."""
+    _close(job, JobStatus.DONE, note, now)
 
 
 def fail_or_retry(
