@@ -8,7 +8,6 @@ fence too and the remote itself compares both refs with what their writer saw.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
 from uuid import UUID
 
 import msgspec
@@ -31,7 +30,7 @@ DATE = "@1577836800 +0000"  # the same words are the same commit, wherever they 
 class _Message(msgspec.Struct, frozen=True):
     """What a fence says: the term, the goal, and the head of the branch at that moment."""
 
-    term: Annotated[Sequence, msgspec.Meta(ge=1)]
+    term: Sequence
     node_id: NodeId
     goal: str
     head: str = ""
