@@ -15,9 +15,8 @@ from p2p.local import local_node
 from swarm.errors import WrongState
 from swarm.gate.verifying import objection_to
 from swarm.git.repository import Repository
-from swarm.models import Job
+from swarm.models import Job, Task
 from swarm.services import jobs
-from swarm.services.goals import get_task
 
 
 def _admit(job: Job) -> None:
@@ -64,7 +63,7 @@ def objection_of_remote(execution: Execution) -> str:
     repository = Repository(execution.tribute.repository, local_node().home)
     repository.ensure()
     objection = objection_to(
-        get_task(execution.task_id),
+        Task.with_released.get(id=execution.task_id),  # who pays settles it, emperor or not
         repository,
         branch=report.git_branch,
         commit=report.commit,

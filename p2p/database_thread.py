@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
 from django.db import connections
@@ -18,11 +19,37 @@ class DatabaseThread:
 
     def __init__(self) -> None:
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="database")
+        self._first: deque[Callable[[], None]] = deque()
 
     async def run(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Call `function` on the database thread and return what it returns or raises."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, lambda: _call(function, *args, **kwargs))
+
+        def call() -> R:
+            self._do_first()
+            return _call(function, *args, **kwargs)
+
+        return await loop.run_in_executor(self._executor, call)
+
+    async def run_first(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """As `run`, before all that waits: only what is at work already comes before it."""
+        done: Future[R] = Future()
+
+        def call() -> None:
+            if not done.set_running_or_notify_cancel():
+                return
+            try:
+                done.set_result(_call(function, *args, **kwargs))
+            except BaseException as error:
+                done.set_exception(error)
+
+        self._first.append(call)
+        self._executor.submit(self._do_first)
+        return await asyncio.wrap_future(done)
+
+    def _do_first(self) -> None:
+        while self._first:
+            self._first.popleft()()
 
     def stop(self) -> None:
         """Close the connection and end the thread."""

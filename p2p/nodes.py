@@ -56,6 +56,13 @@ def node_up(
         outbox.publish_event("peer_update", "up", {"node_id": node_id, "swarm": swarm}, now=now)
 
 
+def note_roles(swarm: str, emperor_node_id: str) -> None:
+    """Let the known members of our swarm show who is emperor now, whatever they said at first."""
+    members = KnownNode.objects.filter(swarm=swarm, member=True).exclude(role="")
+    members.filter(node_id=emperor_node_id).exclude(role="emperor").update(role="emperor")
+    members.filter(role="emperor").exclude(node_id=emperor_node_id).update(role="worker")
+
+
 def node_down(*, node_id: str, now: datetime) -> None:
     """Note that the last link to a peer is gone."""
     with transaction.atomic():

@@ -28,6 +28,7 @@ class SwarmConfig(AppConfig):
 def _register_commands() -> None:
     from p2p.registration import register_command, register_flooded
     from swarm import handlers, messages
+    from swarm.election import hearing
     from swarm.replication import messages as replicated
 
     register_command(messages.TaskAssign, handlers.on_task_assign, handlers.on_assign_answered)
@@ -41,6 +42,8 @@ def _register_commands() -> None:
     register_command(messages.TaskWithdraw, handlers.on_task_withdraw)
     register_flooded(replicated.AgentHeartbeat, handlers.on_agent_heartbeat)
     register_flooded(replicated.CensusRequest, handlers.on_census_request)
+    register_flooded(replicated.EmperorHeartbeat, hearing.on_emperor_heartbeat)
+    register_flooded(replicated.ElectionStart, hearing.on_election_start)
 
 
 def _register_topics() -> None:
@@ -81,10 +84,12 @@ def _register_topics() -> None:
 def _listen() -> None:
     from swarm import hooks
     from swarm.agents import answers
+    from swarm.election import redirecting
     from swarm.services import attempts, planning, withdrawals
 
     hooks.task_listeners.append(attempts.on_task_moved)
     hooks.task_listeners.append(planning.on_task_moved)
+    hooks.copy_listeners.append(redirecting.tell_again)
     hooks.answer_carriers.append(answers.carry)
     hooks.delivery_listeners.append(answers.on_delivery)
     hooks.task_listeners.append(withdrawals.on_task_moved)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,7 @@ from uuid import UUID
 from p2p.protocol.codec import Received
 from p2p.protocol.errors import DomainError
 from swarm.messages import TaskAssign, TaskComplete
-from swarm.models import Attempt, Delivery, Task
+from swarm.models import Attempt, Delivery, Task, TaskCopy
 from swarm.states import Actor, TaskStatus
 
 
@@ -58,6 +58,8 @@ agents_listeners: list[Callable[[datetime], None]] = []
 delivery_listeners: list[Callable[[Delivery, datetime], None]] = []
 # Who types an answer into the terminal of an attempt's agent: (attempt, text, now).
 answer_carriers: list[Callable[[Attempt, str, datetime], None]] = []
+# Who learns of copies of other members' tasks that were just stored: (copies, now).
+copy_listeners: list[Callable[[Sequence[TaskCopy], datetime], None]] = []
 # Which tasks of a goal were ever given to somebody whose work is tested in a sandbox only.
 stranger_sources: list[Callable[[UUID], set[UUID]]] = []
 # Who keeps a TASK_COMPLETE before the task takes it: True where only he still wants it.

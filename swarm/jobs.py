@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from uuid import UUID
 
@@ -14,10 +14,12 @@ from django.db import connection, transaction
 
 from p2p.clock import now_utc
 from p2p.protocol.errors import DomainError, ExternalError
+from swarm.election.state import DOUBTFUL, read_state
 from swarm.errors import Fenced, NotEmperor
 from swarm.gate.gate import run_gate
 from swarm.gate.preparation import prepare_goal
 from swarm.models import Job
+from swarm.replication import terms
 from swarm.services import goals, jobs
 from swarm.states import TASK_TERMINAL
 
@@ -47,10 +49,16 @@ def nudge_worker(job_id: int) -> None:
 
 
 def _run(job: Job) -> None:
+    kind = jobs.kind_of(job)
+    if kind.in_office and not terms.is_emperor():
+        _leave(job)
+        return
     try:
         with _lease_kept(job):
-            jobs.kind_of(job).run(job)
-    except (Fenced, NotEmperor) as left:
+            kind.run(job)
+    except NotEmperor:
+        _leave(job)
+    except Fenced as left:
         log.info("job %s ends: %s", job, left)
         jobs.finish(job, now=now_utc(), note=str(left))
     except ExternalError as error:
@@ -64,7 +72,19 @@ def _run(job: Job) -> None:
         jobs.finish(job, now=now_utc())
 
 
+def _leave(job: Job) -> None:
+    """Leave a job to the emperor that follows, or for later where this node may still be it."""
+    state = read_state()
+    if state is not None and state.standing == DOUBTFUL:
+        jobs.put_off(job, reason="it was away, and asks whether it is emperor", now=now_utc())
+    else:
+        jobs.finish(job, now=now_utc(), note="left to another emperor")
+
+
 def _failed(job: Job, error: str, *, retryable: bool, retry_after_s: float | None = None) -> None:
+    if jobs.kind_of(job).in_office and not terms.is_emperor():
+        _leave(job)  # its tasks are another's now, and nothing is their fault
+        return
     now = now_utc()
     log.warning("job %s: %s", job, error)
     # Together: a worker killed in between would leave a failed job that nobody learns of.
@@ -113,8 +133,12 @@ def _goal_failed(job: Job, now: datetime) -> None:
     goals.fail_goal(UUID(job.key), reason=reason, now=now)
 
 
+def _in_office(run: Callable[[Job], None]) -> jobs.JobKind:
+    return jobs.JobKind(run, _goal_failed, in_office=True)
+
+
 def register() -> None:
     """Register the swarm's kinds of jobs and how a worker is told of them."""
-    jobs.register_kind(goals.PREPARE_GOAL, jobs.JobKind(_run_preparation, _goal_failed))
-    jobs.register_kind(goals.GATE, jobs.JobKind(_run_gate, _goal_failed))
+    jobs.register_kind(goals.PREPARE_GOAL, _in_office(_run_preparation))
+    jobs.register_kind(goals.GATE, _in_office(_run_gate))
     jobs.nudge_with(nudge_worker)

@@ -9,6 +9,7 @@ from django.db.models import F, Q
 
 from swarm.agents.models import Delivery as Delivery  # found by Django here
 from swarm.budgets.models import Usage as Usage  # found by Django here
+from swarm.election.models import ElectionState as ElectionState  # found by Django here
 from swarm.forge.models import FollowUp as FollowUp  # found by Django here
 from swarm.forge.models import PullRequest as PullRequest
 from swarm.forge.models import ReviewComment as ReviewComment
@@ -93,7 +94,9 @@ class Task(models.Model):
         default=False, help_text="Its pull request is merged when the checks are green."
     )
 
-    created_by = models.CharField(max_length=32, help_text="Node id of the task's emperor.")
+    created_by = models.CharField(
+        max_length=32, help_text="Node id of the emperor that was given it."
+    )
     assigned_node = models.CharField(max_length=32, blank=True)
     assigned_agent = models.CharField(max_length=64, blank=True)
     assigned_agent_id = models.UUIDField(
@@ -104,6 +107,10 @@ class Task(models.Model):
     attempts_max = models.PositiveSmallIntegerField(default=ATTEMPTS_MAX_DEFAULT)
     generation = models.PositiveIntegerField(
         default=0, help_text="Rises with each dispatch; an older one is refused."
+    )
+    generation_floor = models.PositiveIntegerField(
+        default=0,
+        help_text="New dispatches are numbered above it: an emperor before may have made others.",
     )
     term = models.PositiveBigIntegerField(
         default=0, help_text="Counter of the emperor's term that dispatched it last."

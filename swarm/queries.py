@@ -75,7 +75,7 @@ def describe_task(task: Task, phase: str | None = None) -> dict[str, Any]:
         "test_source": task.test_source,
         "test_settings": task.test_settings,
         "created_by": task.created_by,
-        "emperor_node_id": task.created_by,
+        "emperor_node_id": local_node().node_id,
         "term": task.term,
         "assigned_node": task.assigned_node,
         "assigned_agent": task.assigned_agent,

@@ -47,6 +47,7 @@ class Actor(TextChoices):
     DEPENDENCY = "dependency"
     BUDGET = "budget"
     OPERATOR = "operator"
+    ELECTION = "election"
 
 
 class AttemptStatus(TextChoices):
@@ -163,6 +164,9 @@ TASK_MOVES: tuple[Move[TaskStatus], ...] = (
     *_moves((_T.BLOCKED,), _T.PENDING, Actor.DEPENDENCY, "every prerequisite is merged"),
     *_moves((_T.BLOCKED, _T.PENDING), _T.FAILED, Actor.DEPENDENCY, "a prerequisite failed"),
     *_moves((_T.PENDING,), _T.CLAIMED, Actor.DISPATCHER, "an agent is assigned"),
+    *_moves(
+        (_T.PENDING,), _T.CLAIMED, Actor.REPORT, "a run begun under the emperor before goes on"
+    ),
     *_moves((_T.CLAIMED, _T.WAITING_INPUT), _T.IN_PROGRESS, Actor.REPORT, "the agent works"),
     *_moves((_T.CLAIMED, _T.IN_PROGRESS), _T.WAITING_INPUT, Actor.REPORT, "the agent asks"),
     *_moves(_HELD, _T.PENDING_REVIEW, Actor.REPORT, "the agent reports a commit"),

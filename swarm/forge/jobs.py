@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -25,11 +25,17 @@ BACK_OFF_MAX_S = 900.0
 
 def register() -> None:
     """Register the kinds of jobs with the swarm's, and hear of goals that end."""
-    jobs.register_kind(services.OPEN_PULL, jobs.JobKind(_run_open, _pull_failed))
-    jobs.register_kind(services.LOOK_AT_PULL, jobs.JobKind(_run_look, _pull_failed))
-    jobs.register_kind(services.DELIVER, jobs.JobKind(_run_deliver, _delivery_failed))
+    jobs.register_kind(services.OPEN_PULL, _in_office(_run_open, _pull_failed))
+    jobs.register_kind(services.LOOK_AT_PULL, _in_office(_run_look, _pull_failed))
+    jobs.register_kind(services.DELIVER, _in_office(_run_deliver, _delivery_failed))
     hooks.task_listeners.append(services.on_task_moved)
     hooks.reconcilers.append(resume_pulls)
+
+
+def _in_office(
+    run: Callable[[Job], None], on_failed: Callable[[Job, datetime], None]
+) -> jobs.JobKind:
+    return jobs.JobKind(run, on_failed, in_office=True)
 
 
 def _run_open(job: Job) -> None:
@@ -85,9 +91,10 @@ def _kept(pull: PullRequest, job: Job) -> Iterator[None]:
 
 
 def _pull_of(job: Job) -> PullRequest | None:
-    return PullRequest.objects.select_related("goal").filter(id=UUID(job.key)).first()
+    rows = PullRequest.objects.select_related("goal").filter(goal__released_at__isnull=True)
+    return rows.filter(id=UUID(job.key)).first()
 
 
 def _follow_up_of(job: Job) -> FollowUp | None:
     rows = FollowUp.objects.select_related("goal", "pull_request__goal")
-    return rows.filter(goal_id=UUID(job.key)).first()
+    return rows.filter(goal_id=UUID(job.key), goal__released_at__isnull=True).first()

@@ -59,7 +59,8 @@ def list_contributions(limit: int) -> tuple[list[Contribution], int]:
 
 def failed_pulls() -> QuerySet[PullRequest]:
     """Return pull requests that were given up and wait for a person, oldest first."""
-    rows = PullRequest.objects.filter(state=PullState.FAILED, goal__archived_at__isnull=True)
+    held = PullRequest.objects.filter(goal__released_at__isnull=True)
+    rows = held.filter(state=PullState.FAILED, goal__archived_at__isnull=True)
     return rows.select_related("goal").order_by("updated_at")
 
 

@@ -69,6 +69,8 @@ def task_body(task: Task) -> TaskBody:
         attempt=task.attempt,
         attempts_max=task.attempts_max,
         generation=task.generation,
+        generation_floor=task.generation_floor,
+        subtasks=task.subtasks.count() if is_goal else 0,
         git_branch=_line(task.git_branch),
         commit=task.commit or None,
         merged_commit=task.merged_commit or None,
@@ -131,7 +133,10 @@ def check_dates(body: TaskBody | AgentBody) -> None:
 def describe_copy(copy: TaskCopy) -> dict[str, Any]:
     """Return the copy of another emperor's task as JSON-ready data, shaped like an own task."""
     body: dict[str, Any] = {**_TASK_DEFAULTS, **copy.body}
-    hidden = ("description", "instructions", "shell", "feedback", "depends_on", "history")
+    hidden = (
+        *("description", "instructions", "shell", "feedback"),
+        *("depends_on", "history", "generation_floor", "subtasks"),
+    )
     shown = {name: value for name, value in body.items() if name not in hidden}
     for name in ("base_commit", "integration_commit", "commit", "merged_commit"):
         shown[name] = shown[name] or ""

@@ -129,6 +129,8 @@ class TaskBody(Struct, frozen=True, kw_only=True, omit_defaults=True):
     attempt: Annotated[SmallCount, about("runs begun so far")] = 0
     attempts_max: Annotated[SmallCount, about("runs allowed")] = 3
     generation: Annotated[Count, about("number of the last dispatch")] = 0
+    generation_floor: Annotated[Count, about("further dispatches are numbered above it")] = 0
+    subtasks: Annotated[SmallCount, about("how many subtasks a goal's plan has")] = 0
     git_branch: Annotated[Line, about("branch last reported")] = ""
     commit: Annotated[Sha | None, about("commit last reported")] = None
     merged_commit: Annotated[Sha | None, about("integration commit that holds it")] = None

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from p2p.protocol.errors import DomainError
+from p2p.protocol.errors import DomainError, ExternalError
 from p2p.protocol.limits import FLOODED_AGE_MAX_MS
 from swarm.errors import StaleGeneration
 from swarm.models import MemberPulse, Task, TaskCopy
@@ -72,5 +72,5 @@ def _renew(each: AgentBeat, node_id: str, now: datetime) -> None:
         withdrawals.withdraw(
             task_id, generation=each.generation, from_node_id=node_id, reason=str(stale), now=now
         )
-    except DomainError:
+    except (DomainError, ExternalError):
         return  # not ours to renew any more; who has it is told by withdrawal

@@ -16,6 +16,7 @@ from p2p.models import Record as StoredRecord
 from p2p.protocol.messages import Record
 from p2p.protocol.timestamps import from_timestamp
 from p2p.registration import Authority
+from swarm import hooks
 from swarm.models import Task, TaskCopy
 from swarm.replication import authority, terms
 from swarm.replication.bodies import check_dates, describe_copy, task_body
@@ -94,12 +95,11 @@ def apply_records(records_: Sequence[Record], now: datetime) -> None:
     """Bring the copies up to the records that won; many at once."""
     victories = [each for each in records_ if isinstance(each, ElectionVictory)]
     for victory in victories:
-        terms.take_victory(victory, now)
+        _take_victory(victory, now)
     if victories:
         # After this batch, which may have parked what the victory makes count.
         transaction.on_commit(lambda: records.retry_parked(TASKS, now), robust=True)
-    told = [each for each in records_ if isinstance(each, TaskRecord)]
-    _store_copies([each for each in told if each.origin != local_node().node_id], now)
+    _take([each for each in records_ if isinstance(each, TaskRecord)], now)
 
 
 def forget(keys: Sequence[str], now: datetime) -> None:
@@ -110,6 +110,51 @@ def forget(keys: Sequence[str], now: datetime) -> None:
 def forget_archived(now: datetime) -> int:
     """Drop copies that were archived long ago, as their records are; returns how many."""
     return TaskCopy.objects.filter(archived_at__lt=now - ARCHIVED_KEPT).delete()[0]
+
+
+def store_copies(rows: Sequence[TaskCopy]) -> None:
+    """Store copies, each in the place of what was known of its task before."""
+    TaskCopy.objects.bulk_create(
+        rows,
+        update_conflicts=True,
+        unique_fields=["id"],
+        update_fields=[
+            "parent_id",
+            "emperor_node_id",
+            "term",
+            "number",
+            "status",
+            "required_capabilities",
+            "progress",
+            "body",
+            "created_at",
+            "updated_at",
+            "archived_at",
+        ],
+    )
+
+
+def copy_of(term: Term, body: TaskBody) -> TaskCopy:
+    """Return the copy of a task as a record of `term` tells of it, not saved yet."""
+    return TaskCopy(
+        id=UUID(body.id),
+        parent_id=UUID(body.parent_id) if body.parent_id else None,
+        emperor_node_id=term.node_id,
+        term=term.counter,
+        number=body.number,
+        status=body.status,
+        required_capabilities=list(body.required_capabilities),
+        body=msgspec.to_builtins(body),
+        created_at=from_timestamp(body.created_at),
+        updated_at=from_timestamp(body.updated_at),
+        archived_at=from_timestamp(body.archived_at) if body.archived_at else None,
+    )
+
+
+def _take_victory(victory: ElectionVictory, now: datetime) -> None:
+    from swarm.election import hearing  # it stands above this module
+
+    hearing.take_victory(victory, now)
 
 
 def _class_for(task: Task) -> type[TaskRecord]:
@@ -130,49 +175,15 @@ def _told_in(counter: int) -> set[UUID]:
     return told
 
 
-def _store_copies(told: Sequence[TaskRecord], now: datetime) -> None:
-    own = set(
-        Task.objects.filter(id__in=[UUID(each.task.id) for each in told]).values_list(
-            "id", flat=True
-        )
-    )
-    rows = [_row_of(each) for each in told if UUID(each.task.id) not in own]
-    TaskCopy.objects.bulk_create(
-        rows,
-        update_conflicts=True,
-        unique_fields=["id"],
-        update_fields=[
-            "parent_id",
-            "emperor_node_id",
-            "term",
-            "number",
-            "status",
-            "required_capabilities",
-            "progress",
-            "body",
-            "created_at",
-            "updated_at",
-            "archived_at",
-        ],
-    )
+def _take(told: Sequence[TaskRecord], now: datetime) -> None:
+    """Store copies of tasks that this node does not move, also of those that it moved once."""
+    ids = [UUID(each.task.id) for each in told]
+    own = set(Task.objects.filter(id__in=ids).values_list("id", flat=True))
+    rows = [copy_of(each.term, each.task) for each in told if UUID(each.task.id) not in own]
+    store_copies(rows)
     for row in rows:
         outbox.publish_event(
             "task_update", row.status, {"task": describe_copy(row), "reason": ""}, now=now
         )
-
-
-def _row_of(record: TaskRecord) -> TaskCopy:
-    body: TaskBody = record.task
-    return TaskCopy(
-        id=UUID(body.id),
-        parent_id=UUID(body.parent_id) if body.parent_id else None,
-        emperor_node_id=record.term.node_id,
-        term=record.term.counter,
-        number=body.number,
-        status=body.status,
-        required_capabilities=list(body.required_capabilities),
-        body=msgspec.to_builtins(body),
-        created_at=from_timestamp(body.created_at),
-        updated_at=from_timestamp(body.updated_at),
-        archived_at=from_timestamp(body.archived_at) if body.archived_at else None,
-    )
+    for listener in hooks.copy_listeners:
+        listener(rows, now)

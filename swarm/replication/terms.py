@@ -92,9 +92,9 @@ def take_office(now: datetime, counter: int | None = None) -> Term:
     }
     term = Term(counter=facts["counter"], node_id=local_node().node_id)
     if own is None or any(getattr(own, name) != value for name, value in facts.items()):
-        KnownTerm.objects.update_or_create(
-            node_id=term.node_id, defaults={**facts, "known_at": now}
-        )
+        begun = own is None or own.counter != term.counter
+        since = {"known_at": now} if begun else {}
+        KnownTerm.objects.update_or_create(node_id=term.node_id, defaults={**facts, **since})
         if has_members():
             _announce(term, now)
     return term
@@ -106,12 +106,12 @@ def leave_office(now: datetime) -> bool:
     Its tasks are not looked at: `swarm.election.office.step_down` does both.
     """
     mine = KnownTerm.objects.filter(node_id=local_node().node_id, in_office=True)
-    return bool(mine.update(in_office=False, known_at=now))
+    return bool(mine.update(in_office=False))
 
 
 @transaction.atomic
-def note_term(term: Term, addresses: Sequence[Address], http_port: int, now: datetime) -> None:
-    """Remember another node's term and where it is reached; an older one changes nothing.
+def note_term(term: Term, addresses: Sequence[Address], http_port: int, now: datetime) -> bool:
+    """Remember another node's term and where it is reached; tell whether it was not known.
 
     Leaves office, with all that this takes, when the term outranks our own.
     """
@@ -125,7 +125,7 @@ def note_term(term: Term, addresses: Sequence[Address], http_port: int, now: dat
     if row is None:
         KnownTerm.objects.create(node_id=term.node_id, known_at=now, **facts)
     elif row.counter > term.counter:
-        return
+        return False
     elif any(getattr(row, name) != value for name, value in facts.items()):
         since = now if row.counter < term.counter else row.known_at
         KnownTerm.objects.filter(node_id=term.node_id).update(**facts, known_at=since)
@@ -133,6 +133,7 @@ def note_term(term: Term, addresses: Sequence[Address], http_port: int, now: dat
         from swarm.election import office  # it stands above this module
 
         office.step_down(now)
+    return row is None or row.counter < term.counter
 
 
 def _acts_below(term: Term) -> bool:
@@ -208,17 +209,8 @@ def _go_on_above(counter: int, now: datetime) -> None:
     # A term that this node has forgotten, with its database: what it writes must come after.
     own = own_row()
     if own is None:
-        if not is_emperor():
-            KnownTerm.objects.create(
-                node_id=local_node().node_id, counter=counter, in_office=False, known_at=now
-            )
-            return
-        own_term(now)
-    KnownTerm.objects.filter(
-        node_id=local_node().node_id, in_office=False, counter__lt=counter
-    ).update(counter=counter, known_at=now)
-    own = KnownTerm.objects.filter(
-        node_id=local_node().node_id, in_office=True, counter__lte=counter
-    )
-    if own.update(counter=counter + 1, known_at=now):
-        _announce(Term(counter=counter + 1, node_id=local_node().node_id), now)
+        KnownTerm.objects.create(node_id=local_node().node_id, counter=counter, known_at=now)
+    elif own.in_office and own.counter <= counter:
+        take_office(now, counter + 1)
+    elif own.counter < counter:
+        KnownTerm.objects.filter(node_id=own.node_id).update(counter=counter)

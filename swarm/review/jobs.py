@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 def register() -> None:
     """Register the kind of job, and hear of tasks that move."""
-    jobs.register_kind(services.REVIEW, jobs.JobKind(_run, _failed))
+    jobs.register_kind(services.REVIEW, jobs.JobKind(_run, _failed, in_office=True))
     hooks.task_listeners.append(services.on_task_moved)
 
 
@@ -56,7 +56,8 @@ def question_about(review: Review) -> dict[str, Any]:
 
 def _run(job: Job) -> None:
     rows = Review.objects.select_related("task__parent", "test_run")
-    review = rows.filter(id=UUID(job.key), state=ReviewState.WAITING).first()
+    held = rows.filter(task__released_at__isnull=True)
+    review = held.filter(id=UUID(job.key), state=ReviewState.WAITING).first()
     if review is None or review.why_human:
         return
     reviewer = settings.ENVIRONMENT.reviewer

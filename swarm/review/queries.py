@@ -14,7 +14,8 @@ from swarm.review.models import ReviewState
 
 def reviews_for_people() -> QuerySet[Review]:
     """Return the reviews that wait for a person, oldest first, without their diffs."""
-    waiting = Review.objects.filter(state=ReviewState.WAITING).exclude(why_human="")
+    held = Review.objects.filter(task__released_at__isnull=True)
+    waiting = held.filter(state=ReviewState.WAITING).exclude(why_human="")
     return waiting.select_related("task__parent", "test_run").defer("diff").order_by("created_at")
 
 

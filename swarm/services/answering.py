@@ -34,7 +34,16 @@ def apply_question(
 ) -> None:
     """Let a task of ours wait for a person's answer; an older question changes nothing."""
     task = task_of_report(task_id, generation, from_node_id)
-    if (generation, number) <= (task.question_generation, task.question_number):
+    asked, current = (generation, number), (task.question_generation, task.question_number)
+    if asked == current and _answer_is_lost(task):
+        reopen_question(
+            task_id,
+            generation=generation,
+            number=number,
+            detail="the agent never got it from the emperor before",
+            now=now,
+        )
+    if asked <= current:
         return
     columns = {
         "question": question,
@@ -69,8 +78,10 @@ def apply_resumption(
     """Let a task work again whose agent was seen to go on after the answer."""
     task = task_of_report(task_id, generation, from_node_id)
     current = (task.question_generation, task.question_number) == (generation, number)
-    if task.status != TaskStatus.WAITING_INPUT or not current or task.answered_at is None:
+    if task.status != TaskStatus.WAITING_INPUT or not current:
         return
+    if task.answered_at is None and not task.generation_floor:
+        return  # else the emperor before was told the answer, and not we
     move_task(
         task.id,
         TaskStatus.IN_PROGRESS,
@@ -125,7 +136,7 @@ def _pass_on(task: Task, now: datetime) -> None:
     if task.assigned_node == local_node().node_id:
         asking.take_answer(
             task.id,
-            assigner_node_id=task.created_by,
+            assigner_node_id=local_node().node_id,
             generation=task.question_generation,
             number=task.question_number,
             answer=task.answer,
@@ -142,6 +153,12 @@ def _pass_on(task: Task, now: datetime) -> None:
         number=task.question_number,
         answer=task.answer,
     )
+
+
+def _answer_is_lost(task: Task) -> bool:
+    """Tell whether an answer was given under the emperor before, whose text was never told of."""
+    waits = task.status == TaskStatus.WAITING_INPUT and task.answered_at is not None
+    return waits and not task.answer and not task.over_budget
 
 
 def _note(task: Task, reason: str, by: Actor, now: datetime) -> None:

@@ -54,7 +54,7 @@ def ask(attempt_id: UUID, *, question: str, choices: Sequence[str], now: datetim
         if not asked:
             raise DomainError("not_working", f"attempt {attempt.number} has ended, or says so")
         attempt = get_attempt(attempt_id)
-        _report_question(attempt, now)
+        report_question(attempt, now)
         _judge(attempt, AgentStatus.WAITING_INPUT, "task_needs_input", question, now)
     return attempt
 
@@ -113,7 +113,7 @@ def note_sign_of_life(attempt_id: UUID, *, now: datetime) -> bool:
         if not seen:
             return False
         attempt = get_attempt(attempt_id)
-        _report_resumption(attempt, now)
+        report_resumption(attempt, now)
         _judge(attempt, AgentStatus.WORKING, "answer_seen", "goes on after the answer", now)
     return True
 
@@ -162,7 +162,8 @@ def _checked_choices(choices: Sequence[str]) -> list[str]:
     return [" ".join(choice.split()) for choice in offered if choice]
 
 
-def _report_question(attempt: Attempt, now: datetime) -> None:
+def report_question(attempt: Attempt, now: datetime) -> None:
+    """Tell the assigner what the agent asks."""
     if is_ours(attempt):
         answering.apply_question(
             attempt.task_id,
@@ -185,7 +186,8 @@ def _report_question(attempt: Attempt, now: datetime) -> None:
     )
 
 
-def _report_resumption(attempt: Attempt, now: datetime) -> None:
+def report_resumption(attempt: Attempt, now: datetime) -> None:
+    """Tell the assigner that the agent goes on with its answer."""
     if is_ours(attempt):
         answering.apply_resumption(
             attempt.task_id,

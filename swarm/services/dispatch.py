@@ -153,7 +153,7 @@ def _claim(task: Task, node_id: str, reason: str, now: datetime, **columns: Any)
         assigned_node=node_id,
         base_commit=_base_commit(task),
         attempt=task.attempt + 1,
-        generation=task.generation + 1,
+        generation=max(task.generation, task.generation_floor) + 1,
         term=terms.own_term(now).counter,
         lease_expires_at=reports.lease_end(now),
         claimed_at=now,

@@ -134,6 +134,7 @@ def store_plan(
         for item in items:
             subtasks[item.number].depends_on.set([subtasks[number] for number in item.after])
             publish_task(subtasks[item.number], now)
+        publish_task(goal, now)  # once more: it says now how many subtasks there are
     return list(subtasks.values())
 
 
@@ -355,6 +356,8 @@ def prolong_leases(until: datetime) -> int:
 def requeue_lapsed(now: datetime) -> int:
     """Requeue tasks whose lease ran out without a sign of life; returns how many."""
     lapsed = list(Task.objects.filter(status__in=TASK_WITH_AGENT, lease_expires_at__lte=now)[:100])
+    if not lapsed or not terms.is_emperor():
+        return 0
     for task in lapsed:
         try:
             requeue_or_fail(

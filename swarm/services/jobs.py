@@ -17,15 +17,20 @@ LEASE_S = 30.0
 NUDGE_AGAIN_S = 5.0
 RETRY_FIRST_S = 1.0
 RETRY_MAX_S = 30.0
+PUT_OFF_S = 2.0
 DEATHS_MAX = 20  # a restart of the node counts as one; a job that kills its worker has to end
 
 
 @dataclass(frozen=True)
 class JobKind:
-    """How a kind of job is run, and who is told when it failed for good."""
+    """How a kind of job is run, and who is told when it failed for good.
+
+    What is done `in_office` is left alone where this node moves no tasks now.
+    """
 
     run: Callable[[Job], None]
     on_failed: Callable[[Job, datetime], None]
+    in_office: bool = False
 
 
 _kinds: dict[str, JobKind] = {}
@@ -110,8 +115,14 @@ def renew(job: Job, *, now: datetime) -> bool:
 
 
 def finish(job: Job, *, now: datetime, note: str = "") -> None:
-    """Close a job that ran to its end, or has nothing to do here any more, as `note` says."""
+    """Close a job that ran to its end, or that `note` says why nobody needs any more."""
     _close(job, JobStatus.DONE, note, now)
+
+
+def put_off(job: Job, *, reason: str, now: datetime) -> None:
+    """Queue a job again that could not begin yet: neither a failure nor a death of its worker."""
+    _requeue(job, now + timedelta(seconds=PUT_OFF_S), job.attempts, reason, now)
+    Job.objects.filter(id=job.id, status=JobStatus.QUEUED).update(claims=F("claims") - 1)
 
 
 def fail_or_retry(
@@ -129,6 +140,13 @@ def fail_or_retry(
     delay_s = max(retry_after_s or 0.0, min(RETRY_MAX_S, RETRY_FIRST_S * 2 ** (attempts - 1)))
     _requeue(job, now + timedelta(seconds=delay_s), attempts, error, now)
     return False
+
+
+def close_of_office(*, reason: str, now: datetime) -> int:
+    """Close the waiting jobs that only an emperor does; returns how many."""
+    kinds = [name for name, kind in _kinds.items() if kind.in_office]
+    waiting = Job.objects.filter(status=JobStatus.QUEUED, kind__in=kinds)
+    return waiting.update(status=JobStatus.DONE, error=reason, ended_at=now)
 
 
 def recover_lapsed(now: datetime) -> int:

@@ -36,7 +36,7 @@ def claim_for_planner(goal: Task, agent: Agent, now: datetime) -> Task | None:
     claimed = Task.objects.filter(
         id=goal.id, status=TaskStatus.PLANNING, generation=goal.generation
     ).update(
-        generation=F("generation") + 1,
+        generation=max(goal.generation, goal.generation_floor) + 1,
         attempt=F("attempt") + 1,
         assigned_node=local_node().node_id,
         assigned_agent=agent.name,

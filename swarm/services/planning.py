@@ -14,6 +14,7 @@ from swarm.models import Attempt, Task
 from swarm.outline import shell_of
 from swarm.plan import PlannedSubtask, items_of_plan
 from swarm.queries import idle_agents
+from swarm.replication import terms
 from swarm.services import planned_goals
 from swarm.services.agents import capable, free_agent
 from swarm.services.attempts import Assignment, cancel_open, move_attempt, start_attempt
@@ -29,6 +30,8 @@ def dispatch_planning(now: datetime) -> int:
         status=TaskStatus.PLANNING, parent__isnull=True, subtasks__isnull=True
     ).exclude(base_commit="")
     waiting = list(goals.order_by("-priority", "created_at")[:GOALS_MAX])
+    if not waiting or not terms.is_emperor():
+        return 0
     return sum(_dispatch(goal, now) for goal in waiting if goal.attempt < goal.attempts_max)
 
 

@@ -12,7 +12,7 @@ from django.db import transaction
 from p2p import outbox
 from p2p.local import local_node
 from p2p.models import OutboxMessage
-from p2p.protocol.errors import DomainError
+from p2p.protocol.errors import DomainError, ExternalError
 from swarm import hooks
 from swarm.budgets import spent
 from swarm.budgets.limits import TASK_BUDGET
@@ -24,6 +24,7 @@ from swarm.replication.heartbeats import beat
 from swarm.replication.tasks import publish_task
 from swarm.services import planned_goals
 from swarm.services.goals import enqueue_gate, get_task, requeue_or_fail
+from swarm.services.taking_over import may_be_taken_over, take_over_run
 from swarm.services.transitions import move_task
 from swarm.states import TASK_WITH_AGENT, Actor, TaskStatus
 
@@ -45,6 +46,7 @@ NOT_BEGUN = frozenset(
         "unsupported",
     }
 )
+_REPORTED = (TaskStatus.PENDING_REVIEW, TaskStatus.MERGING, TaskStatus.COMPLETED)
 REFUSED_PAUSE = timedelta(seconds=10)  # before an agent of another member is asked again
 
 
@@ -186,7 +188,18 @@ def apply_claim(
     branch: str,
     now: datetime,
 ) -> None:
-    """Note which agent works on a task of ours and on which branch."""
+    """Note which agent works on a task of ours and on which branch.
+
+    Also a run that the emperor before began and did not tell of; it goes on.
+    """
+    take_over_run(
+        task_id,
+        generation=generation,
+        from_node_id=from_node_id,
+        branch=branch,
+        lease_until=lease_end(now),
+        now=now,
+    )
     task = task_of_report(task_id, generation, from_node_id)
     require_branch_of(task, branch)
     noted = Task.objects.filter(
@@ -231,9 +244,22 @@ def apply_completion(
     result: str,
     now: datetime,
 ) -> None:
-    """Take note of a reported commit: a claim, which the gate proves or refuses."""
+    """Take note of a reported commit: a claim, which the gate proves or refuses.
+
+    Said again, as after a change of emperor, it changes nothing.
+    """
+    take_over_run(
+        task_id,
+        generation=generation,
+        from_node_id=from_node_id,
+        branch=branch,
+        lease_until=lease_end(now),
+        now=now,
+    )
     task = task_of_report(task_id, generation, from_node_id)
     require_branch_of(task, branch)
+    if task.status in _REPORTED and task.commit == commit:
+        return
     moved = move_task(
         task.id,
         TaskStatus.PENDING_REVIEW,
@@ -313,10 +339,14 @@ def _note_for_heartbeat(attempt: Attempt, line: str, now: datetime) -> None:
 
 
 def task_of_report(task_id: UUID, generation: int, from_node_id: str) -> Task:
-    """Return the task of a report, or raise why the report does not count."""
+    """Return the task of a report, or raise why the report does not count.
+
+    ExternalError for a run of the emperor before that is not taken over yet: its claim may be
+    under way, and the report comes again.
+    """
     task = get_task(task_id)
-    if task.created_by != local_node().node_id:
-        raise DomainError("not_ours", f"task {task_id} is not a task of this node")
+    if may_be_taken_over(task, generation):
+        raise ExternalError(f"task {task_id}: generation {generation} is not known", retryable=True)
     if generation != task.generation:
         raise StaleGeneration(str(task_id), generation, task.generation)
     if task.assigned_node != from_node_id:

@@ -14,10 +14,12 @@ from swarm import hooks
 from swarm.errors import NotFound, WrongState
 from swarm.models import Task, TaskEvent
 from swarm.queries import describe_task
+from swarm.replication import terms
 from swarm.replication.tasks import publish_task
 from swarm.states import TASK_MOVES, TASK_TERMINAL, Actor, TaskStatus, sources_of
 
 REASON_CHARS_MAX = 500
+FOLLOWS_FROM_A_REPORT = frozenset({Actor.REPORT, Actor.DEPENDENCY, Actor.BUDGET})
 
 
 def move_task(
@@ -32,10 +34,13 @@ def move_task(
 ) -> Task:
     """Move a task and set `columns` with it, or raise WrongState and change nothing.
 
+    NotEmperor where this node does not move tasks now; what a run reports is taken all the same.
     The event row, the browsers' news and the listeners' effects are in the same transaction.
     """
     with transaction.atomic():
         source, executor, tribute_id = _source_for(task_id, target, by)
+        if by not in FOLLOWS_FROM_A_REPORT:
+            terms.require_emperor()
         if target in TASK_TERMINAL:
             columns.setdefault("completed_at", now)
         moved = Task.objects.filter(id=task_id, status=source).update(

@@ -15,6 +15,7 @@ from swarm.agents.adapters import all_tools
 from swarm.models import Agent, RemoteAgent, Task
 from swarm.outline import PROMPTS
 from swarm.queries import describe_task
+from swarm.replication import terms
 from swarm.services.transitions import note_event
 from swarm.states import Actor, TaskStatus
 
@@ -30,7 +31,7 @@ def note_unplaceable(now: datetime) -> int:
     for its sellers. The reason goes away with the first agent that could take the subtask.
     """
     ready = Task.objects.filter(status=TaskStatus.PENDING, parent__isnull=False).order_by()
-    if not ready.exists():
+    if not ready.exists() or not terms.is_emperor():
         return 0
     abilities = _abilities()
     hiring = hooks.hiring_goals()

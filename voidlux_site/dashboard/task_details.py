@@ -11,6 +11,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_GET, require_POST
 
 from p2p.clock import now_utc
+from p2p.local import local_node
 from swarm.budgets.limits import limit_of
 from swarm.budgets.money import shown_usd
 from swarm.errors import NotFound
@@ -109,7 +110,7 @@ def _facts_of_own(task: Task) -> Context:
     events = list(task.events.order_by("-id")[:EVENTS_SHOWN])
     return {
         "task": task,
-        "emperor_node_id": task.created_by,
+        "emperor_node_id": local_node().node_id,
         "own": True,
         "details": {"instructions": task.instructions, "shell": task.shell},
         "asking": is_asking(task),

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from p2p.protocol.limits import FLOODED_AGE_MAX_MS
 from swarm.replication.heartbeats import CENSUS_EVERY, HEARTBEAT_EVERY_S
-from swarm.replication.messages import HISTORY_MAX
-from swarm.replication.messages import TERM_JUMP_MAX
+from swarm.replication.messages import HISTORY_MAX, TERM_JUMP_MAX
 
 
 def swarm_rules() -> str:

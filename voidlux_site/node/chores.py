@@ -23,6 +23,7 @@ from swarm import retention as swarm_retention
 from swarm.budgets.enforcement import enforce_time_limits
 from swarm.budgets.pauses import end_pauses
 from swarm.budgets.windows import end_windows
+from swarm.election.office import adopt_late
 from swarm.gate.run_rows import close_abandoned
 from swarm.replication.heartbeats import beat, heartbeat_every_s
 from swarm.services import jobs
@@ -38,12 +39,16 @@ R = TypeVar("R")
 SWEEP_EVERY_S = 1.0
 FORGET_EVERY_S = 600.0
 
-_SWEEPS: tuple[Callable[[datetime], object], ...] = (
+IN_OFFICE: tuple[Callable[[datetime], object], ...] = (
+    adopt_late,
     requeue_lapsed,
+    note_unplaceable,
+)
+_SWEEPS: tuple[Callable[[datetime], object], ...] = (
+    *IN_OFFICE,
     enforce_time_limits,
     end_windows,
     end_pauses,
-    note_unplaceable,
     jobs.recover_lapsed,
     close_abandoned,
     expire_unanswered,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import os
 import signal
@@ -29,7 +30,7 @@ from p2p.mesh.tls import Tls
 from p2p.postgresql.one_node import become_its_node
 from p2p.protocol.codec import Received
 from p2p.protocol.errors import DomainError
-from p2p.protocol.fields import Address
+from p2p.protocol.fields import Address, Role
 from p2p.protocol.messages import NeighbourMessage, Record
 from p2p.registration import registry
 from p2p.relay import Relay
@@ -38,7 +39,7 @@ from swarm.agents.loop import AgentLoop
 from swarm.services import jobs
 from swarm.worktrees.care import care_for_worktrees
 from voidlux_site.live import publish_live, publish_screen
-from voidlux_site.node import beacons, chores, start_up
+from voidlux_site.node import beacons, chores, electing, start_up
 from voidlux_site.node.inbox_pump import InboxPump
 from voidlux_site.node.member_links import keep_member_links
 from voidlux_site.node.web import WebServer
@@ -124,6 +125,8 @@ class Node:
         self._run("dispatch", chores.dispatch_when_rung(self._database, self._doorbell.listener()))
         self._run("worktrees", care_for_worktrees(self._database))
         self._run("sweep", chores.sweep(self._database))
+        election = electing.take_part(self._database, self._doorbell.listener(), self._show_role)
+        self._run("election", election)
         self._run("heartbeats", chores.give_heartbeats(self._database))
         self._run("latencies", self._note_latencies())
         self._run("members", keep_member_links(self._mesh, self._database))
@@ -182,6 +185,11 @@ class Node:
             await work
         except Exception as error:
             log.warning("%s: %s", what, error or type(error).__name__)
+
+    def _show_role(self, role: Role) -> None:
+        """Let later HELLOs tell the part that the election gave this node."""
+        if self._mesh.profile.role != role:
+            self._mesh.profile = dataclasses.replace(self._mesh.profile, role=role)
 
     def _peer_up(self, peer: PeerInfo) -> None:
         log.info("linked to %s of %s at %s", peer.node_id[:8], peer.swarm, peer.host)

@@ -13,14 +13,15 @@ from p2p.clock import now_utc
 from p2p.local import local_node
 from p2p.nodes import all_down
 from p2p.own_numbering import begin_life, publish_again
+from swarm.election import participation
+from swarm.election.office import beat as beat_as_emperor
+from swarm.election.state import show_roles
 from swarm.models import Agent
 from swarm.replication import terms
 from swarm.replication.agents import publish_all
 from swarm.replication.heartbeats import ask_census, beat
-from swarm.replication.tasks import publish_missing
 from swarm.services import jobs
 from swarm.services.agents import ensure_agents
-from swarm.services.reconciliation import reconcile_tasks
 from swarm.states import AgentStatus
 from voidlux_site.access import api_token
 
@@ -38,11 +39,7 @@ def reconcile() -> None:
     begin_life(now)
     all_down()
     jobs.recover_all(now)
-    if terms.is_emperor():
-        terms.take_office(now)
-        terms.announce_again(now)
-        publish_missing(now)
-    reconcile_tasks(now)
+    participation.begin(now)  # who was in office goes on, and reconciles its tasks
     # Sessions may have gone with the machine: an agent is ready when its session is seen.
     Agent.objects.filter(attempt__isnull=True).update(
         status=AgentStatus.STARTING,
@@ -64,7 +61,9 @@ def meet_member(now: datetime) -> None:
     """Tell a member that was just linked that this node lives, and ask for its agents."""
     beat(now)
     if terms.is_emperor():
+        beat_as_emperor(terms.own_term(now), now)
         ask_census(now)
+    show_roles()
 
 
 def close_shop() -> None:

@@ -81,7 +81,7 @@ class Command(BaseCommand):
     def _follow(self, api: NodeClient, goal: Json, *, to_stderr: bool) -> Json:
         names = names_at(api)
         created_at = datetime.fromisoformat(goal["created_at"])
-        own = names.node(goal["created_by"])
+        own = names.node(goal["emperor_node_id"])
         follower = Follower(goal["id"], [(own, api)], names, created_at)
         with view_for(Console(stderr=to_stderr, highlight=False), names) as view:
             view.say(f"goal {goal['id']} is submitted: {goal['title']}", _age_s(created_at))
