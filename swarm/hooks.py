@@ -77,6 +77,12 @@ reconcilers: list[Callable[[datetime], object]] = []
 _admissions: list[Admission] = []
 
 
+def go_on(now: datetime) -> None:
+    """Let everybody go on with what a node that starts, or takes office, has under way."""
+    for reconciler in reconcilers:
+        reconciler(now)
+
+
 def admit_by(admission: Admission) -> None:
     """Register who decides on assignments from other swarms.
 

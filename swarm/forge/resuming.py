@@ -23,7 +23,8 @@ from swarm.states import TASK_TERMINAL, JobStatus, TaskStatus
 
 TAKEN_UP_FOR = timedelta(days=7)  # what ended longer ago is the past of its old emperor
 
-_ROUND = re.compile(r"What reviewers of \S* asked for in round (\d{1,3})\.")
+_ROUND_BEGINS = "What reviewers of "
+_ROUND = re.compile(rf"{_ROUND_BEGINS}\S* asked for in round (\d{{1,3}})\.")
 _KIND = {PullState.WAITING: services.OPEN_PULL, PullState.OPEN: services.LOOK_AT_PULL}
 
 
@@ -32,27 +33,26 @@ def resume_pulls(now: datetime) -> int:
 
     Goals of other nodes that have none here yet get one, which is looked for before it is opened.
     """
-    goals = Task.objects.filter(
-        parent__isnull=True,
-        archived_at__isnull=True,
+    goals = Task.objects.filter(parent__isnull=True, archived_at__isnull=True)
+    others = goals.exclude(created_by=local_node().node_id)
+    wanting = others.filter(
         status=TaskStatus.COMPLETED,
         completed_at__gt=now - TAKEN_UP_FOR,
+        pull_request__isnull=True,
+        follow_up__isnull=True,
     )
-    firsts = [goal for goal in goals if not _round_of(goal)]
-    resumed = sum(_resume(goal, now) for goal in firsts)
-    for follow_up in _goals_after_review():
-        _restore_round(follow_up, now)
+    firsts = [goal for goal in wanting if not _round_of(goal)]
+    resumed = sum(services.want_pull(goal, now=now) is not None for goal in firsts)
+    held = PullRequest.objects.filter(goal__released_at__isnull=True, state__in=_KIND)
+    resumed += sum(_resume(pull, now) for pull in held)
+    rounds = others.filter(follow_up__isnull=True, description__startswith=_ROUND_BEGINS)
+    for goal in sorted(filter(_round_of, rounds), key=_round_of):
+        _restore_round(goal, now)
     return resumed
 
 
-def _resume(goal: Task, now: datetime) -> bool:
-    pull = PullRequest.objects.filter(goal=goal).first()
-    if pull is None:
-        is_taken_over = goal.created_by != local_node().node_id
-        return is_taken_over and services.want_pull(goal, now=now) is not None
-    kind = _KIND.get(PullState(pull.state))
-    if kind is None:
-        return False
+def _resume(pull: PullRequest, now: datetime) -> bool:
+    kind = _KIND[PullState(pull.state)]
     open_jobs = Job.objects.filter(
         kind=kind, key=pull.id.hex, status__in=[JobStatus.QUEUED, JobStatus.RUNNING]
     )
@@ -60,13 +60,6 @@ def _resume(goal: Task, now: datetime) -> bool:
         return False
     services.enqueue(pull, kind, now=now)
     return True
-
-
-def _goals_after_review() -> list[Task]:
-    """Return the other nodes' goals made of comments whose row is missing, in their order."""
-    goals = Task.objects.filter(parent__isnull=True, archived_at__isnull=True)
-    others = goals.filter(follow_up__isnull=True).exclude(created_by=local_node().node_id)
-    return sorted(filter(_round_of, others), key=_round_of)
 
 
 def _restore_round(goal: Task, now: datetime) -> None:

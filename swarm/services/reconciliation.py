@@ -50,8 +50,7 @@ def reconcile_tasks(now: datetime) -> None:
         _plan_goals(now)
         _judge_reported(now)
         _settle_goals(now)
-        for go_on in hooks.reconcilers:
-            go_on(now)
+        hooks.go_on(now)
 
 
 def _requeue_without_run(now: datetime) -> None:

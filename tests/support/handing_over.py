@@ -1,7 +1,6 @@
 """Two members of a swarm on one remote, and goals that change hands between them.
 
-Each has a home, a clone and a database of its own. What the new emperor knows of the old one's
-tasks is given to it as rows, as of any moment: how they come there is not what is tested.
+Each has a home, a clone and a database of its own; what the new one knows it has from records.
 """
 
 from __future__ import annotations
@@ -13,12 +12,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from django.db.models import Q
-
 from p2p.clock import now_utc
 from swarm import jobs as runner
+from swarm.election.adoption import adopt_tasks
 from swarm.gate.gate import run_gate
-from swarm.models import Job, KnownTerm, Task
+from swarm.models import Job, Task
 from swarm.replication import terms
 from swarm.services import jobs
 from swarm.states import JobStatus
@@ -27,14 +25,6 @@ from tests.support.cluster import Cluster, SimNode
 
 class Killed(BaseException):
     """The node is gone: nothing of what it would have done next is done."""
-
-
-@dataclass(frozen=True)
-class Rows:
-    """A goal and its subtasks as they were at some moment."""
-
-    tasks: list[Task]
-    depends_on: dict[uuid.UUID, list[uuid.UUID]]
 
 
 @dataclass
@@ -53,7 +43,9 @@ class Pair:
         new = cluster.add("new", swarm="home", role="worker", **environment)
         with cluster.acting(old):
             terms.take_office(cluster.now)
-        return cls(cluster, old, new)
+        pair = cls(cluster, old, new)
+        pair.tell()
+        return pair
 
     @contextmanager
     def at(self, node: SimNode) -> Iterator[None]:
@@ -61,24 +53,18 @@ class Pair:
         with self.cluster.acting(node):
             yield
 
-    def rows(self, goal_id: uuid.UUID) -> Rows:
-        """Return what the old one has of a goal."""
-        with self.at(self.old):
-            tasks = list(Task.objects.filter(Q(id=goal_id) | Q(parent_id=goal_id)))
-            needs = {task.id: [each.id for each in task.depends_on.all()] for task in tasks}
-        return Rows(sorted(tasks, key=lambda task: task.parent_id is not None), needs)
+    def tell(self) -> None:
+        """Let all that was said up to now arrive."""
+        self.cluster.now = datetime.now(UTC)
+        for _ in range(4):
+            self.cluster.collect()
+            self.cluster.deliver()
 
-    def take_over(self, rows: Rows) -> None:
-        """Put the new one in office, above the old one's term, with a goal to go on with."""
+    def take_over(self) -> int:
+        """Put the new one in office with all goals that it was told of; returns how many tasks."""
         with self.at(self.new):
-            KnownTerm.objects.get_or_create(
-                node_id=self.old.node_id, defaults={"counter": 1, "known_at": self.cluster.now}
-            )
             terms.take_office(self.cluster.now, 2)
-            for task in rows.tasks:
-                Task.objects.bulk_create([task])
-            for task in rows.tasks:
-                task.depends_on.set(rows.depends_on[task.id])
+            return adopt_tasks(self.cluster.now)
 
     def judge(self, goal_id: uuid.UUID) -> Task:
         """Run the gate at the new one; returns the goal."""
