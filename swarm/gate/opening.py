@@ -8,6 +8,7 @@ from p2p.protocol.errors import DomainError
 from swarm.gate.batch.bench import newly_red
 from swarm.gate.batch.trials import Trial, Trials
 from swarm.gate.evidence import how_it_ended, latest_run, note_merge
+from swarm.gate.flaky import note_flaky
 from swarm.gate.models import BatchOutcome
 from swarm.git.fence import Fence
 from swarm.git.integration import Integration, open_integration
@@ -50,9 +51,14 @@ def _prove(goal: Task, integration: Integration, known: str, head: str) -> None:
     measure = latest_run(goal, known, goal.test_command)
     if measure is None:
         [measure] = trials.run([Trial(known, goal.test_command)])
-    if newly_red(run, measure):
+    if not newly_red(run, measure):
+        return
+    [again] = trials.run([Trial(head, goal.test_command, after=run.id)])
+    if not newly_red(again, measure):
+        note_flaky(goal, run, again)
+    else:
         raise DomainError(
             "integration_red",
             f"somebody else moved {integration.branch} to {head}, where the tests are red: "
-            f"{run.command!r} {how_it_ended(run)}",
+            f"{again.command!r} {how_it_ended(again)}",
         )

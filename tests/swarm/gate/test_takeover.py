@@ -14,7 +14,7 @@ from p2p.models import Record as StoredRecord
 from p2p.registration import registry
 from swarm.gate.gate import run_gate
 from swarm.git.command import run_git
-from swarm.models import Job, MergeRun, Review, Task
+from swarm.models import FlakyTest, Job, MergeRun, Review, Task
 from swarm.replication import terms
 from swarm.replication.messages import TASKS, TaskUpdate
 from swarm.review import services as reviews
@@ -201,6 +201,27 @@ def test_a_goal_whose_whole_test_was_under_way_is_decided(
 
     ended = pair.judge(goal.id)
     assert (ended.status, ended.merged_commit) == ("completed", head)
+    assert_integrated_once(pair, goal, remote)
+
+
+def test_a_flaky_test_does_not_fail_what_the_old_emperor_had_proved(
+    pair: Pair, remote: GitRemote, tmp_path: Path
+) -> None:
+    """Green at the old one, then red once where the new one takes in what was pushed."""
+    red_once = tmp_path / "red-once"
+    with pair.at(pair.old):
+        goal = a_goal(remote, "One", f"test ! -e {red_once} || {{ rm {red_once}; false; }}")
+        report(goal, 1, remote, {"1": "1\n"})
+    pair.tell()
+    kill_old_after(pair, goal, *STEPS["after the push"])
+    red_once.touch()
+
+    pair.take_over()
+
+    ended = pair.judge(goal.id)
+    assert (ended.status, ended.merged_commit) == ("completed", pushed(goal, remote))
+    with pair.at(pair.new):
+        assert FlakyTest.objects.get().flaky_times == 1
     assert_integrated_once(pair, goal, remote)
 
 
