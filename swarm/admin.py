@@ -1,4 +1,4 @@
-"""The swarm's tables in the admin; its only action calls the service."""
+"""The swarm's tables in the admin; their actions call services."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from django.http import HttpRequest
 
 from p2p.admin import ReadOnlyAdmin
 from p2p.clock import now_utc
+from p2p.local import local_node
 from p2p.protocol.errors import DomainError
+from swarm.election.abdication import abdicate
 from swarm.forge.services import retry_pull
 from swarm.models import (
     Agent,
     Attempt,
     Delivery,
+    ElectionState,
     FlakyTest,
     FollowUp,
     Job,
@@ -230,6 +233,27 @@ class KnownTermAdmin(ReadOnlyAdmin):
 
     list_display = ("node_id", "counter", "in_office", "known_at", "http_port")
     search_fields = ("node_id",)
+    actions = ("give_up_office",)
+
+    @admin.action(description="Let this node give the office up", permissions=["view"])
+    def give_up_office(self, request: HttpRequest, rows: QuerySet[KnownTerm]) -> None:
+        """Abdicate where this node's own term is selected; another's is not ours to end."""
+        if not rows.filter(node_id=local_node().node_id).exists():
+            self.message_user(request, "select this node's own term", messages.ERROR)
+            return
+        try:
+            abdicate(now_utc())
+        except DomainError as error:
+            self.message_user(request, error.message, messages.ERROR)
+        else:
+            self.message_user(request, "the others elect")
+
+
+@admin.register(ElectionState)
+class ElectionStateAdmin(ReadOnlyAdmin):
+    """How the election stands at this node."""
+
+    list_display = ("standing", "emperor_node_id", "counter", "since", "heard_at")
 
 
 @admin.register(SeenDispatch)

@@ -10,6 +10,7 @@ from ninja import Query, Router
 from p2p.paging import PageQuery, paginate
 from swarm.agent_api import router as agent_router
 from swarm.descriptions import describe_attempt
+from swarm.election.api import router as election_router
 from swarm.forge.api import router as forge_router
 from swarm.gate.api import router as test_run_router
 from swarm.models import Attempt
@@ -20,6 +21,7 @@ from swarm.task_api import router as task_router
 router = Router()
 router.add_router("", agent_router)
 router.add_router("", task_router)
+router.add_router("", election_router)
 router.add_router("", test_run_router)
 router.add_router("", forge_router)
 router.add_router("", review_router)

@@ -14,9 +14,9 @@ from marketplace.queries import describe_wallet
 from p2p.local import local_node
 from p2p.models import KnownNode, OutboxKind, OutboxMessage
 from swarm.agents.capacity import describe_capacity
+from swarm.election.queries import describe_standing
 from swarm.models import Agent, RemoteAgent
 from swarm.queries import idle_agents, task_counts, troubled_jobs
-from swarm.replication import terms
 from swarm.worktrees.room import full_reason
 from voidlux_site.version import VERSION
 
@@ -32,7 +32,7 @@ def describe_status(now: datetime) -> dict[str, Any]:
         "swarm": node.swarm,
         "network": node.network,
         "role": settings.ENVIRONMENT.role,
-        "emperor": _describe_emperor(),
+        **_describe_election(now),
         "version": VERSION,
         "uptime_s": round(time.monotonic() - _STARTED_S, 1),
         "tasks": task_counts(),
@@ -48,16 +48,12 @@ def describe_status(now: datetime) -> dict[str, Any]:
     }
 
 
-def _describe_emperor() -> dict[str, Any] | None:
-    """Return who moves the tasks of the swarm, in which term and where; None when unknown."""
-    row = terms.highest_term()
-    if row is None:
-        return None
+def _describe_election(now: datetime) -> dict[str, Any]:
+    """Return who moves the tasks of the swarm, and how the election stands at this node."""
+    standing = describe_standing(now)
     return {
-        "node_id": row.node_id,
-        "term": row.counter,
-        "address": terms.address_of(row),
-        "is_self": row.node_id == local_node().node_id,
+        "emperor": standing.pop("emperor"),
+        "election": standing,
     }
 
 

@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 ADOPTION_GAP = 100  # generations that the emperor before may have given out unknown to us
 PLAN_WAIT = timedelta(seconds=70)  # a pull sync, which comes every minute, brings the rest of it
-ENDED_AT_ONCE = 50  # goals that are over are no hurry: so many in one call
+TASKS_AT_ONCE = 100  # about half a second; an emperor must not be too busy to be heard
 _BEGUN = (TaskStatus.IN_PROGRESS, TaskStatus.MERGING)
 
 
@@ -71,8 +71,9 @@ class _Family:
 def adopt_tasks(now: datetime) -> int:
     """Make the tasks of lower terms this node's own while it is in office; returns how many.
 
-    Each goal is taken with all its subtasks, or later: when the rest of its plan has come. Runs
-    of this node go on with them, and every task is brought to where something goes on with it.
+    Each goal is taken with all its subtasks, or later: when the rest of its plan has come. Of
+    many goals those that are over come last, and some wait for the next call. Runs of this node
+    go on with their tasks, and every task is brought to where something goes on with it.
     """
     if not terms.is_emperor():
         return 0
@@ -81,10 +82,14 @@ def adopt_tasks(now: datetime) -> int:
         return 0
     with transaction.atomic():
         families = _families(copies, terms.own_term(now))
-        open_ones = [family for family in families if not family.ended]
-        ended = [family for family in families if family.ended][:ENDED_AT_ONCE]
-        adopted = sum(_adopt_safely(family, now) for family in (*open_ones, *ended))
-        if adopted and open_ones:
+        adopted, open_ones = 0, 0
+        for family in sorted(families, key=lambda each: each.ended):  # what is over can wait
+            if adopted >= TASKS_AT_ONCE:
+                break
+            taken = _adopt_safely(family, now)
+            adopted += taken
+            open_ones += taken if not family.ended else 0
+        if open_ones:
             redirect_runs(local_node().node_id, now)
             reconcile_tasks(now)
         elif adopted:

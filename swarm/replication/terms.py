@@ -34,7 +34,8 @@ def is_emperor() -> bool:
     """
     known = dict(KnownTerm.objects.values_list("node_id", "in_office"))
     if not known:
-        return bool(settings.ENVIRONMENT.role == "emperor")
+        environment = settings.ENVIRONMENT
+        return bool(environment.role == "emperor" and environment.candidate == "on")
     return known.get(local_node().node_id, False)
 
 

@@ -7,8 +7,10 @@ from datetime import datetime, timedelta
 
 import msgspec
 
+from p2p.local import local_node
 from swarm.models import (
     Agent,
+    ElectionState,
     KnownTerm,
     MemberPulse,
     RemoteAgent,
@@ -142,6 +144,11 @@ def seed_members(now: datetime) -> None:
     )
     MemberPulse.objects.create(node_id=MEMBER, lamport_ts=1, seen_at=now - timedelta(seconds=4))
     KnownTerm.objects.create(node_id=MEMBER, counter=2, known_at=now)
+    own_id = local_node().node_id
+    KnownTerm.objects.create(node_id=own_id, counter=3, in_office=True, known_at=now)
+    ElectionState.objects.create(
+        standing="emperor", emperor_node_id=own_id, counter=3, since=now, redirected_to=own_id
+    )
     goal = make_task("Keep the log of all greetings", TaskStatus.IN_PROGRESS, now=since)
     make_subtask(goal, 1, "Open the log", TaskStatus.COMPLETED, since, attempt=1, commit="ab" * 20)
     make_subtask(goal, 2, "Write each greeting down", TaskStatus.IN_PROGRESS, since, attempt=1)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from django.conf import settings
-
 from p2p.local import local_node
 
 Context = dict[str, Any]
@@ -14,4 +12,4 @@ Context = dict[str, Any]
 
 def node_context(now: datetime) -> Context:
     """Return who this node is, and the moment that durations are counted from."""
-    return {"node": local_node(), "role": settings.ENVIRONMENT.role, "now": now}
+    return {"node": local_node(), "now": now}

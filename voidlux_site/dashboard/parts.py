@@ -23,6 +23,7 @@ from swarm.states import TASK_TERMINAL, TaskStatus
 from voidlux_site.dashboard.asking import Asked
 from voidlux_site.dashboard.attention import count_waiting, read_attention
 from voidlux_site.dashboard.context import Context, node_context
+from voidlux_site.dashboard.election import election
 from voidlux_site.dashboard.market import books, deals, offers, partners
 from voidlux_site.dashboard.phases import PhaseStep, pipeline
 
@@ -196,6 +197,7 @@ PARTS = {
     part.name: part
     for part in (
         Part("wallet", _wallet, "wallet_update"),
+        Part("election", election, "election_update"),
         Part("waiting", _waiting, _WAITING_EVENTS),
         Part("attention", _attention, _WAITING_EVENTS),
         Part("trouble", _trouble, "task_update tribute_update"),
@@ -204,7 +206,7 @@ PARTS = {
         Part("offerings", _offerings, "offering_update"),
         Part("tributes", _tributes, "tribute_update"),
         Part("ledger", _ledger, "wallet_update"),
-        Part("peers", _peers, "peer_update"),
+        Part("peers", _peers, "peer_update election_update"),
         Part("posts", _posts, "post_update"),
         Part("contributions", _contributions, "pull_request_update task_update"),
         Part("market-queue", deals.queue, "tribute_update"),
@@ -217,7 +219,7 @@ PARTS = {
         Part("market-ledger", books.ledger, "wallet_update", filtered=True),
     )
 }
-_HEADER_PARTS = ("waiting", "wallet")
+_HEADER_PARTS = ("waiting", "wallet", "election")
 _MARKET_PARTS = tuple(name for name in PARTS if name.startswith("market-"))
 _OF_OTHER_PAGES = ("contributions", *_MARKET_PARTS)
 

@@ -33,12 +33,25 @@ def head_line(node: Json) -> Text:
     trouble = node["troubled_jobs"]
     return Text.assemble(
         (f"{node['swarm']} {node['node_id'][:8]}", "bold"),
-        f"  {node['role']} on {node['network']}  {node['peers']} peers  ",
+        f"  {standing_of(node)} on {node['network']}  {node['peers']} peers  ",
         f"{agents['ready']} of {agents['total']} agents ready  ",
         (f"{wallet['balance']} VOID ({wallet['held']} held)", "yellow"),
         (f", overdrawn by {wallet['overdrawn']}" if wallet.get("overdrawn") else "", "bold red"),
         (f"  {trouble} jobs in trouble", "bold red") if trouble else "",
     )
+
+
+def standing_of(node: Json) -> str:
+    """Return in a few words who is emperor, and whether that is this node."""
+    emperor, election = node["emperor"], node["election"]
+    if emperor is not None:
+        if emperor["is_self"]:
+            doubts = " (asks whether it still is)" if election["standing"] == "doubtful" else ""
+            return f"emperor in term {emperor['term']}{doubts}"
+        return f"follows {emperor['node_id'][:8]} in term {emperor['term']}"
+    if election["vacant_s"] is None:
+        return "no emperor is known"
+    return f"no emperor for {election['vacant_s']:.0f} s: an election runs"
 
 
 def _goal_line(goal: Json) -> Text:
