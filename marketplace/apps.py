@@ -63,6 +63,7 @@ def _listen_to_the_swarm() -> None:
         following,
         hiring,
         offerings,
+        paying,
         refusals,
         results,
     )
@@ -77,5 +78,7 @@ def _listen_to_the_swarm() -> None:
     hooks.report_listeners.append(results.note_report_sent)
     hooks.verified_listeners.append(following.on_commit_verified)
     hooks.commit_objections.append(following.made_by_another)
+    hooks.copy_listeners.append(paying.on_copies)
+    hooks.emperor_listeners.append(paying.on_emperor_changed)
     hooks.refusal_listeners.append(refusals.note_assignment)
     hooks.agents_listeners.append(offerings.refresh_offering)

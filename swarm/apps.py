@@ -40,6 +40,7 @@ def _register_commands() -> None:
     register_command(messages.TaskAnswer, handlers.on_task_answer, handlers.on_answer_answered)
     register_command(messages.TaskResume, handlers.on_task_resume)
     register_command(messages.TaskWithdraw, handlers.on_task_withdraw)
+    register_command(messages.TaskHandOn, handlers.on_task_hand_on)
     register_flooded(replicated.AgentHeartbeat, handlers.on_agent_heartbeat)
     register_flooded(replicated.CensusRequest, handlers.on_census_request)
     register_flooded(replicated.EmperorHeartbeat, hearing.on_emperor_heartbeat)

@@ -39,3 +39,11 @@ class NotEmperor(DomainError):
         super().__init__("not_emperor", f"this node moves no tasks: {who}{where}")
         self.emperor_node_id = emperor_node_id
         self.address = address
+
+
+class Fenced(DomainError):
+    """What this node would do on a remote is the matter of a higher term; nothing is to blame."""
+
+    def __init__(self, ref: str, *, own: str, found: str) -> None:
+        """Take the fence's ref, our term and the one that it names, in words."""
+        super().__init__("fenced", f"{ref} says {found}, which outranks {own}: left to that one")

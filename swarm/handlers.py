@@ -15,6 +15,7 @@ from swarm.messages import (
     TaskClaim,
     TaskComplete,
     TaskFail,
+    TaskHandOn,
     TaskProgress,
     TaskQuestion,
     TaskResume,
@@ -23,7 +24,7 @@ from swarm.messages import (
 from swarm.models import Task
 from swarm.replication import heartbeats, pulses
 from swarm.replication.messages import AgentHeartbeat, CensusRequest
-from swarm.services import admissions, answering, asking, reports
+from swarm.services import admissions, answering, asking, handing_on, reports
 from swarm.services.attempts import note_report_refused
 from swarm.states import TASK_WITH_AGENT
 
@@ -35,6 +36,8 @@ def on_task_assign(received: Received[TaskAssign], now: datetime) -> None:
 
 def on_task_claim(received: Received[TaskClaim], now: datetime) -> None:
     """Note who took the task."""
+    if handing_on.is_handed_on(received, now):
+        return
     command = received.message
     reports.apply_claim(
         UUID(command.task_id),
@@ -49,6 +52,8 @@ def on_task_claim(received: Received[TaskClaim], now: datetime) -> None:
 
 def on_task_progress(received: Received[TaskProgress], now: datetime) -> None:
     """Take a sign of life."""
+    if handing_on.is_handed_on(received, now):
+        return
     command = received.message
     reports.apply_progress(
         UUID(command.task_id),
@@ -77,6 +82,8 @@ def on_task_complete(received: Received[TaskComplete], now: datetime) -> None:
 
 def on_task_fail(received: Received[TaskFail], now: datetime) -> None:
     """Requeue or fail the task."""
+    if handing_on.is_handed_on(received, now):
+        return
     command = received.message
     reports.apply_failure(
         UUID(command.task_id),
@@ -184,6 +191,17 @@ def on_task_withdraw(received: Received[TaskWithdraw], now: datetime) -> None:
         reason=command.reason,
         now=now,
     )
+
+
+def on_task_hand_on(received: Received[TaskHandOn], now: datetime) -> None:
+    """Take a seller's report from the node that pays it."""
+    handlers: dict[type, handing_on.Handler] = {
+        TaskClaim: on_task_claim,
+        TaskProgress: on_task_progress,
+        TaskComplete: on_task_complete,
+        TaskFail: on_task_fail,
+    }
+    handing_on.take_handed_on(received, handlers, now)
 
 
 def on_agent_heartbeat(received: Received[AgentHeartbeat], now: datetime) -> None:

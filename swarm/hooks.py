@@ -72,7 +72,17 @@ verified_listeners: list[Callable[[Task, datetime], None]] = []
 commit_objections: list[Callable[[Task, str], str]] = []
 # Who learns of an assignment that was refused: (command, refusal, now).
 refusal_listeners: list[Callable[[TaskAssign, DomainError, datetime], None]] = []
+# Who learns that this node follows another emperor: (its node id, now).
+emperor_listeners: list[Callable[[str, datetime], None]] = []
+# Who goes on with what a node that starts, or takes office, has under way: (now).
+reconcilers: list[Callable[[datetime], object]] = []
 _admissions: list[Admission] = []
+
+
+def go_on(now: datetime) -> None:
+    """Let everybody go on with what a node that starts, or takes office, has under way."""
+    for reconciler in reconcilers:
+        reconciler(now)
 
 
 def admit_by(admission: Admission) -> None:

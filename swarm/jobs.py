@@ -15,7 +15,7 @@ from django.db import connection, transaction
 from p2p.clock import now_utc
 from p2p.protocol.errors import DomainError, ExternalError
 from swarm.election.state import DOUBTFUL, read_state
-from swarm.errors import NotEmperor
+from swarm.errors import Fenced, NotEmperor
 from swarm.gate.gate import run_gate
 from swarm.gate.preparation import prepare_goal
 from swarm.models import Job
@@ -58,6 +58,9 @@ def _run(job: Job) -> None:
             kind.run(job)
     except NotEmperor:
         _leave(job)
+    except Fenced as left:
+        log.info("job %s ends: %s", job, left)
+        jobs.finish(job, now=now_utc(), note=str(left))
     except ExternalError as error:
         _failed(job, str(error), retryable=error.retryable, retry_after_s=error.retry_after_s)
     except DomainError as error:

@@ -23,7 +23,7 @@ from p2p.protocol.fields import (
     Uuid,
     about,
 )
-from p2p.protocol.limits import CHOICES_MAX, SMALL_COUNT_MAX
+from p2p.protocol.limits import CHOICES_MAX, REPORT_FRAME_BYTES_MAX, SMALL_COUNT_MAX
 from p2p.protocol.messages import Command
 from p2p.protocol.numbers import MessageNumber
 from swarm.replication.messages import ComplexityName, Term
@@ -142,6 +142,15 @@ class TaskWithdraw(Command, frozen=True, kw_only=True, tag=MessageNumber.TASK_WI
     reason: Annotated[Detail, about("why, for people")]
 
 
+class TaskHandOn(Command, frozen=True, kw_only=True, tag=MessageNumber.TASK_HAND_ON.value):
+    """A seller's report to who pays it, handed on to the emperor that moves the task now."""
+
+    report: Annotated[
+        Annotated[str, Meta(max_length=REPORT_FRAME_BYTES_MAX)],
+        about("the seller's signed TASK_CLAIM, _PROGRESS, _COMPLETE or _FAIL, as text"),
+    ]
+
+
 COMMANDS = (
     TaskAssign,
     TaskClaim,
@@ -152,4 +161,5 @@ COMMANDS = (
     TaskAnswer,
     TaskResume,
     TaskWithdraw,
+    TaskHandOn,
 )

@@ -19,8 +19,6 @@ AFTER_THE_REPORT = "cancelled after the report"
 def on_task_moved(moved: TaskMoved) -> None:
     """Settle the execution of a hired task as the swarm decides about the task."""
     task = moved.task
-    if task.created_by != local_node().node_id:
-        return
     if moved.target == TaskStatus.CLAIMED and task.tribute_id is None:
         _refuse_open(task, "done by an agent of the buyer instead", moved.now)
     execution = _open_execution(task)

@@ -51,7 +51,14 @@ def tasks_of_strangers(goal_id: UUID) -> set[UUID]:
     strange = Execution.objects.filter(
         tribute__goal_id=goal_id, tribute__from_node_id=local_node().node_id
     ).exclude(tribute__to_node_id__in=settings.ENVIRONMENT.allow_nodes)
-    return set(strange.values_list("task_id", flat=True))
+    # What another payer hired, before this node took the goal over, was somebody's as well.
+    taken_over = Task.objects.filter(parent_id=goal_id, tribute_id__isnull=False).exclude(
+        assigned_node__in=[*settings.ENVIRONMENT.allow_nodes, local_node().node_id]
+    )
+    return {
+        *strange.values_list("task_id", flat=True),
+        *taken_over.values_list("id", flat=True),
+    }
 
 
 def _accepted() -> QuerySet[Tribute]:

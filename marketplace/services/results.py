@@ -18,7 +18,7 @@ from p2p.protocol.errors import DomainError
 from p2p.registration import registry
 from swarm.messages import TaskComplete
 from swarm.models import Attempt
-from swarm.services import jobs, reports
+from swarm.services import handing_on, jobs, reports
 from swarm.states import TASK_TERMINAL
 
 VERIFY = "verify_execution"
@@ -27,6 +27,8 @@ VERIFY_AGAIN_AFTER = timedelta(minutes=10)
 
 def take_report(received: Received[TaskComplete], now: datetime) -> bool:
     """Keep the report of a hired run; True when its task has ended and only the price is open.
+
+    True as well when another emperor moves the task now: the report is handed on to it.
 
     DomainError `expired` after the work deadline, or why the report does not count.
     """
@@ -39,16 +41,23 @@ def take_report(received: Received[TaskComplete], now: datetime) -> bool:
         raise DomainError("expired", f"the work had to be reported by {tribute.work_deadline_at}")
     if execution.status not in (ExecutionStatus.OPEN, ExecutionStatus.CANCELLING):
         return False
-    task = reports.task_of_report(UUID(command.task_id), command.generation, command.origin)
+    task = handing_on.left_task(command)
+    is_left = task is not None
+    task = task or reports.task_of_report(UUID(command.task_id), command.generation, command.origin)
     reports.require_branch_of(task, command.git_branch)
-    ended = task.status in TASK_TERMINAL
+    ended = is_left or task.status in TASK_TERMINAL
     if execution.reported_at is not None and _reported_run(execution) == command.generation:
         return ended  # the same report once more
     if execution.status == ExecutionStatus.CANCELLING:
         # It was written before the cancellation arrived, which the seller is about to refuse.
         move_execution(execution, ExecutionStatus.OPEN, now=now)
     _keep(execution, command.commit, received.raw, now)
-    if ended:
+    if is_left:
+        from marketplace.services import paying  # it stands above this module
+
+        handing_on.hand_on(received.raw, now)
+        paying.settle_by_copy(execution, now)
+    elif ended:
         verify_later(execution, now=now)
     return ended
 

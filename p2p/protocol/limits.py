@@ -161,6 +161,7 @@ INCARNATION_JUMP_MAX = 1_000  # an unsigned claim further ahead of our own numbe
 # Payments
 PAYMENTS_NAMED_MAX = 100  # of one CONSENSUS_SYNC_REQ; of more, digests are compared
 CERTIFICATES_BYTES_MAX = 400_000  # frames of one CONSENSUS_SYNC_RSP before they are escaped
+REPORT_FRAME_BYTES_MAX = 65_536  # of a seller's report that its buyer hands on
 PAYMENT_FRAME_BYTES_MAX = 20_000  # of a PROPOSE or VOTE that is handed on as evidence
 
 # Pull requests

@@ -38,6 +38,7 @@ class MessageNumber(IntEnum):
     TASK_ANSWER = 0x1A
     TASK_RESUME = 0x1B
     TASK_WITHDRAW = 0x1C
+    TASK_HAND_ON = 0x1D
     # Agents
     AGENT_REGISTER = 0x20
     AGENT_HEARTBEAT = 0x21

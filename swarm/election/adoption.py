@@ -21,6 +21,7 @@ from p2p.local import local_node
 from p2p.models import Record as StoredRecord
 from p2p.protocol.errors import VoidLuxError
 from p2p.protocol.limits import COUNT_MAX
+from swarm import hooks
 from swarm.election.redirecting import redirect_runs
 from swarm.models import Task, TaskCopy, TaskEvent
 from swarm.replication import terms
@@ -91,6 +92,8 @@ def adopt_tasks(now: datetime) -> int:
         if open_ones:
             redirect_runs(local_node().node_id, now)
             reconcile_tasks(now)
+        elif adopted:
+            hooks.go_on(now)
     return adopted
 
 

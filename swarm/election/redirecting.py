@@ -14,6 +14,7 @@ from p2p.local import local_node
 from p2p.models import OutboxKind, OutboxMessage
 from p2p.protocol.errors import DomainError, ExternalError
 from p2p.registration import number_of, registry
+from swarm import hooks
 from swarm.budgets.limits import limit_of
 from swarm.messages import (
     TaskClaim,
@@ -61,6 +62,8 @@ def redirect_runs(to_node_id: str, now: datetime) -> int:
             _tell(run, now)
         if moved and to_node_id != local_node().node_id:
             beat(now)  # a sign of life of all that go on, before their leases run out
+        for listener in hooks.emperor_listeners:
+            listener(to_node_id, now)
     return len(moved)
 
 

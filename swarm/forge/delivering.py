@@ -9,9 +9,11 @@ from django.db import transaction
 from p2p.clock import now_utc
 from p2p.local import local_node
 from p2p.protocol.errors import DomainError
+from swarm.errors import Fenced
 from swarm.forge import services
 from swarm.forge.failures import ForgeError
 from swarm.forge.models import FollowUp, PullRequest
+from swarm.gate.fencing import hold_fence
 from swarm.git.names import integration_branch
 from swarm.git.pushing import fast_forward
 from swarm.git.repository import Repository
@@ -26,9 +28,15 @@ def deliver(follow_up: FollowUp) -> None:
         return
     repository = Repository(goal.repository, local_node().home)
     repository.ensure(goal.merged_commit)
+    fence = hold_fence(pull.goal, repository)
     try:
         repository.fetch_commit(integration_branch(goal.id), goal.merged_commit)
-        fast_forward(repository, pull.head_branch, goal.merged_commit)
+        if fence is None:
+            fast_forward(repository, pull.head_branch, goal.merged_commit)
+        else:
+            fence.push(goal.merged_commit, None)
+    except Fenced:
+        raise
     except DomainError as refused:
         raise ForgeError(
             f"the work of review round {follow_up.round} stays on "

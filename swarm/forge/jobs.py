@@ -15,6 +15,7 @@ from swarm.forge.delivering import deliver, end_undelivered
 from swarm.forge.looking import look_at
 from swarm.forge.models import FollowUp, PullRequest
 from swarm.forge.opening import open_pull
+from swarm.forge.resuming import resume_pulls
 from swarm.models import Job
 from swarm.services import jobs
 
@@ -28,6 +29,7 @@ def register() -> None:
     jobs.register_kind(services.LOOK_AT_PULL, _in_office(_run_look, _pull_failed))
     jobs.register_kind(services.DELIVER, _in_office(_run_deliver, _delivery_failed))
     hooks.task_listeners.append(services.on_task_moved)
+    hooks.reconcilers.append(resume_pulls)
 
 
 def _in_office(

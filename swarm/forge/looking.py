@@ -12,13 +12,17 @@ from swarm.forge.failures import ForgeError
 from swarm.forge.models import PullRequest
 from swarm.forge.review import follow_up_open, keep_remarks, start_round, undecided
 from swarm.forge.states import Checks, PullState
+from swarm.gate.fencing import hold_fence_of
 
 NO_CHECKS_GRACE = timedelta(seconds=60)  # checks appear some time after the push
 NOT_MERGEABLE = frozenset({405, 406, 409, 422})
 
 
 def look_at(pull: PullRequest) -> None:
-    """Keep what the forge shows now, make work of new comments, merge when all is well."""
+    """Keep what the forge shows now, make work of new comments, merge when all is well.
+
+    Fenced or NotEmperor before either where the goal is another emperor's by now.
+    """
     if pull.state != PullState.OPEN or pull.number is None:
         return
     forge = forge_for(pull)
@@ -27,6 +31,8 @@ def look_at(pull: PullRequest) -> None:
     if pull.state != PullState.OPEN:
         return
     keep_remarks(pull, forge.remarks(seen), now=now_utc())
+    if pull.auto_merge or undecided(pull).exists():
+        hold_fence_of(pull.goal)
     note = start_round(pull, now=now_utc())
     if pull.auto_merge:
         note = note or _merge(pull, forge, seen)

@@ -11,16 +11,21 @@ from swarm.forge.failures import ForgeError
 from swarm.forge.gh import GhForge
 from swarm.forge.models import PullRequest
 from swarm.forge.states import PullState
+from swarm.gate.fencing import hold_fence_of
 
 EXISTS = frozenset({409, 422})  # how GitLab and GitHub refuse a second one
 
 
 def open_pull(pull: PullRequest) -> None:
-    """Make the forge show the pull request; repeating it changes nothing there."""
+    """Make the forge show the pull request; repeating it changes nothing there.
+
+    Fenced or NotEmperor where its goal is another emperor's by now.
+    """
     forge = forge_for(pull)
     if isinstance(forge, GhForge) and not pull.number and not forge.is_logged_in():
         services.forget_pull(pull, "gh is not logged in", now=now_utc())
         return
+    hold_fence_of(pull.goal)
     seen = _made_sure(forge, draft_of(pull))
     now = now_utc()
     found = services.record_seen(pull, seen, now=now)

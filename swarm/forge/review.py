@@ -40,6 +40,8 @@ def keep_remarks(pull: PullRequest, remarks: Sequence[Remark], *, now: datetime)
     """Keep comments that are new since the last look; returns how many."""
     known = set(pull.comments.values_list("forge_id", flat=True))
     room = REVIEW_COMMENTS_KEPT_MAX - len(known)
+    # A pull request that was taken over: what was written before its last round became work there.
+    taken_over = None if known else pull.follow_ups.order_by("-round").first()
     new = [each for each in remarks if each.forge_id not in known][: max(0, room)]
     ReviewComment.objects.bulk_create(
         [
@@ -54,6 +56,9 @@ def keep_remarks(pull: PullRequest, remarks: Sequence[Remark], *, now: datetime)
                 hunk=_text(each.hunk, REVIEW_COMMENT_CHARS_MAX),
                 body=_text(each.body, REVIEW_COMMENT_CHARS_MAX),
                 written_at=each.written_at,
+                follow_up=taken_over
+                if taken_over is not None and each.written_at <= taken_over.created_at
+                else None,
                 seen_at=now,
             )
             for each in new

@@ -15,12 +15,14 @@ from p2p.clock import now_utc
 from p2p.protocol.errors import DomainError
 from swarm.gate.blame import unless_moved
 from swarm.gate.evidence import note_merge
+from swarm.gate.fencing import require_same_office
 from swarm.gate.models import BatchOutcome
 from swarm.git.integration import Integration
 from swarm.git.names import integration_branch
 from swarm.git.repository import Repository
 from swarm.models import MergeRun, Task
-from swarm.services.goals import settle_dependants
+from swarm.replication.tasks import publish_task
+from swarm.services.goals import get_task, settle_dependants
 from swarm.services.transitions import move_task
 from swarm.states import Actor, TaskStatus
 
@@ -30,8 +32,10 @@ def accept(
 ) -> None:
     """Push `head` over `pushed`, which the remote must still show, and complete `tasks`.
 
-    DomainError `remote_moved` where it shows anything else ("" is no branch).
+    DomainError `remote_moved` where it shows anything else ("" is no branch), Fenced or
+    NotEmperor where the goal is another emperor's by now.
     """
+    require_same_office(integration.fence)
     begun = note_merge(goal, tasks, start, head, BatchOutcome.PUSHING)
     integration.reset(head)
     integration.push(pushed)
@@ -67,6 +71,8 @@ def _complete_batch(run: MergeRun) -> None:
         Task.objects.filter(id=run.goal_id).update(
             integration_commit=run.head_commit, updated_at=now
         )
+        # Before its subtasks: who takes over must not begin a dependant without their work.
+        publish_task(get_task(run.goal_id), now)
         merging = Task.objects.filter(
             parent_id=run.goal_id, id__in=run.tasks, status=TaskStatus.MERGING
         )

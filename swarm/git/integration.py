@@ -10,6 +10,7 @@ from uuid import UUID
 from p2p.protocol.errors import DomainError
 from swarm.git.command import redact, run_git
 from swarm.git.credits import credited
+from swarm.git.fence import Fence
 from swarm.git.merging import GATE_AUTHOR, commit_merge, forecast_merge, latest_date
 from swarm.git.names import integration_branch, validate_commit
 from swarm.git.pushing import push_branch
@@ -31,13 +32,15 @@ class MergeOutcome:
 class Integration:
     """An open integration worktree; one job at a time may hold it.
 
-    `pushed` is what the remote showed at the branch when it was opened, None for no such branch.
+    `pushed` is what the remote showed at the branch when it was opened, None for no such branch;
+    with a `fence` it is pushed under that only.
     """
 
     repo: Repository
     path: Path
     branch: str
     pushed: str | None = None
+    fence: Fence | None = None
 
     @property
     def head(self) -> str:
@@ -85,8 +88,11 @@ class Integration:
     def push(self, expected_remote: str | None) -> str:
         """Push the head over exactly `expected_remote` (None: no branch yet) and return it.
 
-        DomainError `remote_moved` where the remote shows anything else; a repeat is no error.
+        DomainError `remote_moved` where the remote shows anything else, Fenced where the goal is
+        a higher term's; a repeat is no error.
         """
+        if self.fence is not None:
+            return self.fence.push(self.head, expected_remote or "")
         return push_branch(self.repo, self.branch, expected_remote or "")
 
     def close(self) -> None:
@@ -96,7 +102,12 @@ class Integration:
 
 
 def open_integration(
-    repo: Repository, parent_id: UUID | str, base_commit: str, *, last_pushed: str = ""
+    repo: Repository,
+    parent_id: UUID | str,
+    base_commit: str,
+    *,
+    last_pushed: str = "",
+    fence: Fence | None = None,
 ) -> Integration:
     """Open the parent's worktree at its pushed branch, or at `base_commit` before any push.
 
@@ -123,7 +134,7 @@ def open_integration(
             _discard(repo, path)
             path.parent.mkdir(parents=True, exist_ok=True)
             repo.git("worktree", "add", "--no-track", "-B", branch, "--", str(path), start)
-    return Integration(repo, path, branch, pushed)
+    return Integration(repo, path, branch, pushed, fence)
 
 
 def _usable(repo: Repository, path: Path) -> bool:

@@ -21,8 +21,8 @@ def push_branch(repo: Repository, branch: str, expected_old: str | None = None) 
     if shown == commit:  # a worker that died after its push already did it
         return commit
     if expected_old is not None and shown != expected_old:
-        raise _moved(repo, branch, expected_old, shown)
-    _require_contained(repo, branch, shown, commit)
+        raise remote_moved(repo, branch, expected_old, shown)
+    require_contained(repo, branch, shown, commit)
     _push(repo, branch, commit, shown)
     return commit
 
@@ -36,19 +36,20 @@ def fast_forward(repo: Repository, branch: str, commit: str) -> str:
     if shown == commit:  # a worker that died after its push already did it
         return commit
     if not shown:
-        raise _moved(repo, branch, f"an ancestor of {commit}", shown)
+        raise remote_moved(repo, branch, f"an ancestor of {commit}", shown)
     repo.require_commit(commit)
-    _require_contained(repo, branch, shown, commit)
+    require_contained(repo, branch, shown, commit)
     _push(repo, branch, commit, shown)
     return commit
 
 
-def _require_contained(repo: Repository, branch: str, shown: str, commit: str) -> None:
+def require_contained(repo: Repository, branch: str, shown: str, commit: str) -> None:
+    """DomainError `remote_moved` unless `commit` contains what the branch shows ("": nothing)."""
     if not shown:
         return
     repo.fetch_commit(branch, shown)
     if not repo.is_ancestor(shown, commit):
-        raise _moved(repo, branch, f"an ancestor of {commit}", shown)
+        raise remote_moved(repo, branch, f"an ancestor of {commit}", shown)
 
 
 def _push(repo: Repository, branch: str, commit: str, expected: str) -> None:
@@ -65,10 +66,11 @@ def _push(repo: Repository, branch: str, commit: str, expected: str) -> None:
         return
     if failure is not None and shown == expected:
         raise failure
-    raise _moved(repo, branch, commit if failure is None else expected, shown)
+    raise remote_moved(repo, branch, commit if failure is None else expected, shown)
 
 
-def _moved(repo: Repository, branch: str, expected: str, shown: str) -> DomainError:
+def remote_moved(repo: Repository, branch: str, expected: str, shown: str) -> DomainError:
+    """Return the error of a branch that shows something else than was expected."""
     return DomainError(
         "remote_moved",
         f"branch {branch} of {redact(repo.url)} shows {shown or 'nothing'}, "

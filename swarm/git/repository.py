@@ -101,6 +101,10 @@ class Repository:
             found |= {refs[name]: commit for name, commit in answer.items() if name in refs}
         return found
 
+    def shown_at(self, *refs: str) -> dict[str, str]:
+        """Ask the remote once for the commits at exactly these refs; absent ones are left out."""
+        return self._ask(*refs)
+
     def resolve_base(self, branch: str = "") -> tuple[str, str]:
         """Return (branch, commit) on the remote, of its default branch where none is named."""
         if branch:
@@ -123,6 +127,11 @@ class Repository:
             if self.remote_head(branch) is not None:
                 self._fetch(refspec)
         self.require_commit(commit)
+
+    def fetch_ref(self, ref: str) -> None:
+        """Fetch one ref of the remote into the clone, under its own name there."""
+        with self.locked():
+            self._fetch(f"+{ref}:{ref}")
 
     def has_commit(self, commit: str) -> bool:
         """Tell whether the clone holds the commit object."""

@@ -12,6 +12,7 @@ from swarm.gate.batch.merging import Chain, merge_usable
 from swarm.gate.batch.trials import Trial, Trials
 from swarm.gate.blame import Blame
 from swarm.gate.opening import open_last_good
+from swarm.git.fence import Fence
 from swarm.git.integration import Integration
 from swarm.git.places import drop_places
 from swarm.git.repository import Repository
@@ -20,12 +21,14 @@ from swarm.review.changes import changes_between
 from swarm.review.services import open_review
 
 
-def open_reviews(goal: Task, repository: Repository, tasks: Sequence[Task]) -> None:
+def open_reviews(
+    goal: Task, repository: Repository, tasks: Sequence[Task], fence: Fence | None = None
+) -> None:
     """Open a review of each reported commit; one that does not even merge goes back at once.
 
     The merges are those that the gate makes, so a batch of one finds its test run here.
     """
-    integration = open_last_good(goal, repository)
+    integration = open_last_good(goal, repository, fence)
     try:
         _Opening(goal, integration, integration.head).open(tasks)
     finally:

@@ -7,6 +7,7 @@ from datetime import datetime
 from django.db import transaction
 
 from p2p.local import local_node
+from swarm import hooks
 from swarm.errors import WrongState
 from swarm.models import Attempt, Job, Task
 from swarm.services import jobs
@@ -41,6 +42,7 @@ def reconcile_tasks(now: datetime) -> None:
     | claimed, in_progress, waiting_input | a fresh lease; queued anew where no run of it is left |
     | pending_review, merging | the gate of its goal is queued |
     | in_progress (goal) | decided, when every subtask has ended |
+    | completed (goal) | its pull request is opened, or looked at again |
     """
     with transaction.atomic():
         prolong_leases(lease_end(now))
@@ -48,6 +50,7 @@ def reconcile_tasks(now: datetime) -> None:
         _plan_goals(now)
         _judge_reported(now)
         _settle_goals(now)
+        hooks.go_on(now)
 
 
 def _requeue_without_run(now: datetime) -> None:
