@@ -13,6 +13,7 @@ from swarm.descriptions import describe_attempt
 from swarm.forge.api import router as forge_router
 from swarm.gate.api import router as test_run_router
 from swarm.models import Attempt
+from swarm.plan_api import router as plan_router
 from swarm.review.api import router as review_router
 from swarm.states import AttemptStatus
 from swarm.task_api import router as task_router
@@ -20,6 +21,7 @@ from swarm.task_api import router as task_router
 router = Router()
 router.add_router("", agent_router)
 router.add_router("", task_router)
+router.add_router("", plan_router)
 router.add_router("", test_run_router)
 router.add_router("", forge_router)
 router.add_router("", review_router)

@@ -79,7 +79,7 @@ def plan_prompt(goal: Task, *, repository: str, crew: str) -> str:
     """Return the question for a plan of a goal."""
     parts = [_goal_of(goal), f"## Who works on it\n{crew}"]
     if goal.feedback:
-        parts.append(f"## What the operator says of the last plan\n{goal.feedback}")
+        parts.append(f"## Why the last plan was not carried out\n{goal.feedback}")
     parts += [f"## The repository\n{fenced(repository)}", "Make the plan."]
     return redact("\n\n".join(parts))
 
