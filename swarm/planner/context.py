@@ -33,15 +33,22 @@ MANIFESTS_SHOWN = 8
 MANIFEST_CHARS_MAX = 4_000
 SECRET_CHARS_MAX = 4_096  # as much is looked at beyond a cut
 PART_CHARS_MIN = 120  # a part with less room is left out, and that is said
+LEFT_OUT_CHARS = 180  # in these
 
 
 @dataclass(frozen=True)
 class _Part:
-    """A part of what is shown: how much of the whole it may take, and how it is read."""
+    """A part of what is shown: how it is read, its share of the whole, and its least characters."""
 
     title: str
     share: float
     read: Callable[[int], str]
+    least: int = 0
+
+    @property
+    def heading(self) -> str:
+        """The line above it."""
+        return f"### {self.title}\n"
 
 
 class RepositoryContext:
@@ -62,19 +69,25 @@ class RepositoryContext:
         Every cut is said where it was made. Secrets that have a known shape are blanked out.
         """
         written: list[str] = []
-        left, share_left = chars_max, 1.0
+        without: list[str] = []
+        left, share_left = chars_max - LEFT_OUT_CHARS, 1.0
         for part in self._parts():
-            room = int(left * part.share / share_left) if share_left > 0 else left
+            room = max(int(left * part.share / share_left), min(left, part.least))
             share_left -= part.share
-            text = self._written(part, room)
-            if text:
-                written.append(text)
-                left -= len(text)
+            inside = room - len(part.heading) - 2
+            text = self._text_of(part, inside) if inside >= PART_CHARS_MIN else None
+            if text is None:
+                without.append(part.title)
+            elif text:
+                written.append(f"{part.heading}{text}\n\n")
+                left -= len(written[-1])
+        if without:
+            written.append(cut(f"[left out: {'; '.join(without)}]", LEFT_OUT_CHARS))
         return "".join(written)
 
     def _parts(self) -> Sequence[_Part]:
         return (
-            _Part("Languages", 0.02, self._languages),
+            _Part("Languages", 0.02, self._languages, least=300),
             _Part("Recent history, newest first", 0.05, self._history),
             _Part("README", 0.25, self._readme),
             _Part("Manifests", 0.20, self._manifests),
@@ -83,14 +96,9 @@ class RepositoryContext:
             _Part("Files", 0.30, lambda room: tree_of(self._files, room) + self._uncounted()),
         )
 
-    def _written(self, part: _Part, room: int) -> str:
-        heading = f"### {part.title}\n"
-        inside = room - len(heading) - 2
-        if inside < PART_CHARS_MIN:
-            return ""
-        # What is blanked out may be longer than what stood there.
-        text = redact(visible(part.read(inside)))
-        return f"{heading}{cut(text, inside)}\n\n" if text else ""
+    def _text_of(self, part: _Part, room: int) -> str:
+        # Cut once more: what is blanked out may be shorter than the word for it.
+        return cut(redact(visible(part.read(room))), room)
 
     def _languages(self, room: int) -> str:
         sizes: Counter[str] = Counter()

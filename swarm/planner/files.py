@@ -29,11 +29,10 @@ GENERATED = frozenset(
         *("__generated__", "gen", ".next", ".nuxt", "__snapshots__", ".terraform"),
     }
 )
-BINARY = frozenset(
-    """7z a avi bin bmp bz2 class dll doc docx dylib eot exe flac gif gz ico jar jpeg jpg mkv mov
-    mp3 mp4 o ogg otf pdf png ppt pptx psd pyc so sqlite tar tgz tif tiff ttf wasm wav webm webp
-    woff woff2 xls xlsx xz zip zst parquet npy npz onnx pt safetensors""".split()
-)
+_BINARY = """7z a avi bin bmp bz2 class dll doc docx dylib eot exe flac gif gz ico jar jpeg jpg mkv
+    mov mp3 mp4 o ogg otf pdf png ppt pptx psd pyc so sqlite tar tgz tif tiff ttf wasm wav webm webp
+    woff woff2 xls xlsx xz zip zst parquet npy npz onnx pt safetensors"""
+BINARY = frozenset(_BINARY.split())
 _LANGUAGES = """Python:py,pyi,pyx JavaScript:js,jsx,mjs,cjs TypeScript:ts,tsx,mts Rust:rs Go:go
     Java:java Kotlin:kt,kts Scala:scala C:c,h C++:cc,cpp,cxx,hpp,hh C#:cs F#:fs Swift:swift
     Objective-C:m,mm Ruby:rb PHP:php Perl:pl,pm Lua:lua R:r Julia:jl Haskell:hs OCaml:ml,mli

@@ -43,17 +43,21 @@ def plan_goal(goal: Task, *, context_chars: int) -> None:
     """
     if not _is_wanted(goal):
         return
+    try:
+        _plan(goal, context_chars)
+    except WrongState as moved:
+        log.info("goal %s needs no plan of the model any more: %s", goal.id, moved)
+
+
+def _plan(goal: Task, context_chars: int) -> None:
+    """Ask twice and hand the plan in; WrongState as soon as the goal needs it no more."""
     note_progress(goal, "planning: reading the repository", now_utc())
     shown = _read(goal, context_chars)
     plan = _ask_for_plan(goal, shown)
-    if not _is_wanted(_again(goal)):
-        return
+    note_progress(goal, "planning: the plan is there", now_utc())
     notes = _ask_for_notes(goal, plan, shown) if len(plan) > 1 else ""
     by = f"llm:{model_for(LlmPurpose.PLAN, Complexity.LARGE)}"
-    try:
-        take_plan(goal, plan, notes=notes, by=by, now=now_utc())
-    except WrongState as moved:
-        log.info("the plan for goal %s came too late: %s", goal.id, moved)
+    take_plan(goal, plan, notes=notes, by=by, now=now_utc())
 
 
 def _read(goal: Task, context_chars: int) -> str:
@@ -89,6 +93,8 @@ def _ask_for_notes(goal: Task, plan: list[PlannedSubtask], shown: str) -> str:
     )
     try:
         return ask(question, task=goal).notes
+    except WrongState:
+        raise
     except (DomainError, ExternalError) as failure:
         # A plan without notes is worth more than no plan.
         log.warning("goal %s is planned without notes: %s", goal.id, failure)
@@ -99,9 +105,9 @@ def _progress_of(goal: Task, what: str) -> Callable[[int], None]:
     return lambda chars: note_progress(goal, f"{what}: {chars:,} characters", now_utc())
 
 
-def _is_wanted(goal: Task | None) -> bool:
+def _is_wanted(goal: Task) -> bool:
     """Tell whether a goal is to be planned now, and no agent is already at it."""
-    if goal is None or goal.status != TaskStatus.PLANNING or not goal.base_commit:
+    if goal.status != TaskStatus.PLANNING or not goal.base_commit:
         return False
     if goal.plan_draft is not None:
         return False
@@ -109,7 +115,3 @@ def _is_wanted(goal: Task | None) -> bool:
         task_id=goal.id, assigner_node_id=local_node().node_id, planning=True
     )
     return not at_it.exclude(status__in=ATTEMPT_TERMINAL).exists()
-
-
-def _again(goal: Task) -> Task | None:
-    return Task.objects.filter(id=goal.id, generation=goal.generation).first()

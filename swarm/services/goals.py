@@ -134,6 +134,9 @@ def store_plan(
             base_commit=base_commit,
             notes=notes,
             plan_draft=None,
+            progress="",
+            feedback="",
+            error="",
         )
         items = parse_outline(goal.description).items if items is None else items
         check_acyclic({item.number: item.after for item in items})

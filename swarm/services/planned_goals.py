@@ -12,6 +12,7 @@ from django.db.models import F
 from p2p import outbox
 from p2p.doorbell import ring_on_commit
 from p2p.local import local_node
+from swarm.errors import WrongState
 from swarm.models import Agent, Job, Task
 from swarm.queries import describe_task
 from swarm.services import jobs
@@ -103,14 +104,16 @@ def note_no_planner(goal: Task, now: datetime) -> None:
 
 
 def note_progress(goal: Task, progress: str, now: datetime) -> None:
-    """Show how far a model has come with a goal; nothing once the goal is planned otherwise."""
+    """Show how far a model has come with a goal; WrongState once it is planned otherwise."""
     shown = Task.objects.filter(
         id=goal.id, status=TaskStatus.PLANNING, generation=goal.generation
     ).update(progress=progress, updated_at=now)
-    if shown:
-        planning = str(TaskStatus.PLANNING)
-        task = describe_task(get_task(goal.id))
-        outbox.publish_event("task_update", planning, {"task": task, "reason": progress}, now=now)
+    if not shown:
+        raise WrongState(f"goal {goal.id}", "planned otherwise or ended", "planned by this answer")
+    task, planning = get_task(goal.id), str(TaskStatus.PLANNING)
+    news = {"task": describe_task(task), "reason": progress}
+    outbox.publish_event("task_update", planning, news, now=now)
+    ring_on_commit()
 
 
 def note_planning_failed(goal_id: UUID, *, code: str, error: str, now: datetime) -> None:

@@ -45,7 +45,8 @@ def accept_plan(
 ) -> list[Task]:
     """Take the plan of a planner agent and end its attempt, in one transaction.
 
-    Returns the subtasks created: none where the plan waits for approval first. DomainError `not_planning` for an ordinary attempt, PlanError for a plan that is wrong.
+    Returns the subtasks created: none where the plan waits for approval first. DomainError
+    `not_planning` for an ordinary attempt, PlanError for a plan that is wrong.
     """
     if not attempt.planning:
         raise DomainError(
@@ -55,9 +56,7 @@ def accept_plan(
     with transaction.atomic():
         goal = get_task(attempt.task_id)
         created = take_plan(goal, subtasks, notes="", by=by, now=now)
-        Task.objects.filter(id=goal.id).update(
-            assigned_node="", assigned_agent="", progress="", error="", feedback=""
-        )
+        Task.objects.filter(id=goal.id).update(assigned_node="", assigned_agent="")
         ended = move_attempt(
             attempt.id,
             AttemptStatus.SUCCEEDED,

@@ -63,8 +63,8 @@ class GoalForm(forms.Form):
         help_text=(
             "A Markdown checklist of 1 to 8 subtasks. A shell block is what the shell tool runs, "
             "without one an agent that takes prompts does it; "
-            "“after: 1” waits for subtask 1, “test:” proves a subtask, “needs:” names capabilities. "
-            "Without a checklist, a planner makes the subtasks."
+            "“after: 1” waits for subtask 1, “test:” proves a subtask, “needs:” names capabilities."
+            " Without a checklist, a planner makes the subtasks."
         ),
     )
     repository = forms.CharField(

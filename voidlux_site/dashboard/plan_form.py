@@ -97,7 +97,9 @@ class PlanForm:
             raise DomainError("bad_plan", "the form was sent in parts: open it again", status=422)
         rows = [
             PlanRow(**{name: text.replace("\r\n", "\n") for name, text in values.items()})
-            for values in (dict(zip(FIELDS, row, strict=True)) for row in zip(*columns, strict=True))
+            for values in (
+                dict(zip(FIELDS, row, strict=True)) for row in zip(*columns, strict=True)
+            )
         ]
         return cls(rows, posted.get("notes", "").replace("\r\n", "\n"))
 
