@@ -12,6 +12,7 @@ from swarm.agent_api import router as agent_router
 from swarm.descriptions import describe_attempt
 from swarm.forge.api import router as forge_router
 from swarm.gate.api import router as test_run_router
+from swarm.llm.api import router as llm_router
 from swarm.models import Attempt
 from swarm.plan_api import router as plan_router
 from swarm.review.api import router as review_router
@@ -25,6 +26,7 @@ router.add_router("", plan_router)
 router.add_router("", test_run_router)
 router.add_router("", forge_router)
 router.add_router("", review_router)
+router.add_router("", llm_router)
 
 
 class AttemptQuery(PageQuery):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from swarm.models import FlakyTest, Job, SeenDispatch
+from swarm.models import FlakyTest, Job, LlmCall, SeenDispatch
 from swarm.replication.tasks import forget_archived
 from swarm.states import JobStatus
 
@@ -12,6 +12,7 @@ DONE_JOBS_KEPT = timedelta(days=1)
 FAILED_JOBS_KEPT = timedelta(days=30)  # the operator is shown why
 
 FLAKY_TESTS_KEPT = timedelta(days=180)  # by then it is mended, or nobody runs it any more
+LLM_CALLS_KEPT = timedelta(days=180)  # what models cost in half a year
 DISPATCHES_KEPT = timedelta(days=7)  # no command travels for longer
 
 
@@ -23,4 +24,5 @@ def forget_old(now: datetime) -> None:
     failed.delete()
     forget_archived(now)
     FlakyTest.objects.filter(last_at__lt=now - FLAKY_TESTS_KEPT).delete()
+    LlmCall.objects.filter(started_at__lt=now - LLM_CALLS_KEPT).delete()
     SeenDispatch.objects.filter(seen_at__lt=now - DISPATCHES_KEPT).delete()

@@ -9,7 +9,6 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F, QuerySet, Sum
 
-from p2p.clock import now_utc
 from p2p.protocol.errors import DomainError
 from swarm.budgets.money import micros_of, shown_usd
 from swarm.llm.models import LlmCall, LlmOutcome, LlmPurpose
@@ -60,15 +59,24 @@ def require_budget(call: LlmCall, *, now: datetime) -> None:
         raise DomainError("llm_over_budget", reason)
 
 
+def used_today(now: datetime) -> tuple[int, int]:
+    """Return the tokens and the millionths of a US dollar that questions used since midnight."""
+    midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    used = LlmCall.objects.filter(started_at__gte=midnight).aggregate(
+        tokens_in=Sum("tokens_in"), tokens_out=Sum("tokens_out"), cost=Sum("cost_micros")
+    )
+    return (used["tokens_in"] or 0) + (used["tokens_out"] or 0), used["cost"] or 0
+
+
 def close(call: LlmCall, outcome: LlmOutcome, error: str, *, now: datetime) -> None:
     """Close the row of a question with how it ended; secrets in `error` are hidden."""
     call.outcome, call.error, call.ended_at = outcome, redact(error)[:ERROR_CHARS_MAX], now
     call.save(update_fields=["outcome", "error", "ended_at"])
 
 
-def close_abandoned(now: datetime | None = None) -> int:
+def close_abandoned(now: datetime) -> int:
     """Close the rows that no worker is at any more: for the start of a node; returns how many."""
-    return _give_up(LlmCall.objects.filter(outcome=LlmOutcome.RUNNING), now or now_utc())
+    return _give_up(LlmCall.objects.filter(outcome=LlmOutcome.RUNNING), now)
 
 
 def _abandon(task_id: UUID, purpose: LlmPurpose, now: datetime) -> None:
@@ -91,14 +99,8 @@ def _over_in_day(now: datetime) -> str:
     tokens_max, cost_max = own.llm_token_limit, micros_of(own.llm_cost_limit_usd)
     if not tokens_max and not cost_max:
         return ""
-    midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    used = LlmCall.objects.filter(started_at__gte=midnight).aggregate(
-        tokens_in=Sum("tokens_in"), tokens_out=Sum("tokens_out"), cost=Sum("cost_micros")
-    )
-    tokens = (used["tokens_in"] or 0) + (used["tokens_out"] or 0)
-    return _over(
-        tokens, used["cost"] or 0, tokens_max or None, cost_max or None, "today", "the node"
-    )
+    tokens, cost = used_today(now)
+    return _over(tokens, cost, tokens_max or None, cost_max or None, "today", "the node")
 
 
 def _over_in_goal(call: LlmCall) -> str:

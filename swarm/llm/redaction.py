@@ -16,7 +16,7 @@ _PEM = re.compile(
     r"(?:-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----|\Z)",
     re.DOTALL,
 )
-_USER_OF_URL = re.compile(r"(?<=://)[^/@\s'\"<>]+@")
+_USER_OF_URL = re.compile(r"(?<=://)(?!git@)[^/@\s'\"<>]+@")
 _HEADER = re.compile(
     r"(?i)\b((?:proxy-)?authorization|x-api-key|api-key|private-token|set-cookie|cookie)"
     r"(['\"]?\s*[:=]\s*['\"]?(?:(?:bearer|basic|token)\s+)?)(?=\S*\d)[A-Za-z0-9._~+/=-]{8,}+"

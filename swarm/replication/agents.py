@@ -118,7 +118,7 @@ def forget(keys: Sequence[str], now: datetime) -> None:
 
 # What a record does not carry; the node of the agent knows it.
 _KEPT_AT_ITS_NODE = dict.fromkeys(
-    ("model", "dialog", "crashes", "restart_at", "paused_until", "paused_reason", "budget")
+    ("dialog", "crashes", "restart_at", "paused_until", "paused_reason", "budget")
 )
 
 
@@ -134,6 +134,7 @@ def describe_remote(agent: RemoteAgent, *, silent_s: float | None) -> dict[str, 
         "own": False,
         "name": agent.name,
         "tool": agent.tool,
+        "model": agent.model,
         "capabilities": body["capabilities"],
         "status": agent.status,
         "source": body["source"],

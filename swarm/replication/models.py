@@ -63,6 +63,11 @@ class RemoteAgent(models.Model):
     def __str__(self) -> str:
         return f"{self.name}@{self.node_id[:8]}"
 
+    @property
+    def model(self) -> str:
+        """The model that its program is asked for; empty where its node does not say."""
+        return str(self.body.get("model", ""))
+
 
 class MemberPulse(models.Model):
     """The newest heartbeat of a member: older ones are refused, and silence shows by its age."""

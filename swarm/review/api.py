@@ -15,7 +15,7 @@ from p2p.protocol.limits import REVIEW_REASONS_CHARS_MAX
 from swarm.models import Review
 from swarm.review import services
 from swarm.review.models import ReviewState
-from swarm.review.queries import describe_review, describe_review_whole
+from swarm.review.queries import count_opinions, describe_review, describe_review_whole
 
 router = Router(tags=["reviews"])
 
@@ -49,6 +49,12 @@ def list_reviews(request: HttpRequest, query: Query[ReviewQuery]) -> dict[str, A
     if query.state:
         rows = rows.filter(state=query.state)
     return paginate(rows, query, order="-created_at", describe=describe_review)
+
+
+@router.get("/reviews/counts", summary="Count what models said")
+def counts(request: HttpRequest) -> dict[str, Any]:
+    """How often each model accepted, rejected, was unsure, or gave no valid answer."""
+    return {"items": count_opinions()}
 
 
 @router.get("/reviews/{review_id}", summary="Show a review")

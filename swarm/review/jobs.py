@@ -1,4 +1,4 @@
-"""The review command as a kind of job; what goes wrong with it leaves the review to a person."""
+"""Reviewers as a kind of job: command and model; what goes wrong leaves the review to a person."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ from django.conf import settings
 
 from p2p.clock import now_utc
 from p2p.local import local_node
+from p2p.protocol.errors import ExternalError
 from swarm import hooks
 from swarm.errors import WrongState
 from swarm.models import Job, Review
-from swarm.review import services
+from swarm.review import llm, services
 from swarm.review.command import NoVerdict, Verdict, ask_command
-from swarm.review.models import ReviewState
+from swarm.review.models import Opinion, ReviewState
 from swarm.services import jobs
 from swarm.services.goals import enqueue_gate
 
 log = logging.getLogger(__name__)
+
+MODEL_TRIES_MAX = 3  # by the job, each after what the provider asked to wait
 
 
 def register() -> None:
@@ -30,7 +33,7 @@ def register() -> None:
 
 
 def question_about(review: Review) -> dict[str, Any]:
-    """Return what a review command is asked, JSON-ready: the task, its diff and its test run."""
+    """Return what a reviewer is asked, JSON-ready: the task, its diff and its test run."""
     task, run = review.task, review.test_run
     return {
         "task": {
@@ -62,10 +65,12 @@ def _run(job: Job) -> None:
     reviewer = settings.ENVIRONMENT.reviewer
     if not reviewer:
         enqueue_gate(review.task.parent or review.task, now=now_utc())
-    elif reviewer != services.COMMAND:
-        services.wait_for_person(review.id, f"VOIDLUX_REVIEWER is {reviewer}", now=now_utc())
-    else:
+    elif reviewer == services.COMMAND:
         _ask(review)
+    elif reviewer == services.LLM:
+        _ask_model(review, job)
+    else:
+        services.wait_for_person(review.id, f"VOIDLUX_REVIEWER is {reviewer}", now=now_utc())
 
 
 def _ask(review: Review) -> None:
@@ -80,15 +85,36 @@ def _ask(review: Review) -> None:
         why = f"the review command gave no verdict: {failure}"
         services.wait_for_person(review.id, why, now=now_utc())
         return
+    _apply(review, verdict, services.COMMAND)
+
+
+def _ask_model(review: Review, job: Job) -> None:
+    by = llm.reviewer_for(review)
     try:
-        _apply(review, verdict)
+        verdict = llm.ask_model(review, question_about(review))
+    except llm.NotShown as reason:
+        services.wait_for_person(review.id, f"no model was asked: {reason}", now=now_utc())
+        return
+    except (llm.NoOpinion, ExternalError) as failure:
+        services.note_opinion(review.id, by=by, opinion="")
+        if isinstance(failure, ExternalError) and job.attempts + 1 < MODEL_TRIES_MAX:
+            raise
+        services.wait_for_person(review.id, f"the model gave no verdict: {failure}", now=now_utc())
+        return
+    services.note_opinion(review.id, by=by, opinion=verdict.verdict)
+    if verdict.verdict == Opinion.UNSURE:
+        why = f"{by} is unsure: {verdict.reasons}"
+        services.wait_for_person(review.id, why, now=now_utc())
+        return
+    _apply(review, Verdict(verdict.verdict == Opinion.ACCEPT, verdict.reasons), by)
+
+
+def _apply(review: Review, verdict: Verdict, by: str) -> None:
+    decide = services.accept if verdict.accepted else services.reject
+    try:
+        decide(review.id, by=by, reasons=verdict.reasons, now=now_utc())
     except WrongState as decided:
         log.info("the verdict on review %s came too late: %s", review.id, decided)
-
-
-def _apply(review: Review, verdict: Verdict) -> None:
-    decide = services.accept if verdict.accepted else services.reject
-    decide(review.id, by=services.COMMAND, reasons=verdict.reasons, now=now_utc())
 
 
 def _failed(job: Job, now: datetime) -> None:

@@ -17,6 +17,14 @@ class ReviewState(models.TextChoices):
     DROPPED = "dropped"
 
 
+class Opinion(models.TextChoices):
+    """What a model said of a commit; empty: none was asked, or it gave no valid answer."""
+
+    ACCEPT = "accept"
+    REJECT = "reject"
+    UNSURE = "unsure"
+
+
 class Review(models.Model):
     """One commit of a task that is judged before it may be merged."""
 
@@ -26,11 +34,17 @@ class Review(models.Model):
     generation = models.PositiveIntegerField()
     commit = models.CharField(max_length=64)
     state = models.CharField(max_length=8, choices=ReviewState, default=ReviewState.WAITING)
-    by = models.CharField(max_length=160, blank=True, help_text="`command` or `human:<name>`.")
+    by = models.CharField(
+        max_length=160, blank=True, help_text="`command`, `llm:<model>` or `human:<name>`."
+    )
     reasons = models.TextField(blank=True)
     why_human = models.CharField(
         max_length=500, blank=True, help_text="Why it waits for a person; empty while it does not."
     )
+    opinion_by = models.CharField(
+        max_length=160, blank=True, help_text="The model that was asked, whoever decided."
+    )
+    opinion = models.CharField(max_length=6, choices=Opinion, blank=True)
     test_run = models.ForeignKey(
         "swarm.TestRun", on_delete=models.SET_NULL, null=True, blank=True, related_name="reviews"
     )

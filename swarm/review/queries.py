@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Count, Q, QuerySet
 
 from swarm.descriptions import describe_test_run
 from swarm.models import Review
-from swarm.review.models import ReviewState
+from swarm.review.models import Opinion, ReviewState
 
 
 def reviews_for_people() -> QuerySet[Review]:
@@ -33,12 +33,22 @@ def describe_review(review: Review) -> dict[str, Any]:
         "by": review.by,
         "reasons": review.reasons,
         "why_human": review.why_human,
+        "opinion_by": review.opinion_by,
+        "opinion": review.opinion,
         "tests_passed": run.passed if run else None,
         "diff_chars": review.diff_chars,
         "changed_paths": review.changed_paths,
         "created_at": _time(review.created_at),
         "decided_at": _time(review.decided_at),
     }
+
+
+def count_opinions() -> list[dict[str, Any]]:
+    """Return how often each model accepted, rejected, was unsure or gave no valid answer."""
+    asked = Review.objects.exclude(opinion_by="").order_by("opinion_by").values("opinion_by")
+    counts = {each: Count("id", filter=Q(opinion=each)) for each in Opinion.values}
+    rows = asked.annotate(**counts, no_verdict=Count("id", filter=Q(opinion="")))
+    return [dict(each) for each in rows]
 
 
 def describe_review_whole(review: Review) -> dict[str, Any]:

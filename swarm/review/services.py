@@ -24,10 +24,12 @@ from swarm.states import Actor, TaskStatus
 
 REVIEW = "review"
 COMMAND = "command"
+LLM = "llm"
 HUMAN = "human"
 WHY_CHARS_MAX = 500
 NAME_CHARS_MAX = 150
 REASONS_IN_EVENT_CHARS = 300
+_ASKED = {COMMAND: "the review command", LLM: "a language model"}
 
 
 def human(name: str) -> str:
@@ -64,8 +66,8 @@ def open_review(review: Review) -> bool:
         if not reported.update(updated_at=now):
             return False
         Review.objects.bulk_create([review])
-        if settings.ENVIRONMENT.reviewer == COMMAND:
-            _note(review, f"{review.commit[:8]} is reviewed by the review command", now)
+        if (who := _ASKED.get(settings.ENVIRONMENT.reviewer)) is not None:
+            _note(review, f"{review.commit[:8]} is reviewed by {who}", now)
             lane = f"review:{review.task_id.hex}"
             jobs.enqueue(REVIEW, key=review.id.hex, lane=lane, now=now)
         else:
@@ -79,6 +81,11 @@ def wait_for_person(review_id: UUID, why: str, *, now: datetime) -> None:
     with transaction.atomic():
         if waiting.update(why_human=why[:WHY_CHARS_MAX]):
             _note(waiting.get(), f"the review waits for a person: {why}", now)
+
+
+def note_opinion(review_id: UUID, *, by: str, opinion: str) -> None:
+    """Keep which model was asked about a review, and what it said; empty: nothing valid yet."""
+    Review.objects.filter(id=review_id).update(opinion_by=by, opinion=opinion)
 
 
 def accept(review_id: UUID, *, by: str, reasons: str = "", now: datetime) -> Review:

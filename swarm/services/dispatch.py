@@ -22,7 +22,13 @@ from swarm.services.attempts import Assignment, start_attempt
 from swarm.services.notes import instructions_for
 from swarm.services.overlaps import overlaps_of, warning
 from swarm.services.ready_queue import ReadyQueue
-from swarm.services.supply import Supply, best_first, member_agents, own_agents
+from swarm.services.supply import (
+    Supply,
+    best_first,
+    member_agents,
+    only_members_have_the_model,
+    own_agents,
+)
 from swarm.services.transitions import move_task
 from swarm.states import Actor, TaskStatus
 
@@ -35,7 +41,8 @@ def dispatch_ready(now: datetime) -> int:
     """Give ready subtasks to free agents and hired nodes; returns how many were given.
 
     Order: priority, then fairness between goals, then age and place in the plan. Own agents come
-    first, then those of other members, then hired ones.
+    first, then those of other members, then hired ones; a member's agent with the model that is
+    named for the task comes before own ones without it.
     """
     given = 0
     supply = Supply.look(now) if terms.is_emperor() else None
@@ -66,13 +73,16 @@ def _give(task: Task, now: datetime) -> bool:
     # What goes back to work goes back to the node that was hired for it, whose price covers it.
     if task.tribute_id is not None and _hire(task, now):
         return True
-    if _give_locally(task, now) or _give_to_member(task, now):
+    ways = [_give_locally, _give_to_member]
+    if only_members_have_the_model(task, now):
+        ways.reverse()
+    if any(give(task, now) for give in ways):
         return True
     return task.tribute_id is None and _hire(task, now)
 
 
 def _give_locally(task: Task, now: datetime) -> bool:
-    agents = best_first(own_agents(now), task.required_capabilities, task.repository)
+    agents = best_first(own_agents(now), task)
     if not agents:
         return False
     claimed = _claim(task, local_node().node_id, "a local agent is free", now)
@@ -85,7 +95,7 @@ def _give_locally(task: Task, now: datetime) -> bool:
 
 
 def _give_to_member(task: Task, now: datetime) -> bool:
-    agents = best_first(member_agents(now), task.required_capabilities, task.repository)
+    agents = best_first(member_agents(now), task)
     if not agents:
         return False
     agent = agents[0]

@@ -15,6 +15,7 @@ from swarm.models import Agent, Attempt, RemoteAgent, Task
 from swarm.queries import idle_agents
 from swarm.replication import terms
 from swarm.replication.pulses import living_members
+from swarm.services.task_models import distance, named_for
 from swarm.states import TASK_WITH_AGENT
 
 W = TypeVar("W", Agent, RemoteAgent)
@@ -61,7 +62,27 @@ def member_agents(now: datetime) -> list[RemoteAgent]:
     return list(unengaged.order_by("status_since", "name"))
 
 
-def best_first(agents: Sequence[W], needs: Sequence[str], repository: str) -> list[W]:
-    """Return the capable agents; who worked in the repository last comes first."""
-    able = [each for each in agents if set(needs) <= set(each.capabilities)]
-    return sorted(able, key=lambda each: getattr(each, "last_repository", None) != repository)
+def best_first(agents: Sequence[W], task: Task) -> list[W]:
+    """Return the capable agents: those with the model for the task first.
+
+    Among equal ones who worked in the repository last comes first.
+    """
+    able = [each for each in agents if set(task.required_capabilities) <= set(each.capabilities)]
+    return sorted(
+        able,
+        key=lambda each: (
+            distance(each, task.complexity),
+            getattr(each, "last_repository", None) != task.repository,
+        ),
+    )
+
+
+def only_members_have_the_model(task: Task, now: datetime) -> bool:
+    """Tell whether the model named for a task is idle at a member, and not here."""
+    if not named_for(task.complexity) or not terms.has_members():
+        return False
+    return not _has_the_model(own_agents(now), task) and _has_the_model(member_agents(now), task)
+
+
+def _has_the_model(agents: Sequence[W], task: Task) -> bool:
+    return any(distance(each, task.complexity) == 0 for each in best_first(agents, task)[:1])

@@ -50,7 +50,7 @@ class Reply:
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     body: dict[str, Any] = field(default_factory=dict)
-    then: Literal["end", "stall", "drop", "close"] = "end"
+    then: Literal["end", "stall", "drop", "close", "error"] = "end"
     tokens: tuple[int, int] | None = (TOKENS_IN, TOKENS_OUT)
 
     def using(self, tokens_in: int, tokens_out: int) -> Reply:
@@ -100,6 +100,11 @@ def dropped(text: str) -> Reply:
 def closed_early(text: str) -> Reply:
     """End the stream in order, before the answer is at its end."""
     return Reply(text, then="close")
+
+
+def failing(text: str, message: str) -> Reply:
+    """Say `text`, and then report an error within the stream, as an overloaded provider does."""
+    return Reply(text, then="error", body={"type": "overloaded_error", "message": message})
 
 
 def http_status(status: int, message: str = "", **headers: str) -> Reply:
@@ -222,6 +227,8 @@ class _Handler(BaseHTTPRequestHandler):
         if reply.then == "end":
             for event in end:
                 self._chunk(event)
+        if reply.then == "error":
+            self._chunk(_error_event(self.llm.provider, reply.body))
         if reply.then == "drop":
             self.close_connection = True
             return
@@ -312,6 +319,10 @@ def _openai(
         usage = {**used, "total_tokens": sum(reply.tokens)}
         end.append(_data({**fixed, "choices": [], "usage": usage}))
     return begun, [*end, b"data: [DONE]\n\n"]
+
+
+def _error_event(provider: Provider, error: dict[str, Any]) -> bytes:
+    return _typed("error", error=error) if provider == "anthropic" else _data({"error": error})
 
 
 def _typed(name: str, **fields: Any) -> bytes:

@@ -13,6 +13,7 @@ from p2p.clock import now_utc
 from p2p.local import local_node
 from p2p.nodes import all_down
 from p2p.own_numbering import begin_life, publish_again
+from swarm.llm.accounting import close_abandoned
 from swarm.models import Agent
 from swarm.replication import terms
 from swarm.replication.agents import publish_all
@@ -38,6 +39,7 @@ def reconcile() -> None:
     begin_life(now)
     all_down()
     jobs.recover_all(now)
+    close_abandoned(now)
     if terms.is_emperor():
         terms.take_office(now)
         terms.announce_again(now)

@@ -12,6 +12,9 @@ from pydantic import BaseModel, ConfigDict
 from p2p.protocol.errors import DomainError, ExternalError
 from swarm.llm.asking import Question, ask
 from swarm.llm.models import LlmCall, LlmPurpose
+from swarm.models import Task
+from swarm.states import TaskStatus
+from tests.support.factories import make_task
 from tests.support.llm_server import (
     KEY,
     PROVIDERS,
@@ -21,6 +24,7 @@ from tests.support.llm_server import (
     ask_at,
     closed_early,
     dropped,
+    failing,
     http_status,
     plain_text,
     raw_answer,
@@ -267,6 +271,16 @@ def test_an_answer_that_breaks_off_is_asked_for_again_later(
     assert call.tokens_in > 0, "what was sent is paid for"
 
 
+def test_an_error_within_the_stream_is_asked_again_later(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = failed(provider, [failing('{"col', "overloaded, come back")], monkeypatch)
+
+    assert isinstance(error, ExternalError)
+    assert error.retryable
+    assert "overloaded, come back" in str(error)
+
+
 @pytest.mark.parametrize(
     ("reply", "why"), [(stalled(), "no answer within 1 s"), (stalled('{"co'), "nothing more for")]
 )
@@ -326,6 +340,30 @@ def test_progress_is_told(provider: Provider, monkeypatch: pytest.MonkeyPatch) -
     asked(provider, [answer(GOOD)], monkeypatch, on_progress=told.append)
 
     assert len(told) == 1, "once per second at most"
+
+
+def test_progress_may_be_stored(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+    goal = make_task("A goal", TaskStatus.PLANNING)
+
+    def store(chars: int) -> None:
+        Task.objects.filter(id=goal.id).update(progress=f"planning: {chars} characters")
+
+    asked(provider, [answer(GOOD)], monkeypatch, on_progress=store)
+
+    goal.refresh_from_db()
+    assert goal.progress.startswith("planning: ")
+
+
+def test_who_is_told_of_progress_may_end_the_question(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def over(chars: int) -> None:
+        raise DomainError("gone", "the goal is cancelled")
+
+    with pytest.raises(DomainError, match="the goal is cancelled"):
+        asked(provider, [answer(GOOD)], monkeypatch, on_progress=over)
+
+    assert closed() == ("failed", 1)
 
 
 def test_logs_name_no_prompt_and_no_key(
