@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -109,7 +108,7 @@ def test_a_secret_is_not_half_shown_by_a_cut(remote: GitRemote, tmp_path: Path) 
 
 def test_links_and_large_files_are_not_read(remote: GitRemote, tmp_path: Path) -> None:
     work = tmp_path / "stranger"
-    os.symlink("/etc/passwd", work / "AGENTS.md")
+    (work / "AGENTS.md").symlink_to("/etc/passwd")
     text = shown(remote, {"Makefile": "x" * 1_048_577}, tmp_path / "home")
 
     assert "--- AGENTS.md\n(not shown: 11 bytes, mode 120000)" in text
