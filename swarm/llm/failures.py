@@ -14,6 +14,7 @@ from swarm.llm.redaction import redact
 
 SAID_CHARS_MAX = 300
 RETRY_AFTER_S_MAX = 3600.0
+_NEVER = (exceptions.ModelQuotaExceededError, exceptions.ModelRequestRejectedError)
 _AGAIN_LATER = frozenset({408, 409, 425})
 
 
@@ -38,7 +39,10 @@ def failure_of(error: Exception, endpoint: Endpoint) -> Failure:
         return _later(LlmOutcome.UNREACHABLE, f"{where} cannot be reached: {_cause(error)}")
     if isinstance(error, exceptions.ModelHTTPError):
         return _of_status(error, where)
-    if isinstance(error, exceptions.ModelAPIError | exceptions.AgentRunError):
+    if isinstance(error, _NEVER):
+        text = f"{where} refuses the request{_said(error)}"
+        return Failure(LlmOutcome.REFUSED, DomainError("llm_refused", text))
+    if isinstance(error, exceptions.AgentRunError):
         return _later(LlmOutcome.FAILED, f"{where} gave no readable answer: {_clean(str(error))}")
     text = f"{where} could not be asked: {type(error).__name__}: {_clean(str(error))}"
     return Failure(LlmOutcome.FAILED, ExternalError(text, retryable=False))
