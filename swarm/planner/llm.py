@@ -11,6 +11,7 @@ from p2p.protocol.errors import DomainError, ExternalError
 from swarm.errors import WrongState
 from swarm.git.repository import Repository
 from swarm.llm.asking import Question, ask
+from swarm.llm.fences import Fence
 from swarm.llm.models import LlmPurpose
 from swarm.llm.providers import model_for
 from swarm.models import Attempt, Task
@@ -26,6 +27,7 @@ from swarm.planner.questions import (
     check_of_plan,
     notes_prompt,
     plan_prompt,
+    system_for,
 )
 from swarm.services.plan_drafts import take_plan
 from swarm.services.planned_goals import note_progress
@@ -68,11 +70,11 @@ def _read(goal: Task, context_chars: int) -> str:
 
 
 def _ask_for_plan(goal: Task, shown: str) -> list[PlannedSubtask]:
-    agents = crew(now_utc())
+    agents, fence = crew(now_utc()), Fence()
     question = Question(
         purpose=LlmPurpose.PLAN,
-        system=PLAN_SYSTEM,
-        prompt=plan_prompt(goal, repository=shown, crew=describe_crew(agents)),
+        system=system_for(PLAN_SYSTEM, fence),
+        prompt=plan_prompt(goal, fence, repository=shown, crew=describe_crew(agents)),
         answer=PlanAnswer,
         check=check_of_plan(capabilities_of(agents)),
         complexity=Complexity.LARGE,
@@ -82,10 +84,11 @@ def _ask_for_plan(goal: Task, shown: str) -> list[PlannedSubtask]:
 
 
 def _ask_for_notes(goal: Task, plan: list[PlannedSubtask], shown: str) -> str:
+    fence = Fence()
     question = Question(
         purpose=LlmPurpose.NOTES,
-        system=NOTES_SYSTEM,
-        prompt=notes_prompt(goal, plan, repository=shown),
+        system=system_for(NOTES_SYSTEM, fence),
+        prompt=notes_prompt(goal, plan, fence, repository=shown),
         answer=NotesAnswer,
         check=check_notes,
         complexity=Complexity.LARGE,

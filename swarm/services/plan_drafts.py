@@ -27,6 +27,7 @@ from swarm.services.planned_goals import FEEDBACK_CHARS_MAX
 from swarm.services.transitions import note_event
 from swarm.states import Actor, PlanApproval, TaskStatus
 
+EDITED = ", edited by "
 NOTES_CHARS_MAX = SUMMARY_CHARS_MAX  # as much as a member's record of the goal carries
 
 
@@ -96,7 +97,8 @@ def write_draft(
     items_of_plan(subtasks)
     with transaction.atomic():
         goal = _planning(goal_id)
-        _keep(goal, subtasks, notes, by=by, now=now)
+        before = str((goal.plan_draft or {}).get("by", "")).partition(EDITED)[0]
+        _keep(goal, subtasks, notes, by=f"{before}{EDITED}{by}" if before else by, now=now)
         cancel_open(
             goal.id, assigner_node_id=local_node().node_id, reason="planned by hand", now=now
         )

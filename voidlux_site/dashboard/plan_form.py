@@ -72,7 +72,8 @@ class PlanRow:
         except ValidationError as error:
             for each in error.errors(include_url=False):
                 name = str(each["loc"][0])
-                self.errors.setdefault(_NAME_OF.get(name, name), each["msg"])
+                words = "It is empty." if each["type"] == "string_too_short" else each["msg"]
+                self.errors.setdefault(_NAME_OF.get(name, name), words)
             return None
 
 

@@ -110,7 +110,7 @@ def test_an_edited_plan_is_what_is_carried_out(
     edited = put(goal, body)
     plan_drafts.approve_draft(goal.id, by="ada", now=now_utc())
 
-    assert (edited.status_code, edited.json()["by"]) == (200, "api-token")
+    assert (edited.status_code, edited.json()["by"]) == (200, "llm:test-model, edited by api-token")
     dome = goal.subtasks.get()
     assert (dome.title, dome.test_command, dome.shell) == ("Do dome", "make dome", "make\n")
     assert fresh(goal).notes == "Feet."
