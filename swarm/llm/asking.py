@@ -69,6 +69,7 @@ def ask(question: Question[T], *, task: Task | None) -> T:
     `llm_refused` (by the model or by the provider, such as for a wrong key) or `llm_over_budget`.
     """
     endpoint = endpoint_for(question.purpose, question.complexity)
+    _load_client()  # seconds, the first time, which are not the model's
     call = accounting.begin(question.purpose, endpoint, task, now=now_utc())
     asking = _Asking(question, endpoint, call)
     try:
@@ -85,6 +86,10 @@ def ask(question: Question[T], *, task: Task | None) -> T:
         raise
     _close(call, LlmOutcome.ANSWERED, "")
     return answer
+
+
+def _load_client() -> None:
+    from swarm.llm import failures, requesting  # noqa: F401
 
 
 class _Ended(Exception):

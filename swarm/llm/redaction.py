@@ -19,7 +19,7 @@ _PEM = re.compile(
 _USER_OF_URL = re.compile(r"(?<=://)(?!git@)[^/@\s'\"<>]+@")
 _HEADER = re.compile(
     r"(?i)\b((?:proxy-)?authorization|x-api-key|api-key|private-token|set-cookie|cookie)"
-    r"(['\"]?\s*[:=]\s*['\"]?(?:(?:bearer|basic|token)\s+)?)(?=\S*\d)[A-Za-z0-9._~+/=-]{8,}+"
+    r"(['\"]?\s*[:=]\s*['\"]?(?:(?:bearer|basic|token)\s+)?)(?=\S{0,256}\d)[A-Za-z0-9._~+/=-]{8,}+"
 )
 _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{12,}")
 _SHAPES = re.compile(
@@ -35,13 +35,13 @@ _SHAPES = re.compile(
     r"|npm_[A-Za-z0-9]{30,}"
     r"|pypi-[A-Za-z0-9_-]{32,}"
     r"|hf_[A-Za-z0-9]{30,}"
-    r"|eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}"
+    r"|eyJ[A-Za-z0-9_-]{10,4000}\.eyJ[A-Za-z0-9_-]{10,4000}\.[A-Za-z0-9_-]{10,}"
     r")"
 )
 _ASSIGNED = re.compile(
-    r"(?i)\b([A-Z0-9_]*(?:SECRET|TOKEN|PASSWORD|PASSWD|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY)[A-Z0-9_]*)"
+    r"(?i)\b([A-Z0-9_]{0,64}(?:SECRET|TOKEN|PASSWORD|PASSWD|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY)[A-Z0-9_]{0,64}+)"
     r"(['\"]?[ \t]*[:=][ \t]*)"
-    r"(?:\"[^\"\s]{12,}\"|'[^'\s]{12,}'|(?=\S*\d)[A-Za-z0-9+/=_-]{20,}+(?![(.\[]))"
+    r"(?:\"[^\"\s]{12,}\"|'[^'\s]{12,}'|(?=\S{0,256}\d)[A-Za-z0-9+/=_-]{20,}+(?![(.\[]))"
 )
 
 

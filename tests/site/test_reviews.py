@@ -80,6 +80,8 @@ def test_a_review_is_shown_with_what_its_reviewer_needs() -> None:
         "by": "",
         "reasons": "",
         "why_human": "this node has a person review each commit",
+        "opinion_by": "",
+        "opinion": "",
         "tests_passed": None,
         "diff_chars": len(review.diff),
         "changed_paths": ["planets"],

@@ -282,12 +282,13 @@ def test_an_error_within_the_stream_is_asked_again_later(
 
 
 @pytest.mark.parametrize(
-    ("reply", "why"), [(stalled(), "no answer within 1 s"), (stalled('{"co'), "nothing more for")]
+    ("reply", "limit_s", "why"),
+    [(stalled(), 1, "no answer within 1 s"), (stalled('{"co'), 4, "nothing more for 1 s")],
 )
 def test_silence_ends_in_time(
-    reply: Reply, why: str, provider: Provider, monkeypatch: pytest.MonkeyPatch
+    reply: Reply, limit_s: int, why: str, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    error = failed(provider, [reply], monkeypatch, llm_time_limit_s=1)
+    error = failed(provider, [reply], monkeypatch, llm_time_limit_s=limit_s)
 
     assert isinstance(error, ExternalError)
     assert error.retryable

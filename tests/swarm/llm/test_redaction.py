@@ -67,3 +67,12 @@ def test_the_nodes_own_secrets_are_found_whatever_their_shape(
     said = "a plain words of mine, and more b plain words of mine c"
     assert redact(said) == "a [secret] b [secret] c"
     assert without_own_secrets(said) == redact(said)
+
+
+@pytest.mark.parametrize(
+    "part",
+    ["TOKEN", "cookie=", "-eyJ", "sk-", "://a:", "API_KEY = ", "-----BEGIN ", "bearer ", "a" * 50],
+)
+def test_text_made_to_be_slow_is_read_once(part: str) -> None:
+    """Time that grows with the square of the length would last beyond the limit of a test."""
+    assert redact(part * (1_000_000 // len(part)))
