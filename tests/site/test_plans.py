@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +14,9 @@ from swarm.services import plan_drafts
 from swarm.states import TaskStatus
 from tests.support.factories import NOW, make_task
 from tests.support.planning import fresh, subtask
-from tests.support.web_clients import operator_client
+from tests.support.web_clients import bearer_client, operator_client, post_json
 from tests.support.web_pages import saved_of, text_of
+from voidlux_site.management.commands import submit
 
 pytestmark = pytest.mark.django_db
 
@@ -209,3 +211,42 @@ def test_strangers_see_no_plan() -> None:
     assert Client().get(f"/tasks/{goal.id}/plan").status_code == 302
     assert Client().post(f"/tasks/{goal.id}/plan", {"do": "approve"}).status_code == 302
     assert fresh(goal).status == "planning"
+
+
+@pytest.mark.parametrize("wish", ["", "auto", "approve"])
+def test_approval_is_wished_for_with_the_goal(wish: str) -> None:
+    fields = {"description": "See further.", "repository": "/srv/x.git", "plan_approval": wish}
+    client = operator_client()
+
+    saved_of(client.post("/goals/new", fields))
+    over_api = post_json(bearer_client(), "/api/swarm/tasks", fields).json()
+
+    assert set(Task.objects.values_list("plan_approval", flat=True)) == {wish}
+    shown = bearer_client().get(f"/api/swarm/tasks/{over_api['id']}").json()
+    assert (shown["plan_approval"], shown["plan_waits"], shown["notes"]) == (wish, False, "")
+
+
+def test_a_wish_that_nobody_knows_is_refused() -> None:
+    body = {"description": "x", "repository": "/srv/x.git", "plan_approval": "perhaps"}
+    assert post_json(bearer_client(), "/api/swarm/tasks", body).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("words", "wish"),
+    [([], None), (["--approve-plan"], "approve"), (["--no-approve-plan"], "auto")],
+)
+def test_submit_says_whether_a_plan_waits(
+    words: list[str], wish: str | None, tmp_path: Path
+) -> None:
+    file = tmp_path / "goal.md"
+    file.write_text("See further.")
+    parser = submit.Command().create_parser("manage.py", "submit")
+
+    options = vars(parser.parse_args([str(file), "--repository", "/srv/x.git", *words]))
+
+    assert submit._body(options).get("plan_approval") == wish
+
+
+def test_a_goal_says_that_its_plan_waits() -> None:
+    goal = a_draft()
+    assert bearer_client().get(f"/api/swarm/tasks/{goal.id}").json()["plan_waits"] is True
