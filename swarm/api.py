@@ -15,6 +15,7 @@ from swarm.forge.api import router as forge_router
 from swarm.gate.api import router as test_run_router
 from swarm.llm.api import router as llm_router
 from swarm.models import Attempt
+from swarm.plan_api import router as plan_router
 from swarm.review.api import router as review_router
 from swarm.states import AttemptStatus
 from swarm.task_api import router as task_router
@@ -23,6 +24,7 @@ router = Router()
 router.add_router("", agent_router)
 router.add_router("", task_router)
 router.add_router("", election_router)
+router.add_router("", plan_router)
 router.add_router("", test_run_router)
 router.add_router("", forge_router)
 router.add_router("", review_router)

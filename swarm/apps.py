@@ -16,12 +16,13 @@ class SwarmConfig(AppConfig):
         """Register handlers; nothing touches the database here."""
         from swarm import jobs
         from swarm.forge import jobs as forge_jobs
+        from swarm.planner import jobs as planner_jobs
         from swarm.review import jobs as review_jobs
 
         _register_commands()
         _register_topics()
         _listen()
-        for kinds in (jobs, forge_jobs, review_jobs):
+        for kinds in (jobs, forge_jobs, review_jobs, planner_jobs):
             kinds.register()
 
 

@@ -29,8 +29,8 @@ class PlanError(DomainError):
         super().__init__("bad_plan", message, status=422)
 
 
-class PlannedSubtask(BaseModel):
-    """One subtask of a plan."""
+class DraftedSubtask(BaseModel):
+    """One subtask as a language model plans it: words only, no command that anybody would run."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -61,6 +61,11 @@ class PlannedSubtask(BaseModel):
         list[PlanId],
         Field(max_length=ITEMS_MAX, description="Ids of subtasks that must be merged before it."),
     ] = []
+
+
+class PlannedSubtask(DraftedSubtask):
+    """One subtask of a plan."""
+
     test: Annotated[
         str,
         Field(max_length=TEST_CHARS_MAX, description="Command that proves it, if there is one."),

@@ -88,6 +88,10 @@ class GoalIn(Schema):
         Annotated[bool, Field(description="Merge the pull request when its checks are green.")]
         | None
     ) = None
+    plan_approval: Annotated[
+        Literal["", "auto", "approve"],
+        Field(description="Whether its plan waits for your approval; empty: as the node is set."),
+    ] = ""
 
 
 class ReasonIn(Schema):
@@ -139,7 +143,7 @@ def show_task(request: HttpRequest, task_id: UUID) -> dict[str, Any]:
     """One task with its prerequisites, how it was asked for and what holds its goal up now."""
     copy = _copy_of(task_id)
     if copy is not None:
-        names = ("trouble", "auto_merge", "contribution", "test_run_count")
+        names = ("trouble", "auto_merge", "contribution", "test_run_count", "plan_waits")
         unknown: dict[str, None] = dict.fromkeys(names)
         return {**describe_copy(copy), **copy_details(copy), **unknown}
     task = _known(task_id)
@@ -154,6 +158,9 @@ def show_task(request: HttpRequest, task_id: UUID) -> dict[str, Any]:
         "trouble": trouble_of(task),
         "auto_merge": task.auto_merge,
         "contribution": describe_contribution(task),
+        "notes": task.notes,
+        "plan_approval": task.plan_approval,
+        "plan_waits": task.status == TaskStatus.PLANNING and task.plan_draft is not None,
     }
 
 

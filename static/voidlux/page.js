@@ -83,9 +83,10 @@ document.body.addEventListener("htmx:afterSwap", ({ detail }) => {
   if (!dialog.open) dialog.showModal();
   byId("dialog-notice").replaceChildren();
   const wrong = dialog.querySelector(".wrong :is(input, select, textarea)");
-  (wrong ?? dialog.querySelector(".field :is(input:not([type=hidden]), textarea, select)"))?.focus();
+  const added = dialog.querySelector("[data-focus]");
+  (wrong ?? added ?? dialog.querySelector(".field :is(input:not([type=hidden]), textarea, select)"))?.focus();
   if (!dialog.contains(document.activeElement)) dialog.querySelector("[data-close]").focus();
-  dialog.scrollTop = 0;
+  if (wrong || !added) dialog.scrollTop = 0;
   terminal.look(dialog);
   showCost();
 });

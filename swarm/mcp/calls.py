@@ -131,10 +131,10 @@ def plan(attempt_id: UUID, task_id: str, *, subtasks: Sequence[PlannedSubtask]) 
     with transaction.atomic():
         attempt = attempt_of_call(attempt_id, task_id, now=now)
         created = planning.accept_plan(attempt, subtasks, now=now)
+    given = "The plan is stored and its subtasks are given to agents. End your turn."
+    waits = "The plan is stored and waits until its user approves it. End your turn."
     return Planned(
-        task_id=attempt.task_id.hex,
-        subtasks=len(created),
-        next="The plan is stored and its subtasks are given to agents. End your turn.",
+        task_id=attempt.task_id.hex, subtasks=len(subtasks), next=given if created else waits
     )
 
 

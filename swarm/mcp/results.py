@@ -53,8 +53,8 @@ class Answered(BaseModel):
 
 
 class Planned(BaseModel):
-    """The plan was stored: its subtasks are being given to agents."""
+    """The plan was stored: its subtasks are given to agents, perhaps after an approval."""
 
     task_id: TaskIdText
-    subtasks: Annotated[int, Field(description="How many subtasks were created.")]
+    subtasks: Annotated[int, Field(description="How many subtasks it has.")]
     next: Next

@@ -19,6 +19,7 @@ from swarm.models import RemoteAgent, Task
 from swarm.replication import terms
 from swarm.services import reports
 from swarm.services.attempts import Assignment, start_attempt
+from swarm.services.notes import instructions_for
 from swarm.services.overlaps import overlaps_of, warning
 from swarm.services.ready_queue import ReadyQueue
 from swarm.services.supply import (
@@ -126,7 +127,7 @@ def _assign(claimed: Task, to_node_id: str, now: datetime, **fields: Any) -> Non
     spec = TaskSpec(
         id=claimed.id.hex,
         title=claimed.title,
-        instructions=claimed.instructions,
+        instructions=instructions_for(claimed),
         shell=claimed.shell,
         feedback=claimed.feedback[-reports.SUMMARY_CHARS_MAX :],
         repository=claimed.repository,
@@ -180,7 +181,7 @@ def _assignment(task: Task) -> Assignment:
         task_id=task.id,
         assigner_node_id=local_node().node_id,
         title=task.title,
-        instructions=task.instructions,
+        instructions=instructions_for(task),
         shell=task.shell,
         feedback=task.feedback,
         repository=task.repository,

@@ -36,11 +36,13 @@ PRIORITY_LIMIT = 100
 class GoalRequest:
     """What a user asks for: an outline, the repository it is about and how it is proved.
 
-    A description without a checklist is planned by an agent with the capability `planner`.
+    A description without a checklist is planned by a language model, or by an agent with the
+    capability `planner`.
 
     Without a test command (None) the node's VOIDLUX_TEST_COMMAND proves it, or else what the
     repository names; "" means no test.
-    Without a word on `auto_merge` (None) VOIDLUX_AUTO_MERGE counts.
+    Without a word on `auto_merge` (None) VOIDLUX_AUTO_MERGE counts, without one on
+    `plan_approval` ("") VOIDLUX_PLAN_APPROVAL.
     """
 
     description: str
@@ -51,6 +53,7 @@ class GoalRequest:
     priority: int = 0
     limits: Limits = NO_LIMITS
     auto_merge: bool | None = None
+    plan_approval: str = ""
 
 
 def create_goal(request: GoalRequest, *, now: datetime, goal_id: UUID | None = None) -> Task:
@@ -79,6 +82,7 @@ def create_goal(request: GoalRequest, *, now: datetime, goal_id: UUID | None = N
             test_source=test_source,
             priority=request.priority,
             auto_merge=auto_merge,
+            plan_approval=request.plan_approval,
             **columns_of(request.limits),
             created_by=local_node().node_id,
             created_at=now,
@@ -116,11 +120,12 @@ def store_plan(
     base_branch: str,
     base_commit: str,
     items: Sequence[OutlineItem] | None = None,
+    notes: str = "",
     now: datetime,
 ) -> list[Task]:
     """Create all subtasks of a goal with their dependencies in one transaction.
 
-    Without `items` they are read from the goal's own outline.
+    Without `items` they are read from the goal's own outline. All of their agents get the `notes`.
     """
     with transaction.atomic():
         goal = move_task(
@@ -131,6 +136,11 @@ def store_plan(
             now=now,
             base_branch=base_branch,
             base_commit=base_commit,
+            notes=notes,
+            plan_draft=None,
+            progress="",
+            feedback="",
+            error="",
         )
         items = parse_outline(goal.description).items if items is None else items
         check_acyclic({item.number: item.after for item in items})

@@ -17,6 +17,7 @@ LEASE_S = 30.0
 NUDGE_AGAIN_S = 5.0
 RETRY_FIRST_S = 1.0
 RETRY_MAX_S = 30.0
+ATTEMPTS_MAX = 10
 PUT_OFF_S = 2.0
 DEATHS_MAX = 20  # a restart of the node counts as one; a job that kills its worker has to end
 
@@ -61,10 +62,11 @@ def enqueue(
     now: datetime,
     payload: dict[str, Any] | None = None,
     due_at: datetime | None = None,
+    attempts_max: int = ATTEMPTS_MAX,
 ) -> Job:
     """Queue a job unless one of the same kind and key already waits; returns the waiting row.
 
-    It is due at once, or at `due_at`.
+    It is due at once, or at `due_at`, and is tried `attempts_max` times while that may help.
     """
     with transaction.atomic():
         job, _ = Job.objects.get_or_create(
@@ -76,6 +78,7 @@ def enqueue(
                 "payload": payload or {},
                 "due_at": due_at or now,
                 "created_at": now,
+                "attempts_max": attempts_max,
             },
         )
         if job.due_at <= now:

@@ -13,8 +13,8 @@ from p2p.protocol.errors import DomainError
 from swarm.errors import WrongState
 from swarm.models import Task
 from swarm.replication import terms
-from swarm.services import jobs
-from swarm.services.goals import PREPARE_GOAL, get_task, lane_of
+from swarm.services.goals import get_task
+from swarm.services.plan_drafts import plan_again
 from swarm.services.transitions import move_task, note_event
 from swarm.states import TASK_TERMINAL, Actor, TaskStatus
 
@@ -32,7 +32,7 @@ def requeue_task(task_id: UUID, *, reason: str, now: datetime) -> Task:
     with transaction.atomic():
         task = get_task(task_id)
         if task.parent_id is None:
-            return _plan_again(task, reason, now)
+            return plan_again(task, f"planned again: {reason}", now)
         if task.attempts_max >= ATTEMPTS_LIMIT and task.attempt >= task.attempts_max:
             raise DomainError(
                 "too_many_attempts", f"task {task_id} had {task.attempt}, {ATTEMPTS_LIMIT} at most"
@@ -69,15 +69,6 @@ def archive_task(task_id: UUID, *, now: datetime) -> Task:
             _archive_one(each_id, now)
         ring_on_commit()
         return get_task(task_id)
-
-
-def _plan_again(goal: Task, reason: str, now: datetime) -> Task:
-    if goal.status != TaskStatus.PLANNING:
-        raise WrongState(f"goal {goal.id}", goal.status, TaskStatus.PLANNING)
-    jobs.enqueue(PREPARE_GOAL, key=goal.id.hex, lane=lane_of(goal), now=now)
-    same = TaskStatus.PLANNING
-    note_event(goal, same, same, by=Actor.OPERATOR, reason=f"planned again: {reason}", now=now)
-    return goal
 
 
 def _grant_attempt(task_id: UUID) -> None:

@@ -12,13 +12,14 @@ from p2p.protocol.errors import DomainError
 from swarm.hooks import TaskMoved
 from swarm.models import Attempt, Task
 from swarm.outline import shell_of
-from swarm.plan import PlannedSubtask, items_of_plan
+from swarm.plan import PlannedSubtask
 from swarm.queries import idle_agents
 from swarm.replication import terms
 from swarm.services import planned_goals
 from swarm.services.agents import capable, free_agent
 from swarm.services.attempts import Assignment, cancel_open, move_attempt, start_attempt
-from swarm.services.goals import get_task, store_plan
+from swarm.services.goals import get_task
+from swarm.services.plan_drafts import take_plan
 from swarm.states import ATTEMPT_TERMINAL, Actor, AttemptStatus, TaskStatus
 
 GOALS_MAX = 100  # looked at in one round
@@ -27,44 +28,45 @@ GOALS_MAX = 100  # looked at in one round
 def dispatch_planning(now: datetime) -> int:
     """Give prepared goals without an outline to free planners; returns how many were given."""
     goals = Task.objects.filter(
-        status=TaskStatus.PLANNING, parent__isnull=True, subtasks__isnull=True
+        status=TaskStatus.PLANNING,
+        parent__isnull=True,
+        subtasks__isnull=True,
+        plan_draft__isnull=True,
     ).exclude(base_commit="")
     waiting = list(goals.order_by("-priority", "created_at")[:GOALS_MAX])
+    waiting = [
+        goal
+        for goal in waiting
+        if goal.attempt < goal.attempts_max and planned_goals.is_for_agents(goal)
+    ]
     if not waiting or not terms.is_emperor():
         return 0
-    return sum(_dispatch(goal, now) for goal in waiting if goal.attempt < goal.attempts_max)
+    return sum(_dispatch(goal, now) for goal in waiting)
 
 
 def accept_plan(
     attempt: Attempt, subtasks: Sequence[PlannedSubtask], *, now: datetime
 ) -> list[Task]:
-    """Create a goal's subtasks from its planner's plan and end the attempt, in one transaction.
+    """Take the plan of a planner agent and end its attempt, in one transaction.
 
-    DomainError `not_planning` for an ordinary attempt, PlanError for a plan that is wrong.
+    Returns the subtasks created: none where the plan waits for approval first. DomainError
+    `not_planning` for an ordinary attempt, PlanError for a plan that is wrong.
     """
     if not attempt.planning:
         raise DomainError(
             "not_planning", "your task is to be done, not planned: call task_complete in the end"
         )
-    items = items_of_plan(subtasks)
+    by = attempt.agent.name if attempt.agent else "an agent"
     with transaction.atomic():
         goal = get_task(attempt.task_id)
-        created = store_plan(
-            goal.id,
-            base_branch=goal.base_branch,
-            base_commit=goal.base_commit,
-            items=items,
-            now=now,
-        )
-        Task.objects.filter(id=goal.id).update(
-            assigned_node="", assigned_agent="", progress="", error="", feedback=""
-        )
+        created = take_plan(goal, subtasks, notes="", by=by, now=now)
+        Task.objects.filter(id=goal.id).update(assigned_node="", assigned_agent="")
         ended = move_attempt(
             attempt.id,
             AttemptStatus.SUCCEEDED,
             now=now,
             said_done_at=now,
-            summary=f"planned {len(created)} subtasks",
+            summary=f"planned {len(subtasks)} subtasks",
         )
         free_agent(ended, now=now)
     return created

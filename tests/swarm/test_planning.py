@@ -98,7 +98,7 @@ def test_a_planner_that_fails_leaves_the_goal_whole_three_times_at_most() -> Non
     assert (goal.status, goal.attempt) == ("planning", 3)
     assert goal.error == (
         "planning attempt 3 failed: it ended without a plan; "
-        "it was the last: write an outline, or cancel the goal"
+        "it was the last: plan it again, write its plan, or cancel the goal"
     )
     assert Agent.objects.get().status == "ready"
 

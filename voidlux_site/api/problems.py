@@ -100,11 +100,12 @@ def _on_bug(request: HttpRequest, error: Exception) -> HttpResponse:
 
 def _mistake(error: dict[str, Any]) -> dict[str, Any]:
     """Return field, message, value and limit of one mistake."""
-    place = [str(part) for part in error["loc"] if part not in ("body", "query", "path")]
+    source, *place = map(str, error["loc"])
     context = error.get("ctx", {})
     limits = [context[name] for name in _LIMITS if name in context]
     # The first part below `body` is the name of the view's parameter, which is nobody's business.
-    field = ".".join(place[1:] if error["loc"][0] == "body" and len(place) > 1 else place)
+    hidden = source == "body" or place[:1] == [source]
+    field = ".".join(place[1:] if hidden and len(place) > 1 else place)
     return {
         "field": field or "body",
         "message": error["msg"],

@@ -1,4 +1,4 @@
-"""What waits for a person: questions, reviews, dialogs, texts, agents, work, tributes."""
+"""What waits for a person: questions, plans, reviews, dialogs, texts, agents, work, tributes."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from swarm.forge.queries import failed_pulls
 from swarm.models import Agent, Delivery, Review, Task
 from swarm.review.queries import reviews_for_people
 from swarm.services.deliveries import OPEN
+from swarm.services.plan_drafts import drafts
 from swarm.states import AgentStatus, TaskStatus
 from voidlux_site.dashboard.asking import Asked
 from voidlux_site.dashboard.market import deals
@@ -37,6 +38,7 @@ class Attention:
     """All that waits for a person, each kind oldest first."""
 
     questions: list[Task]
+    plans: list[Task]
     reviews: list[Review]
     dialogs: list[OpenDialog]
     stalled: list[Delivery]
@@ -49,7 +51,7 @@ class Attention:
     def count(self) -> int:
         """How many things wait."""
         of_agents = (self.questions, self.dialogs, self.stalled, self.ended)
-        of_work = (self.reviews, self.unplaceable, self.pulls, self.requests)
+        of_work = (self.plans, self.reviews, self.unplaceable, self.pulls, self.requests)
         return sum(len(kind) for kind in (*of_agents, *of_work))
 
 
@@ -63,6 +65,7 @@ def read_attention(now: datetime) -> Attention:
     blocked = list(_blocked()[:SHOWN_MAX])
     return Attention(
         questions=list(_questions()[:SHOWN_MAX]),
+        plans=list(drafts()[:SHOWN_MAX]),
         reviews=list(reviews_for_people()[:SHOWN_MAX]),
         dialogs=[_open_dialog(agent, place) for place, agent in enumerate(blocked)],
         stalled=list(_stalled()[:SHOWN_MAX]),
@@ -105,7 +108,7 @@ def _unplaceable() -> QuerySet[Task]:
 
 def _all_kinds() -> tuple[QuerySet[Any], ...]:
     of_agents = _questions(), _blocked(), _stalled(), _ended()
-    return *of_agents, reviews_for_people(), _unplaceable(), failed_pulls()
+    return *of_agents, drafts(), reviews_for_people(), _unplaceable(), failed_pulls()
 
 
 def _stalled() -> QuerySet[Delivery]:

@@ -64,6 +64,7 @@ class GoalForm(forms.Form):
             "A Markdown checklist of 1 to 8 subtasks. A shell block is what the shell tool runs, "
             "without one an agent that takes prompts does it; "
             "“after: 1” waits for subtask 1, “test:” proves a subtask, “needs:” names capabilities."
+            " Without a checklist, a planner makes the subtasks."
         ),
     )
     repository = forms.CharField(
@@ -92,6 +93,16 @@ class GoalForm(forms.Form):
         coerce="yes".__eq__,
         empty_value=None,
         help_text="Where the repository is on GitHub or GitLab.",
+    )
+    plan_approval = forms.ChoiceField(
+        label="A plan that was made for it",
+        required=False,
+        choices=[
+            ("", "As this node is set"),
+            ("approve", "Waits for your approval"),
+            ("auto", "Is carried out at once"),
+        ],
+        help_text="An outline is your own plan, and waits for nobody.",
     )
 
 

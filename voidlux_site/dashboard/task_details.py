@@ -126,6 +126,7 @@ def _facts_of_own(task: Task) -> Context:
         "events": events,
         "ended": task.status in TASK_TERMINAL,
         "requeueable": _is_requeueable(task),
+        "plannable": task.status == TaskStatus.PLANNING and bool(task.base_commit),
     }
 
 

@@ -142,6 +142,7 @@ def picture(snapshot: Snapshot, latest: list[News], names: Names) -> RenderableT
         "  ",
         (goal["status"].replace("_", " "), STYLES.get(goal["status"], "")),
         (f"  {snapshot.at_s:.0f} s", "dim"),
+        (f"  {goal['progress']}" if goal["status"] == "planning" else "", "dim"),
     )
     return Group(
         Text(""),

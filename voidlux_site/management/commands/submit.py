@@ -31,6 +31,7 @@ class Command(BaseCommand):
     help = (
         "Submit a goal to the running node of VOIDLUX_HOME and follow it until it has ended. The "
         "file is an outline: a Markdown checklist whose entries become subtasks (see the README). "
+        "Without a checklist a planner makes the subtasks (docs/planning.md). "
         "Exit code 0 means that the goal is completed: merged, tested and pushed. Ctrl-C ends the "
         "watching, not the goal."
     )
@@ -53,6 +54,13 @@ class Command(BaseCommand):
             "--auto-merge",
             action=BooleanOptionalAction,
             help="merge its pull request when the checks are green (default: as the node is set)",
+        )
+        parser.add_argument(
+            "--approve-plan",
+            dest="plan_approval",
+            action=BooleanOptionalAction,
+            help="let the plan of a goal without a checklist wait for your approval, on the "
+            "dashboard or over the API (default: as the node is set)",
         )
         parser.add_argument(
             "--json", action="store_true", help="print the goal as JSON, the progress to stderr"
@@ -104,7 +112,9 @@ class Command(BaseCommand):
 
 def _body(options: dict[str, Any]) -> Json:
     names = ("base_branch", "test_command", "title", "priority", "auto_merge")
+    asked = options["plan_approval"]
     return {
+        **({} if asked is None else {"plan_approval": "approve" if asked else "auto"}),
         "description": _read(options["file"]),
         "repository": _absolute(options["repository"]),
         **{name: options[name] for name in names if options[name] is not None},
