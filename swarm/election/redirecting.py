@@ -14,6 +14,7 @@ from p2p.local import local_node
 from p2p.models import OutboxKind, OutboxMessage
 from p2p.protocol.errors import DomainError, ExternalError
 from p2p.registration import number_of, registry
+from swarm.budgets.limits import limit_of
 from swarm.messages import (
     TaskClaim,
     TaskComplete,
@@ -100,7 +101,10 @@ def _open_runs(to_node_id: str) -> list[Attempt]:
 
 
 def _ended_runs(to_node_id: str, now: datetime) -> list[Attempt]:
-    """Return the last ended run of each task that the new emperor may still wait for."""
+    """Return the last ended run of each task that the new emperor may still wait for.
+
+    None where a later one is at work here.
+    """
     open_copies = TaskCopy.objects.exclude(status__in=TASK_TERMINAL)
     open_tasks = Task.objects.exclude(status__in=TASK_TERMINAL)
     wanted = (
@@ -110,6 +114,8 @@ def _ended_runs(to_node_id: str, now: datetime) -> list[Attempt]:
     )
     ended = _of_the_swarm(to_node_id).filter(wanted, status__in=_REPORTED)
     last = {run.task_id: run for run in ended.order_by("generation")}
+    for run in _open_runs(to_node_id):
+        last.pop(run.task_id, None)
     known = _known_generations(list(last))
     return [run for run in last.values() if run.generation >= known.get(run.task_id, 0)]
 
@@ -154,10 +160,11 @@ def _give(run: Attempt, to_node_id: str, now: datetime) -> bool:
     # What was a sign of life to this node itself is one that its heartbeats carry from now on.
     began = run.status in (AttemptStatus.WORKING, AttemptStatus.PUSHING)
     alive_at = run.progress_at or (now if began else None)
+    limits = _limits_left(run)
     try:
         with transaction.atomic():
             Attempt.objects.filter(id=run.id).update(
-                assigner_node_id=to_node_id, progress_at=alive_at
+                assigner_node_id=to_node_id, progress_at=alive_at, **limits
             )
     except IntegrityError:
         log.warning("run %s of generation %d is there twice", run.branch, run.generation)
@@ -166,6 +173,24 @@ def _give(run: Attempt, to_node_id: str, now: datetime) -> bool:
         return False
     run.assigner_node_id, run.progress_at = to_node_id, alive_at
     return True
+
+
+def _limits_left(run: Attempt) -> dict[str, int | None]:
+    """Return the limits that go with a run of our own task: it is held against them here only."""
+    if not reports.is_ours(run):
+        return {}
+    rows = Task.with_released.select_related("parent").filter(id=run.task_id)
+    task = rows.first()
+    if task is None:
+        return {}
+    used = {
+        "token_limit": task.tokens_used - run.tokens_used,
+        "cost_limit_micros": task.cost_used_micros - run.cost_used_micros,
+    }
+    return {
+        name: None if (limit := limit_of(task, name)) is None else max(0, limit - spent)
+        for name, spent in used.items()
+    }
 
 
 def _tell(run: Attempt, now: datetime) -> None:

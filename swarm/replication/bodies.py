@@ -24,6 +24,15 @@ from swarm.states import AgentStatus
 
 REASON_CHARS_MAX = 300  # of one transition in a record
 _LINE_CHARS_MAX = 512
+# What a copy says close up only, and what it carries for the emperor that would go on with it.
+_NOT_LISTED = frozenset(
+    {
+        *("description", "instructions", "shell", "feedback", "depends_on", "history"),
+        *("token_limit", "cost_limit_micros", "on_budget", "tokens_used", "cost_used_micros"),
+        *("over_budget", "auto_merge", "notes", "plan_approval", "generation_floor", "subtasks"),
+        *("choices", "question_generation", "question_number", "asked_at", "answered_at"),
+    }
+)
 
 
 def task_body(task: Task) -> TaskBody:
@@ -133,11 +142,7 @@ def check_dates(body: TaskBody | AgentBody) -> None:
 def describe_copy(copy: TaskCopy) -> dict[str, Any]:
     """Return the copy of another emperor's task as JSON-ready data, shaped like an own task."""
     body: dict[str, Any] = {**_TASK_DEFAULTS, **copy.body}
-    hidden = (
-        *("description", "instructions", "shell", "feedback"),
-        *("depends_on", "history", "generation_floor", "subtasks"),
-    )
-    shown = {name: value for name, value in body.items() if name not in hidden}
+    shown = {name: value for name, value in body.items() if name not in _NOT_LISTED}
     for name in ("base_commit", "integration_commit", "commit", "merged_commit"):
         shown[name] = shown[name] or ""
     return {

@@ -5,20 +5,25 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
+from django.db import transaction
+
 from p2p.local import local_node
 from swarm.git.names import attempt_branch
 from swarm.models import MemberPulse, RemoteAgent, Task
 from swarm.replication import terms
 from swarm.services.transitions import move_task
-from swarm.states import Actor, TaskStatus
+from swarm.states import TASK_WITH_AGENT, Actor, TaskStatus
 
 ATTEMPTS_LOOKED_AT = 50  # branches that are compared; more attempts than the operator can grant
-_WAITING = (TaskStatus.PENDING, TaskStatus.BLOCKED)
+_OPEN = frozenset({TaskStatus.PENDING, TaskStatus.BLOCKED, *TASK_WITH_AGENT})
 
 
 def may_be_taken_over(task: Task, generation: int) -> bool:
-    """Tell whether an emperor before may have given a waiting task out under this generation."""
-    return task.status in _WAITING and task.generation < generation <= task.generation_floor
+    """Tell whether an emperor before may have given a task out under this generation.
+
+    It is later than the one that is known, whose run is over then, and before any of ours.
+    """
+    return task.status in _OPEN and task.generation < generation <= task.generation_floor
 
 
 def take_over_run(
@@ -30,13 +35,33 @@ def take_over_run(
     lease_until: datetime,
     now: datetime,
 ) -> bool:
-    """Give a pending task to the member that runs it already; False where that is not the case."""
-    task = Task.objects.filter(id=task_id, status=TaskStatus.PENDING, parent__isnull=False).first()
+    """Give a task to the member that runs it already; False where that is not the case.
+
+    A task that is blocked here is not given: nothing says yet that its prerequisites are merged.
+    """
+    task = Task.objects.filter(id=task_id, parent__isnull=False).first()
     if task is None or not may_be_taken_over(task, generation) or not _is_member(from_node_id):
         return False
     number = _number_of(task, branch)
-    if number is None:
+    if number is None or task.status == TaskStatus.BLOCKED:
         return False
+    with transaction.atomic():
+        if task.status in TASK_WITH_AGENT:
+            reason = f"its run of generation {task.generation} was over before this term"
+            move_task(task.id, TaskStatus.PENDING, by=Actor.REPORT, reason=reason, now=now)
+        _claim(task, from_node_id, branch, generation, number, lease_until, now)
+    return True
+
+
+def _claim(
+    task: Task,
+    from_node_id: str,
+    branch: str,
+    generation: int,
+    number: int,
+    lease_until: datetime,
+    now: datetime,
+) -> None:
     assert task.parent is not None
     move_task(
         task.id,
@@ -56,8 +81,10 @@ def take_over_run(
         git_branch=branch,
         waiting_reason="",
         tribute_id=None,
+        assigned_agent="",
+        assigned_agent_id=None,
+        progress="",
     )
-    return True
 
 
 def _is_member(node_id: str) -> bool:

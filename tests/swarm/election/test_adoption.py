@@ -120,6 +120,37 @@ def test_a_dispatch_that_nobody_told_of_goes_on(cluster: Cluster) -> None:
     assert run.status == AttemptStatus.SUCCEEDED
 
 
+def test_a_second_dispatch_that_nobody_told_of_goes_on(cluster: Cluster) -> None:
+    succession = Succession.open(cluster, "third")
+    swarm = succession.swarm
+    goal = swarm.goal(1)
+    swarm.dispatch()
+    swarm.talk()
+    swarm.begin(succession.third)
+    swarm.talk()
+    succession.cut(succession.heir)
+    succession.fail(succession.third)
+    swarm.talk()
+    swarm.beat()
+    swarm.talk()
+    assert swarm.dispatch() == 1
+    swarm.talk()
+    swarm.begin(succession.third)
+    assert [run.generation for run in swarm.runs(succession.third)] == [1, 2]
+
+    succession.cut()
+    succession.succeed()
+
+    task = succession.task(goal)
+    assert (task.status, task.generation, task.attempt) == ("in_progress", 2, 2)
+    assert task.generation_floor == 1 + ADOPTION_GAP
+    [run] = succession.open_runs()["third"]
+    assert run.generation == 2
+    swarm.finish(succession.third)
+    swarm.talk()
+    assert succession.task(goal).status == TaskStatus.PENDING_REVIEW
+
+
 def test_a_run_that_is_too_late_is_stopped_and_no_generation_is_given_twice(
     cluster: Cluster,
 ) -> None:

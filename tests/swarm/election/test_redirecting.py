@@ -312,6 +312,21 @@ def test_a_run_of_the_heir_that_it_does_not_want_ends(cluster: Cluster) -> None:
         assert Agent.objects.get().attempt is None
 
 
+def test_a_run_that_leaves_its_own_emperor_takes_its_limits_along(cluster: Cluster) -> None:
+    succession = Succession.open(cluster, "lost")
+    goal = work(succession, "lost")
+    with cluster.acting(succession.lost):
+        Task.objects.filter(id=goal.id).update(token_limit=100)
+        Task.objects.filter(parent_id=goal.id).update(tokens_used=70)
+        Attempt.objects.update(tokens_used=30)
+    succession.cut()
+    succession.succeed()
+    succession.come_back()
+
+    [run] = succession.open_runs()["lost"]
+    assert (run.token_limit, run.cost_limit_micros) == (60, None)
+
+
 def test_what_ended_is_told_again_when_the_emperor_still_waits_for_it(
     succession: Succession,
 ) -> None:
