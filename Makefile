@@ -33,7 +33,7 @@ test: dev-env ## all tests (ARGS="-k word" picks some)
 	$(PYTEST) -m browser tests/browser $(ARGS) || failed=$$?; \
 	exit $$failed
 
-test-seeds: dev-env ## the simulation's seeds beyond the 50 of `make test`: 200 in all (ARGS=...)
+test-seeds: dev-env ## seeds beyond those of `make test`: 200 networks, 500 elections in all (ARGS=...)
 	$(PYTEST) -n 2 --dist loadfile -m seeds tests/simulation $(ARGS)
 
 # The programs are installed by npm, in exact versions, into a cache that VOIDLUX_AGENT_CLIS names.
