@@ -39,7 +39,7 @@ class Part:
 
     machine: Election
     seen: Seen
-    settled: Term | None = None
+    settled: tuple[str | None, Term | None, bool] | None = None
     newest: dict[str, int] = field(default_factory=dict)
 
 
@@ -66,16 +66,19 @@ def begin(now: datetime) -> Due:
 
 def tick(now: datetime) -> Due:
     """Do what is due by the clock or was asked for by the operator, and what that brings."""
-    asked = state.take_abdication()
-
-    def act(machine: Election, now_s: float) -> list[Effect]:
-        return [*machine.tick(now_s), *(machine.abdicate(now_s) if asked else [])]
-
-    part = step(act, now)
+    part, row, now_s = part_of_this_node(), state.read_state(), seconds.monotonic_s()
+    if row is None or row.abdication_asked_at is not None:
+        part = step(_tick_and_abdicate if row else Election.tick, now, state.close_abdication)
+    elif part.machine.next_due_s(now_s) <= now_s:
+        part = step(Election.tick, now)
     done = _follow_up(part, now)
     now_s = seconds.monotonic_s()
     in_s = part.machine.next_due_s(now_s) - now_s
     return Due(in_s if done else min(in_s, RETRY_S), part.machine.acts)
+
+
+def _tick_and_abdicate(machine: Election, now_s: float) -> list[Effect]:
+    return [*machine.tick(now_s), *machine.abdicate(now_s)]
 
 
 def step(act: Act, now: datetime, note: Callable[[], None] | None = None) -> Part:
@@ -155,9 +158,12 @@ def _keep_office(machine: Election, now: datetime) -> None:
 def _follow_up(part: Part, now: datetime) -> bool:
     """Do for tasks and runs what a change of emperor brings; False where it must be tried again."""
     own_id, emperor = local_node().node_id, part.machine.emperor_node_id
+    stands = (emperor, part.machine.term, part.machine.acts)
+    if part.settled == stands:
+        return True
     try:
         with transaction.atomic():
-            if part.machine.acts and part.settled != part.machine.term:
+            if part.machine.acts:
                 office.settle(now)
                 state.note_redirected(own_id)
             elif emperor is not None and emperor != own_id and _reports_elsewhere(emperor):
@@ -166,7 +172,7 @@ def _follow_up(part: Part, now: datetime) -> bool:
     except Exception:
         log.exception("not everything that the change of emperor brings was done")
         return False
-    part.settled = part.machine.term if part.machine.acts else None
+    part.settled = stands
     return True
 
 

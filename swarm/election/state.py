@@ -67,10 +67,9 @@ def ask_for_abdication(now: datetime) -> None:
     ring_on_commit()
 
 
-def take_abdication() -> bool:
-    """Tell, once, whether the operator asked to give the office up."""
-    asked = ElectionState.objects.filter(id=1, abdication_asked_at__isnull=False)
-    return bool(asked.update(abdication_asked_at=None))
+def close_abdication() -> None:
+    """Note that what the operator asked for is done, or was asked of one that is not emperor."""
+    ElectionState.objects.filter(id=1).update(abdication_asked_at=None)
 
 
 def show_roles() -> None:

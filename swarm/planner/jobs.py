@@ -15,7 +15,7 @@ from swarm.services.planned_goals import PLAN_GOAL, note_model_failed
 
 def register() -> None:
     """Register the kind of job."""
-    jobs.register_kind(PLAN_GOAL, jobs.JobKind(_run, _failed))
+    jobs.register_kind(PLAN_GOAL, jobs.JobKind(_run, _failed, in_office=True))
 
 
 def _run(job: Job) -> None:

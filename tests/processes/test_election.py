@@ -14,7 +14,7 @@ FAST = {
     "emperor_heartbeat_s": "0.5",
     "emperor_stale_s": "2.5",
     "candidacy_s": "0.5",
-    "lease_s": "8",
+    "lease_s": "10",
 }
 
 

@@ -201,7 +201,7 @@ def test_the_page_names_events_and_filters_of_its_parts(db: None) -> None:
     assert drawn == {
         name: part.events
         for name, part in PARTS.items()
-        if name.startswith("market-") or name in ("wallet", "waiting")
+        if name.startswith("market-") or name in ("wallet", "waiting", "election")
     }
     for form in re.findall(r'id="(market-\w+-filter)"', html):
         assert f'hx-include="#{form}, #part-{form.removesuffix("-filter")} [name=page]"' in html
