@@ -8,7 +8,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,10 @@ from voidlux_site.demo.books import verifying
 from voidlux_site.demo.client import Json
 from voidlux_site.demo.nodes import NodeProcess, Nodes
 from voidlux_site.demo.repository import Remote, run_product, run_tests
+from voidlux_site.demo.runs import runs_of
 from voidlux_site.demo.worktrees import describe_leftovers
 
-FACTS_VERSION = 2
+FACTS_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,35 @@ class Stage:
 
 
 def collect(stage: Stage, timings: dict[str, float]) -> Json:
-    """Return all facts as JSON-ready data; raises what NodeClient and git raise."""
-    with verifying(stage.nodes.all) as books:
-        facts = _read(stage, timings)
+    """Return all facts of the trade as JSON-ready data; raises what NodeClient and git raise."""
+    known, repository = stage.last_facts, stage.remote.path
+    nodes = [
+        known.get(node.plan.name) or describe_node(node, repository) for node in stage.nodes.all
+    ]
+    api = stage.nodes.buyer.api
+    goal = api.get(f"/tasks/{stage.goal_id}")
+    runs = runs_of(nodes)
+    return {
+        "version": FACTS_VERSION,
+        "nodes": nodes,
+        "goal": {**goal, "events": api.items(f"/tasks/{stage.goal_id}/events")},
+        "subtasks": [
+            _describe_subtask(stage, task["id"], runs)
+            for task in api.items(f"/tasks/{stage.goal_id}/subtasks")
+        ],
+        "evidence": api.get(f"/tasks/{stage.goal_id}/evidence"),
+        "remote": _describe_remote(stage, goal),
+        "outage": stage.outage,
+        "timings": {**timings, "agent_work_s": round(sum(run["seconds"] for run in runs), 1)},
+    }
+
+
+def verify_books(facts: Json, nodes: Nodes) -> None:
+    """Add to the facts what `ledger verify` finds on every node; raises ExternalError."""
+    with verifying(nodes.all) as books:
         verified = books.findings()
     for node in facts["nodes"]:
         node["verified"] = verified[node["name"]]
-    return facts
 
 
 def describe_node(node: NodeProcess, repository: Path) -> Json:
@@ -67,62 +89,6 @@ def describe_node(node: NodeProcess, repository: Path) -> Json:
         "troubled_jobs": status["troubled_jobs"],
         "worktrees": describe_leftovers(node.home, repository),
     }
-
-
-def seconds_between(start: str, end: str) -> float:
-    """Return the seconds between two RFC 3339 times."""
-    return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
-
-
-def _read(stage: Stage, timings: dict[str, float]) -> Json:
-    known, repository = stage.last_facts, stage.remote.path
-    nodes = [
-        known.get(node.plan.name) or describe_node(node, repository) for node in stage.nodes.all
-    ]
-    api = stage.nodes.buyer.api
-    goal = api.get(f"/tasks/{stage.goal_id}")
-    runs = _runs(nodes)
-    return {
-        "version": FACTS_VERSION,
-        "nodes": nodes,
-        "goal": {**goal, "events": api.items(f"/tasks/{stage.goal_id}/events")},
-        "subtasks": [
-            _describe_subtask(stage, task["id"], runs)
-            for task in api.items(f"/tasks/{stage.goal_id}/subtasks")
-        ],
-        "evidence": api.get(f"/tasks/{stage.goal_id}/evidence"),
-        "remote": _describe_remote(stage, goal),
-        "outage": stage.outage,
-        "timings": {**timings, "agent_work_s": round(sum(run["seconds"] for run in runs), 1)},
-    }
-
-
-def _runs(nodes: list[Json]) -> list[Json]:
-    runs = [
-        {
-            "task_id": attempt["task_id"],
-            "attempt": attempt["number"],
-            "generation": attempt["generation"],
-            "node_id": node["node_id"],
-            "agent": attempt["agent"] or "",
-            "hired": attempt["tribute_id"] is not None,
-            "status": attempt["status"],
-            "branch": attempt["branch"],
-            "commit": attempt["commit"],
-            "exit_code": attempt["exit_code"],
-            "error": attempt["error"],
-            "seconds": _duration_s(attempt),
-        }
-        for node in nodes
-        for attempt in node["attempts"]
-    ]
-    return sorted(runs, key=lambda run: (run["task_id"], run["generation"]))
-
-
-def _duration_s(attempt: Json) -> float:
-    if not attempt["ended_at"]:
-        return 0.0
-    return round(seconds_between(attempt["created_at"], attempt["ended_at"]), 1)
 
 
 def _describe_subtask(stage: Stage, task_id: str, runs: list[Json]) -> Json:

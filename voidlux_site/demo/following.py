@@ -49,15 +49,20 @@ class Follower:
         watched: Sequence[tuple[str, NodeClient]],
         names: Names,
         started_at: datetime,
+        api: NodeClient | None = None,
     ) -> None:
-        """Take the goal, the (name, client) of its node and then of others, and the time 0."""
+        """Take the goal, the (name, client) of its node and then of others, and the time 0.
+
+        With `api` the goal is looked at there, wherever that leads to.
+        """
         self._goal_id = goal_id
         self._watched = list(watched)
         self._names = names
         self._started_at = started_at
-        self._api = self._watched[0][1]
+        self._api = api or self._watched[0][1]
         self._looked_at: dict[str, str] = {}
-        self._events_seen: dict[str, int] = {}
+        # Not by their ids: another emperor counts the history that it took over anew.
+        self._events_seen: set[tuple[str, str, str]] = set()
         self._deals_seen: dict[str, str] = {}
 
     def poll(self) -> Snapshot:
@@ -83,9 +88,11 @@ class Follower:
             return []
         self._looked_at[task["id"]] = task["updated_at"]
         events = self._api.items(f"/tasks/{task['id']}/events")
-        fresh = [each for each in events if each["id"] > self._events_seen.get(task["id"], 0)]
-        if fresh:
-            self._events_seen[task["id"]] = fresh[-1]["id"]
+        keys = [(str(task["id"]), str(each["at"]), str(each["target"])) for each in events]
+        fresh = [
+            each for each, key in zip(events, keys, strict=True) if key not in self._events_seen
+        ]
+        self._events_seen.update(keys)
         subject = f"{task['number']} {task['title']}" if task["parent_id"] else "Goal"
         return [
             self._news(event["at"], subject, _what_of(event), _reason_of(event)) for event in fresh

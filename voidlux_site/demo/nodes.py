@@ -9,37 +9,30 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from p2p.protocol.errors import ExternalError
 from p2p.protocol.identity import Identity
 from swarm.clean_env import clean_environment
+from voidlux_site.demo.bound import PROJECT_DIR, manage_command, start_bound, tail_of
 from voidlux_site.demo.client import NodeClient
+from voidlux_site.demo.failures import NodeDied
 from voidlux_site.demo.repository import HERMETIC_GIT
+from voidlux_site.demo.seneschal import SeneschalProcess
+from voidlux_site.demo.terminals import end_terminals, kill_terminals
 from voidlux_site.home import API_TOKEN_FILE, TOKEN_BYTES, logs_dir, write_once
 from voidlux_site.node.processes import kill_tree
 from voidlux_site.swarm_keys import API_TOKEN, swarm_key
 
-PROJECT_DIR = Path(__file__).resolve().parents[2]
-BOUND_EXEC = PROJECT_DIR / "voidlux_site" / "node" / "bound_exec.py"
 HOST = "127.0.0.1"
 NETWORK = "demo"
 STOP_WITHIN_S = 20.0
 COMMAND_TIMEOUT_S = 30.0
-LOG_LINES_SHOWN = 15
 # Long enough for the agents that begin together, so that their work is judged in one batch.
 BATCH_WAIT_S = 4.0
-
-
-class NodeDied(ExternalError):
-    """A node process ended by itself; the message carries the end of its log."""
-
-    def __init__(self, name: str, code: int, tail: str) -> None:
-        """Take the node's name, its exit code and the last lines of its log."""
-        super().__init__(f"node {name} ended with {code}; its log ends:\n{tail}", retryable=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +48,7 @@ class NodePlan:
     batch_wait_s: float = BATCH_WAIT_S
     knows_buyer: bool = True
     offering_ttl_s: int = 300
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def sells(self) -> bool:
@@ -102,24 +96,12 @@ class NodeProcess:
             self.api.use_token(
                 swarm_key(API_TOKEN, secret=secret, network=NETWORK, swarm=self.plan.swarm)
             )
-        with self.log_path.open("ab") as log:
-            self._process = subprocess.Popen(
-                # Bound to the demo: a demo that is killed leaves no node behind.
-                [
-                    sys.executable,
-                    "-I",
-                    "-S",
-                    str(BOUND_EXEC),
-                    str(os.getpid()),
-                    *_manage("runnode"),
-                ],
-                cwd=PROJECT_DIR,
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        self._launch()
+
+    def start_again(self) -> None:
+        """Start a node that was killed on the home that it left."""
+        self._crashed = False
+        self._launch()
 
     def is_ready(self) -> bool:
         """Tell whether the node serves its API; NodeDied if it has ended."""
@@ -134,6 +116,7 @@ class NodeProcess:
         self._crashed = True
         kill_tree(pid)
         self._process.wait()
+        kill_terminals(self.node_id, self._tmux_dir)
         return pid
 
     @property
@@ -151,13 +134,12 @@ class NodeProcess:
 
     def log_tail(self) -> str:
         """Return the last lines of the node's log."""
-        lines = self.log_path.read_text("utf-8", "replace").splitlines()
-        return "\n".join(lines[-LOG_LINES_SHOWN:])
+        return tail_of(self.log_path)
 
     def manage(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command of `manage.py` in the node's environment, whether it runs or not."""
         return subprocess.run(
-            _manage(*arguments),
+            manage_command(*arguments),
             cwd=PROJECT_DIR,
             env=self._environment,
             stdin=subprocess.DEVNULL,
@@ -167,9 +149,9 @@ class NodeProcess:
             check=False,
         )
 
-    def login_link(self) -> str:
-        """Return a new one-time login link, made by the node's own command."""
-        done = self.manage("loginlink")
+    def login_link(self, at: str = "") -> str:
+        """Return a new one-time login link, made by the node's own command; `at` another URL."""
+        done = self.manage("loginlink", *(("--at", at) if at else ()))
         if done.returncode != 0:
             raise ExternalError(f"loginlink failed: {done.stderr.strip()[-300:]}", retryable=False)
         return done.stdout.strip().splitlines()[-1]
@@ -177,7 +159,7 @@ class NodeProcess:
     def begin(self, *command: str) -> subprocess.Popen[str]:
         """Start `manage.py` with a command in the node's environment; the caller ends it."""
         return subprocess.Popen(
-            _manage(*command),
+            manage_command(*command),
             cwd=PROJECT_DIR,
             env=self._environment,
             stdin=subprocess.DEVNULL,
@@ -196,7 +178,7 @@ class NodeProcess:
         """Wait for the end until the monotonic `deadline_s`; returns what went wrong, or None."""
         trouble = self._wait(deadline_s)
         self.api.close()
-        self._end_terminals()
+        end_terminals(self.node_id, self._tmux_dir)
         return trouble
 
     def _wait(self, deadline_s: float) -> str | None:
@@ -210,17 +192,10 @@ class NodeProcess:
             return f"{self.plan.name} did not end within {STOP_WITHIN_S:g} s and was killed"
         return f"{self.plan.name} ended with {code}" if code else None
 
-    def _end_terminals(self) -> None:
-        # Sessions outlive their node on purpose; after the demo there is nobody to come back.
-        with suppress(OSError, subprocess.TimeoutExpired):
-            subprocess.run(
-                ["tmux", "-L", f"voidlux-{self.node_id[:12]}", "-f", "/dev/null", "kill-server"],
-                env=clean_environment({"TMUX_TMPDIR": str(self._tmux_dir)}),
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=COMMAND_TIMEOUT_S,
-                check=False,
-            )
+    def _launch(self) -> None:
+        self._process = start_bound(
+            "runnode", environment=self._environment, log_path=self.log_path
+        )
 
     def _settings(self, seeds: str, allow_nodes: str, secret: str) -> dict[str, str]:
         plan = self.plan
@@ -245,53 +220,94 @@ class NodeProcess:
             "VOIDLUX_TEST_SANDBOX_PATHS": f"{sys.base_prefix},{sys.prefix}",
             "TMUX_TMPDIR": str(self._tmux_dir),
             "PYTHONUNBUFFERED": "1",
+            **plan.settings,
         }
         return clean_environment({**settings, **HERMETIC_GIT})
 
 
 class Nodes:
-    """The nodes of the demo as one: started together, watched, and always stopped."""
+    """The nodes of the demo as one: started together, watched, and always stopped.
 
-    def __init__(self, plans: Sequence[NodePlan], folder: Path) -> None:
+    `seneschal` is the one address of a swarm of them, where they were given one.
+    """
+
+    def __init__(self, plans: Sequence[NodePlan], folder: Path, *, seneschal_of: str = "") -> None:
         """Prepare the homes; the first plan is the buyer's and the others serve it."""
-        ports = free_ports(2 * len(plans))
-        pairs = zip(ports[::2], ports[1::2], strict=True)
+        ports = free_ports(2 * len(plans) + 2)
+        pairs = list(zip(ports[::2], ports[1::2], strict=True))
         self.all = [
-            NodeProcess(plan, folder, pair) for plan, pair in zip(plans, pairs, strict=True)
+            NodeProcess(plan, folder, pair) for plan, pair in zip(plans, pairs[1:], strict=True)
         ]
+        self.seneschal = (
+            SeneschalProcess(seneschal_of, folder, HOST, pairs[0]) if seneschal_of else None
+        )
         self.buyer, *others = self.all
         self.sellers = [node for node in others if node.plan.knows_buyer]
         self.strangers = [node for node in others if not node.plan.knows_buyer]
+        self._secrets = {node.plan.swarm: secrets.token_urlsafe(TOKEN_BYTES) for node in self.all}
 
     @property
     def running(self) -> list[NodeProcess]:
         """Those that were not killed on purpose."""
         return [node for node in self.all if not node.is_crashed]
 
+    @property
+    def members(self) -> list[NodeProcess]:
+        """Those behind the Seneschal."""
+        swarm = self.seneschal.swarm if self.seneschal is not None else None
+        return [node for node in self.all if node.plan.swarm == swarm]
+
     def start(self) -> None:
         """Start all processes; all find the buyer by its address, and the sellers know its id."""
-        seeds = f"{HOST}:{self.buyer.p2p_port}"
-        secrets_of = {node.plan.swarm: secrets.token_urlsafe(TOKEN_BYTES) for node in self.all}
-        self.buyer.start(seeds="", allow_nodes="", secret=secrets_of[self.buyer.plan.swarm])
-        for node in self.all[1:]:
-            node.start(
-                seeds=seeds,
-                allow_nodes=self.buyer.node_id if node.plan.knows_buyer else "",
-                secret=secrets_of[node.plan.swarm],
+        for node in self.all:
+            self.start_node(node)
+        self.start_seneschal()
+
+    def start_node(self, node: NodeProcess) -> None:
+        """Start one node."""
+        sells = node in self.sellers
+        node.start(
+            seeds="" if node is self.buyer else f"{HOST}:{self.buyer.p2p_port}",
+            allow_nodes=self.buyer.node_id if sells else "",
+            secret=self._secrets[node.plan.swarm],
+        )
+
+    def start_seneschal(self) -> None:
+        """Start the Seneschal where there is one: it finds the swarm by its first two members."""
+        if self.seneschal is not None:
+            first = self.members[:2]
+            self.seneschal.start(
+                seeds=",".join(f"{HOST}:{node.p2p_port}" for node in first),
+                secret=self._secrets[self.seneschal.swarm],
+                network=NETWORK,
+                settings=first[0].plan.settings,
             )
+
+    def address_api(self) -> NodeClient:
+        """Return a client of the swarm's one address; the caller closes it."""
+        if self.seneschal is None:
+            raise ExternalError("there is no Seneschal", retryable=False)
+        swarm = self.seneschal.swarm
+        secret = self._secrets[swarm]
+        token = swarm_key(API_TOKEN, secret=secret, network=NETWORK, swarm=swarm)
+        return NodeClient(self.seneschal.url, token)
 
     def require_alive(self) -> None:
         """Raise NodeDied when one of them has ended by itself."""
-        for node in self.all:
-            node.require_alive()
+        for each in self._processes:
+            each.require_alive()
 
     def stop(self) -> list[str]:
         """End every node and its terminals; returns what did not go as it should."""
-        for node in self.all:
-            node.ask_to_stop()
+        for each in self._processes:
+            each.ask_to_stop()
         deadline_s = time.monotonic() + STOP_WITHIN_S
-        troubles = [node.finish(deadline_s) for node in self.all]
+        troubles = [each.finish(deadline_s) for each in self._processes]
         return [trouble for trouble in troubles if trouble is not None]
+
+    @property
+    def _processes(self) -> list[NodeProcess | SeneschalProcess]:
+        return [*self.all, *([self.seneschal] if self.seneschal is not None else [])]
 
 
 def free_ports(count: int) -> list[int]:
@@ -301,7 +317,3 @@ def free_ports(count: int) -> list[int]:
     for each in sockets:
         each.close()
     return ports
-
-
-def _manage(*command: str) -> list[str]:
-    return [sys.executable, str(PROJECT_DIR / "manage.py"), *command]

@@ -78,6 +78,28 @@ class Remote:
         rows = (line.split("\0") for line in shown.splitlines())
         return [{"commit": c, "author": author, "subject": s} for c, author, s in rows]
 
+    def merges(self, commit: str) -> list[str]:
+        """Return what each merge on the first-parent way from the base brought in, oldest first."""
+        way = f"{self.base_commit}..{commit}"
+        shown = self._git("log", "--first-parent", "--merges", "--reverse", "--format=%P", way)
+        return [parent for line in shown.splitlines() for parent in line.split()[1:]]
+
+    def message_at(self, ref: str) -> str:
+        """Return the message of the commit that a ref names; empty where there is no such ref."""
+        args = ("log", "-1", "--format=%B", ref, "--")
+        return run_git(args, cwd=self.path, env_extra=HERMETIC_GIT, check=False).stdout.strip()
+
+    def is_kept(self, commit: str) -> bool:
+        """Tell whether a commit is part of anything that a ref of the remote names."""
+        args = ("for-each-ref", "--count=1", f"--contains={commit}", "--format=%(refname)")
+        done = run_git(args, cwd=self.path, env_extra=HERMETIC_GIT, check=False)
+        return done.code == 0 and bool(done.stdout.strip())
+
+    def text_at(self, commit: str, path: str) -> str:
+        """Return a file as a commit has it; empty where it has none."""
+        args = ("show", f"{commit}:{path}")
+        return run_git(args, cwd=self.path, env_extra=HERMETIC_GIT, check=False).stdout
+
     def contains(self, commit: str, ancestor: str) -> bool:
         """Tell whether `ancestor` is part of the history of `commit`."""
         args = ("merge-base", "--is-ancestor", ancestor, commit)

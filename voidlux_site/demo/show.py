@@ -23,7 +23,7 @@ from voidlux_site.demo.client import Json
 from voidlux_site.demo.nodes import Nodes
 from voidlux_site.demo.report import print_checks, print_report, verdict
 from voidlux_site.demo.repository import create_remote
-from voidlux_site.demo.story import ORDERS, PLANS, Story, names_of
+from voidlux_site.demo.story import ORDERS, PLANS, SENESCHAL_OF, Story, names_of
 from voidlux_site.demo.view import view_for
 
 EXIT_FAILED = 1
@@ -68,7 +68,7 @@ class Show:
         return code
 
     def _perform(self, folder: Path) -> int:
-        nodes = Nodes(PLANS, folder)
+        nodes = Nodes(PLANS, folder, seneschal_of=SENESCHAL_OF)
         code = 0
         try:
             code = self._tell(nodes, folder)

@@ -1,27 +1,28 @@
-"""The story itself: three nodes, a goal that is too big for one agent, and a trade."""
+"""The story itself: a goal too big for one agent, a trade, and a swarm that loses its emperor."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
 
 from p2p.protocol.errors import ExternalError
 from voidlux_site.demo.client import Json
-from voidlux_site.demo.facts import Stage, collect, describe_node
+from voidlux_site.demo.facts import Stage, collect, describe_node, verify_books
 from voidlux_site.demo.following import TRIBUTE_ENDED, Follower, Snapshot
 from voidlux_site.demo.incidents import Incidents
 from voidlux_site.demo.names import Names
 from voidlux_site.demo.nodes import NodePlan, NodeProcess, Nodes
 from voidlux_site.demo.outage import Outage
 from voidlux_site.demo.repository import BASE_BRANCH, TEST_COMMAND, Remote
+from voidlux_site.demo.succession import Errand, Succession
+from voidlux_site.demo.telling import Telling
 from voidlux_site.demo.view import View
-from voidlux_site.demo.waiting import StoryFailed, wait_for
+from voidlux_site.demo.waiting import StoryFailed
 from voidlux_site.demo.worktrees import leftover_worktrees
 
 GOAL_FILE = Path(__file__).with_name("goal.md")
+SECOND_GOAL_FILE = Path(__file__).with_name("second_goal.md")
 START_WITHIN_S = 60.0
 STEP_WITHIN_S = 30.0
 GOAL_WITHIN_S = 100.0
@@ -31,9 +32,25 @@ CLEAN_UP_WITHIN_S = 15.0
 SHORT_TTL_S = 20
 EXPIRES_WITHIN_S = SHORT_TTL_S + 10.0
 
+# Quick enough for a story; a real swarm leaves its emperor more time.
+QUICK_ELECTION = {
+    "VOIDLUX_EMPEROR_HEARTBEAT_S": "1",
+    "VOIDLUX_EMPEROR_STALE_S": "3",
+    "VOIDLUX_CANDIDACY_S": "0.5",
+    "VOIDLUX_LEASE_S": "10",
+}
+
 PLANS = (
     NodePlan(name="helios", part="buyer", swarm="helios", agents=1),
-    NodePlan(name="andromeda", part="seller", swarm="andromeda", agents=3, price=12),
+    NodePlan(
+        name="andromeda",
+        part="seller",
+        swarm="andromeda",
+        agents=3,
+        price=12,
+        batch_wait_s=0.0,
+        settings=QUICK_ELECTION,
+    ),
     NodePlan(
         name="andromeda-2",
         part="second worker of the seller's swarm",
@@ -41,6 +58,8 @@ PLANS = (
         role="worker",
         agents=2,
         price=9,
+        batch_wait_s=0.0,
+        settings=QUICK_ELECTION,
     ),
     NodePlan(
         name="vega",
@@ -52,10 +71,10 @@ PLANS = (
         offering_ttl_s=SHORT_TTL_S,
     ),
 )
+# The swarm that has one address, and a goal of its own in the second act.
+SENESCHAL_OF = "andromeda"
 # How many executions the buyer asks of each seller: one more than there is work for.
 ORDERS = {"andromeda": 3, "andromeda-2": 2}
-
-T = TypeVar("T")
 
 
 class Story:
@@ -68,11 +87,12 @@ class Story:
         self._view = view
         self._folder = folder
         self._timings: dict[str, float] = {}
+        self._started_at = datetime.now(UTC)
+        self._telling = Telling(nodes, view, self._started_at)
         (stranger,) = nodes.strangers
         self._outage = Outage(
-            nodes, stranger, lambda node: describe_node(node, remote.path), self._say
+            nodes, stranger, lambda node: describe_node(node, remote.path), self._telling.say
         )
-        self._started_at = datetime.now(UTC)
 
     def run(self) -> Json:
         """Tell the story to its end and return its facts; raises VoidLuxError where it stops."""
@@ -90,7 +110,7 @@ class Story:
         self._hire(goal_id, follower)
         self._follow(follower)
         self._settle(goal_id, follower)
-        self._note("total_s")
+        self._note("settled_s")
         stage = Stage(
             nodes=self._nodes,
             remote=self._remote,
@@ -99,29 +119,47 @@ class Story:
             outage=self._outage.facts(),
             last_facts=self._outage.last_facts(),
         )
-        return collect(stage, self._timings)
+        facts = collect(stage, self._timings)
+        facts["succession"] = self._succeed()
+        self._telling.say("every node verifies its books")
+        verify_books(facts, self._nodes)
+        self._note("total_s")
+        facts["timings"] |= self._timings
+        return facts
+
+    def _succeed(self) -> Json:
+        go = self._folder / "go"
+        errand = Errand(
+            outlines=[SECOND_GOAL_FILE.read_text("utf-8").replace("GO_FILE", str(go))],
+            is_middle=is_middle,
+            show=lambda view, snapshots: view.show(snapshots[0]),
+            go=go,
+        )
+        self._telling.say("the trade is settled; swarm andromeda has a goal of its own")
+        return Succession(self._telling, self._remote, names_of(self._nodes), errand).run()
 
     def _start_nodes(self) -> None:
-        self._say("the nodes are starting")
+        self._telling.say("the nodes are starting")
         self._nodes.start()
-        self._wait("the nodes to start", START_WITHIN_S, self._all_ready, self._who_is_up)
+        self._telling.wait("the nodes to start", START_WITHIN_S, self._all_ready, self._who_is_up)
         for stranger in self._nodes.strangers:
             stranger.api.put("/policies/selling", {"acceptance": "allowlist"})
         self._note("nodes_up_s")
         count = len(self._nodes.all)
-        self._say(f"{count} nodes are up, linked, and their agents are ready")
+        self._telling.say(f"{count} nodes are up, linked, and their agents are ready")
 
     def _all_ready(self) -> bool:
-        return all(node.is_ready() and _has_its_agents(node) for node in self._nodes.all) and (
-            len(self._nodes.buyer.api.items("/peers")) == len(self._nodes.all) - 1
-        )
+        ready = all(node.is_ready() and _has_its_agents(node) for node in self._nodes.all)
+        # The Seneschal is a peer too.
+        linked = {peer["node_id"] for peer in self._nodes.buyer.api.items("/peers")}
+        return ready and linked >= {node.node_id for node in self._nodes.all[1:]}
 
     def _who_is_up(self) -> str:
         return ", ".join(_readiness(node) for node in self._nodes.all)
 
     def _submit_goal(self) -> str:
-        self._submitted_s = self._now_s()
-        self._say(f"{self._nodes.buyer.plan.name} is given its goal")
+        self._submitted_s = self._telling.now_s()
+        self._telling.say(f"{self._nodes.buyer.plan.name} is given its goal")
         goal = self._nodes.buyer.api.post(
             "/tasks",
             {
@@ -145,7 +183,7 @@ class Story:
     def _hire(self, goal_id: str, follower: Follower) -> None:
         """Request a tribute of every seller, as soon as the goal is planned."""
         buyer = self._nodes.buyer.api
-        self._wait(
+        self._telling.wait(
             "the goal to be planned",
             STEP_WITHIN_S,
             lambda: buyer.get(f"/tasks/{goal_id}")["status"] != "planning",
@@ -167,7 +205,7 @@ class Story:
         def offered() -> list[Json]:
             return api.items("/offerings", node=seller.node_id)
 
-        return self._wait(
+        return self._telling.wait(
             f"{seller.plan.name} to offer {count} agents",
             STEP_WITHIN_S,
             lambda: next((each for each in offered() if each["idle_agents"] >= count), None),
@@ -176,7 +214,7 @@ class Story:
 
     def _follow(self, follower: Follower) -> None:
         """Show the goal until it has ended; how it ended is for the checks to judge."""
-        incidents = Incidents(self._nodes, self._say)
+        incidents = Incidents(self._nodes, self._telling.say)
         latest = follower.poll()
         self._view.show(latest)
 
@@ -188,8 +226,8 @@ class Story:
             self._outage.look()
             return latest.ended
 
-        self._wait("the goal to end", GOAL_WITHIN_S, ended, lambda: _progress(latest))
-        self._timings["goal_s"] = round(self._now_s() - self._submitted_s, 1)
+        self._telling.wait("the goal to end", GOAL_WITHIN_S, ended, lambda: _progress(latest))
+        self._timings["goal_s"] = round(self._telling.now_s() - self._submitted_s, 1)
 
     def _settle(self, goal_id: str, follower: Follower) -> None:
         """Wait until both sides have closed their books and the worktrees are gone."""
@@ -210,8 +248,8 @@ class Story:
                 leftover_worktrees(node.home, self._remote.path) for node in self._partners
             )
 
-        self._wait("all payments to be settled", SETTLE_WITHIN_S, settled, open_books)
-        self._wait(
+        self._telling.wait("all payments to be settled", SETTLE_WITHIN_S, settled, open_books)
+        self._telling.wait(
             "the offering of the killed node to expire",
             EXPIRES_WITHIN_S,
             expired,
@@ -219,21 +257,20 @@ class Story:
         )
         # What is still there then is for the check of unpushed work to judge.
         with suppress(StoryFailed):
-            self._wait("the worktrees to be removed", CLEAN_UP_WITHIN_S, cleaned, lambda: "")
-
-    def _wait(
-        self, what: str, within_s: float, condition: Callable[[], T | None], seen: Callable[[], str]
-    ) -> T:
-        return wait_for(what, within_s, condition, nodes=self._nodes, seen=seen)
-
-    def _say(self, text: str) -> None:
-        self._view.say(text, self._now_s())
+            self._telling.wait(
+                "the worktrees to be removed", CLEAN_UP_WITHIN_S, cleaned, lambda: ""
+            )
 
     def _note(self, name: str) -> None:
-        self._timings[name] = round(self._now_s(), 1)
+        self._timings[name] = round(self._telling.now_s(), 1)
 
-    def _now_s(self) -> float:
-        return (datetime.now(UTC) - self._started_at).total_seconds()
+
+def is_middle(subtasks: list[Json], emperor_id: str) -> bool:
+    """Tell whether something is merged while something is at work at the emperor's own agents."""
+    merged = any(task["status"] == "completed" for task in subtasks)
+    return merged and any(
+        task["status"] == "in_progress" and task["assigned_node"] == emperor_id for task in subtasks
+    )
 
 
 def names_of(nodes: Nodes) -> Names:

@@ -148,7 +148,7 @@ def picture(snapshot: Snapshot, latest: list[News], names: Names) -> RenderableT
         Text(""),
         head,
         pipeline(snapshot.subtasks, names),
-        _purses(snapshot.wallets),
+        *([_purses(snapshot.wallets)] if snapshot.wallets else []),
         Text(""),
         *(_news_line(news) for news in latest),
     )
