@@ -10,10 +10,9 @@ from swarm.models import Attempt
 
 
 def worktree_of(attempt: Attempt) -> Path:
-    """Return the worktree of an attempt: one per branch of an assigner's repository."""
+    """Return the worktree of an attempt: it stays the same while emperors change."""
     # An assigner chooses its task ids, so that a branch alone could be that of another's work.
-    whose = f"{attempt.assigner_node_id} {attempt.repository}"
-    digest = hashlib.sha256(whose.encode()).hexdigest()[:8]
+    digest = hashlib.sha256(attempt.id.bytes).hexdigest()[:8]
     return local_node().home / "worktrees" / f"{attempt.branch.replace('/', '-')}-{digest}"
 
 

@@ -122,6 +122,22 @@ def test_another_assigner_cannot_share_the_worktree_of_the_same_repository(
     assert worktree_of(mine).exists()
 
 
+def test_a_run_keeps_its_worktree_when_another_emperor_becomes_its_assigner(
+    home: Path, tmp_path: Path
+) -> None:
+    attempt = an_attempt(*a_remote(tmp_path / "git"))
+    (worktree_of(attempt) / "half.txt").write_text("half")
+
+    attempt.assigner_node_id = "b" * 32
+
+    assert steps.publish(attempt) == a_remote_head(attempt)
+
+
+def a_remote_head(attempt: Attempt) -> str:
+    shown = run_git(["ls-remote", attempt.repository, f"refs/heads/{attempt.branch}"])
+    return shown.stdout.split()[0]
+
+
 def test_an_attempt_goes_on_from_what_another_node_pushed(home: Path, tmp_path: Path) -> None:
     remote, base = a_remote(tmp_path / "git")
     first = an_attempt(remote, base)
