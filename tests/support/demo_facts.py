@@ -16,7 +16,7 @@ GONE = "process 4711 is gone without an exit on record; its block, process group
 def flawless_facts() -> dict[str, Any]:
     """Return facts of three nodes: a rework that was sold, own work, a refusal and a kill."""
     return {
-        "version": 2,
+        "version": 3,
         "nodes": [
             _node("helios", BUYER, _buyer_ledger(), [tribute(), refused_tribute()]),
             _node("andromeda", SELLER, _seller_ledger(), [tribute()]),
@@ -60,7 +60,7 @@ def flawless_facts() -> dict[str, Any]:
             },
             "product": "readings  6",
         },
-        "timings": {"nodes_up_s": 3.0, "goal_s": 14.0, "agent_work_s": 20.0, "total_s": 18.0},
+        "timings": {"nodes_up_s": 3.0, "goal_s": 14.0, "agent_work_s": 20.0, "settled_s": 18.0},
     }
 
 

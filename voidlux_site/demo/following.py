@@ -79,6 +79,10 @@ class Follower:
             news=sorted(news, key=lambda each: each.at_s),
         )
 
+    def look_anew(self) -> None:
+        """Look at every history again: another node tells it from now on."""
+        self._looked_at.clear()
+
     def seconds(self, moment: datetime) -> float:
         """Return seconds since the start."""
         return (moment - self._started_at).total_seconds()

@@ -32,11 +32,11 @@ def print_report(console: Console, facts: Json, names: Names) -> None:
         ("What the merge gate did", "merged, tested, pushed only when green", gate_table(facts)),
         ("What was bought", "held first, paid per accepted result", trade_table(facts, names)),
     ):
-        _print_table(console, title, explanation, table)
+        print_table(console, title, explanation, table)
     for node in traders(facts):
         title = f"The statement of {node['name']}"
         table = statement_table(node, names)
-        _print_table(console, title, "what moved in its wallet, oldest first", table)
+        print_table(console, title, "what moved in its wallet, oldest first", table)
         console.print(Text(sum_line(node)), soft_wrap=True)
     console.print()
     _print_product(console, facts)
@@ -52,7 +52,7 @@ def print_checks(console: Console, checks: list[Check]) -> None:
 
 def work_table(facts: Json, names: Names) -> Table:
     """Return one row per run of a subtask, with what became of it."""
-    table = _table("#", "Subtask", "Try", "Agent", "", "Seconds", "What became of it")
+    table = plain_table("#", "Subtask", "Try", "Agent", "", "Seconds", "What became of it")
     for task in facts["subtasks"]:
         for run in task["runs"]:
             good = task["status"] == "completed" and run["commit"] == task["commit"]
@@ -70,7 +70,7 @@ def work_table(facts: Json, names: Names) -> Table:
 
 def incident_table(facts: Json, names: Names) -> Table:
     """Return one row per question that an agent asked and per agent that died at work."""
-    table = _table("What", "Subtask", "Agent", "How it went on")
+    table = plain_table("What", "Subtask", "Agent", "How it went on")
     for told in questions(facts):
         went_on = "" if told["went_on_s"] is None else f", went on {told['went_on_s']:.1f} s later"
         text = f"{told['text']}  {told['answer'] or 'no answer'}{went_on}"
@@ -89,7 +89,7 @@ def gate_table(facts: Json) -> Table:
     """Return one row per batch that the buyer's merge gate judged."""
     numbers = {task["id"]: str(task["number"]) for task in facts["subtasks"]}
     tests = {run["id"]: run for run in facts["evidence"]["test_runs"]}
-    table = _table("Subtasks", "Outcome", "On", "Result", "Tests")
+    table = plain_table("Subtasks", "Outcome", "On", "Result", "Tests")
     for run in facts["evidence"]["merge_runs"]:
         test = tests.get(run["test_run_id"])
         table.add_row(
@@ -104,7 +104,7 @@ def gate_table(facts: Json) -> Table:
 
 def trade_table(facts: Json, names: Names) -> Table:
     """Return one row per tribute of the buyer."""
-    table = _table(
+    table = plain_table(
         *("Tribute", "Seller", "Tasks", "Price", "Held", "Accepted", "Paid", "Given back"),
         *("Status", "Why"),
     )
@@ -134,7 +134,7 @@ def timing_line(facts: Json) -> str:
     return (
         f"Timings: nodes up in {timings['nodes_up_s']} s; the goal took {timings['goal_s']} s for "
         f"{timings['agent_work_s']} s of agent work; everything settled after "
-        f"{timings['total_s']} s."
+        f"{timings['settled_s']} s."
     )
 
 
@@ -153,7 +153,8 @@ def verdict(facts: Json, checks: list[Check]) -> str:
     )
 
 
-def _print_table(console: Console, title: str, explanation: str, table: Table) -> None:
+def print_table(console: Console, title: str, explanation: str, table: Table) -> None:
+    """Print a table under its title, with a blank line before it."""
     console.print()
     console.print(Text.assemble((title, "bold"), (f"  {explanation}", "dim")))
     console.print(table)
@@ -170,7 +171,8 @@ def _print_product(console: Console, facts: Json) -> None:
     console.print()
 
 
-def _table(*columns: str) -> Table:
+def plain_table(*columns: str) -> Table:
+    """Return a table without lines that folds what is too long; numbers stand on the right."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in columns:
         side: JustifyMethod = "right" if column in NUMBER_COLUMNS else "left"

@@ -24,6 +24,8 @@ from voidlux_site.demo.nodes import Nodes
 from voidlux_site.demo.report import print_checks, print_report, verdict
 from voidlux_site.demo.repository import create_remote
 from voidlux_site.demo.story import ORDERS, PLANS, SENESCHAL_OF, Story, names_of
+from voidlux_site.demo.succession_checks import run_succession_checks
+from voidlux_site.demo.succession_report import print_succession, succession_verdict
 from voidlux_site.demo.view import view_for
 
 EXIT_FAILED = 1
@@ -62,7 +64,7 @@ class Show:
         if code == 0 and not self.keep:
             shutil.rmtree(folder, ignore_errors=True)
         elif code < EXIT_SIGNAL_BASE:
-            self._say(f"Logs and databases are kept: {folder}/<node>/logs/node.log, worker.log")
+            self._say(f"Logs and databases are kept: {folder}/<node>/logs/")
         else:
             shutil.rmtree(folder, ignore_errors=True)
         return code
@@ -90,14 +92,19 @@ class Show:
         remote = create_remote(folder)
         with view_for(self.console, names) as view:
             facts = Story(nodes, remote, view, folder).run()
-        checks = run_checks(facts)
+        succession = facts["succession"]
+        checks = [*run_checks(facts), *run_succession_checks(succession)]
         print_report(self.console, facts, names)
+        print_succession(self.console, succession, names)
         self.console.print()
         print_checks(self.console, checks)
         self._write(facts, checks)
         good = all(check.ok for check in checks)
         self.console.print()
         self._say(verdict(facts, checks), "bold" if good else "bold red")
+        if good:
+            self._say(succession_verdict(succession), "bold")
+            self._say(f"It took {facts['timings']['total_s']:.0f} s.", "dim")
         return 0 if good else EXIT_FAILED
 
     def _introduce(self, nodes: Nodes) -> None:
@@ -112,12 +119,18 @@ class Show:
             lines.append(f"  {plan.name:<12} {node.node_id[:8]}  {plan.part}: {agents}{price}")
         buyer, hired = nodes.buyer.plan.name, sum(ORDERS.values())
         lines += [
-            f"{buyer} has a goal of seven subtasks and one agent, so it hires {hired} more from a "
-            "swarm that it does not own.",
+            "  seneschal              the one address of swarm andromeda, whoever leads it",
+            "",
+            f"First act: {buyer} has a goal of seven subtasks and one agent, so it hires {hired} "
+            "more from a swarm that it does not own.",
             "It pays only for work that its own merge gate has merged, tested and pushed; what it "
             "does not need it gives back.",
             "On the way an agent asks the operator, another one is killed at its work, and vega, "
             "which sells only to nodes that it knows, refuses and is then killed as a whole.",
+            "Second act: swarm andromeda has a goal of its own, and its emperor, the node that "
+            "leads the swarm, is killed in the middle of it.",
+            "The other node has to take over and finish, while a browser at the Seneschal's "
+            "address stays logged in.",
             "",
         ]
         for line in lines:
@@ -128,6 +141,9 @@ class Show:
         self._say("Dashboards (each link logs in once, within ten minutes):")
         for node in nodes.running:
             self._say(f"  {node.plan.name:<12} {node.login_link()}")
+        if nodes.seneschal is not None:
+            link = nodes.members[0].login_link(at=nodes.seneschal.url)
+            self._say(f"  {'seneschal':<12} {link}")
         self._say("The nodes keep running until Ctrl-C.")
         try:
             while True:

@@ -174,6 +174,8 @@ class Succession:
             "another emperor", ELECTION_WITHIN_S, another, self._standings
         )
         self._timings["vacant_s"] = self._since(self._killed_s)
+        for follower in self._followers:
+            follower.look_anew()
         if self._errand.go is not None:
             self._errand.go.touch()
         self._telling.say(
