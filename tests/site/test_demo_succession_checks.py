@@ -74,6 +74,10 @@ def done_by_the_dead(facts: Facts) -> None:
     facts["goals"][0]["subtasks"][1]["assigned_node"] = OLD
 
 
+def killed_too_early(facts: Facts) -> None:
+    facts["killed"]["merged"] = []
+
+
 def it_knows_nothing_of_the_end(facts: Facts) -> None:
     facts["members"][0]["goals"] = dict.fromkeys(facts["members"][0]["goals"], "in_progress")
 
@@ -148,6 +152,7 @@ def a_commit_is_lost(facts: Facts) -> None:
         (a_goal_is_left, ["taken over"]),
         (a_subtask_is_left, ["taken over"]),
         (done_by_the_dead, ["taken over"]),
+        (killed_too_early, ["taken over"]),
         (it_knows_nothing_of_the_end, ["shown"]),
         (merged_twice, ["once"]),
         (never_merged, ["once"]),

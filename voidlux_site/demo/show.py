@@ -70,7 +70,7 @@ class Show:
         return code
 
     def _perform(self, folder: Path) -> int:
-        nodes = Nodes(PLANS, folder, seneschal_of=SENESCHAL_OF)
+        nodes = self._prepare(folder)
         code = 0
         try:
             code = self._tell(nodes, folder)
@@ -85,6 +85,9 @@ class Show:
         finally:
             troubles = self._stop(nodes)
         return code or (EXIT_FAILED if troubles else 0)
+
+    def _prepare(self, folder: Path) -> Nodes:
+        return Nodes(PLANS, folder, seneschal_of=SENESCHAL_OF)
 
     def _tell(self, nodes: Nodes, folder: Path) -> int:
         names = names_of(nodes)

@@ -23,7 +23,6 @@ from voidlux_site.demo.view import View
 
 AGREE_WITHIN_S = 60.0
 STEP_WITHIN_S = 60.0
-MIDDLE_WITHIN_S = 60.0
 ELECTION_WITHIN_S = 60.0
 BACK_WITHIN_S = 60.0
 AT_WORK = "in_progress"
@@ -75,7 +74,9 @@ class Succession:
     def _tell(self) -> Json:
         emperor = self._open()
         goals = self._submit()
-        self._wait("the middle of the work", MIDDLE_WITHIN_S, lambda: self._is_middle(emperor))
+        self._wait(
+            "the middle of the work", self._errand.within_s, lambda: self._is_middle(emperor)
+        )
         self._kill_emperor(emperor)
         self._wait_for_another(emperor)
         self._wait("the work to end", self._errand.within_s, self._has_ended)

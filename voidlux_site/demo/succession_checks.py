@@ -51,6 +51,8 @@ def check_taken_over(facts: Json) -> Check:
         for task in tasks
         if task["id"] in killed["at_work"] and task["assigned_node"] == killed["node_id"]
     ]
+    if not killed["merged"]:
+        return Check("taken over", False, "the emperor was killed before anything was merged")
     if undone or stayed or not tasks:
         what = f"not completed: {', '.join(undone)}" if undone else ""
         what = (

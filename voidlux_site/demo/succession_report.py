@@ -60,10 +60,10 @@ def _outcome(facts: Json, task: Json, run: Json) -> str:
     if task["status"] == "completed" and run["commit"] == task["commit"]:
         before = " before the kill" if task["id"] in facts["killed"]["merged"] else ""
         return f"merged{before}"
-    if run["status"] == "cancelled":
-        return f"called off: {_first_line(run['error'])}"
-    if run["node_id"] == facts["killed"]["node_id"] and task["id"] in facts["killed"]["at_work"]:
+    if run["status"] == "failed" and task["id"] in facts["killed"]["at_work"]:
         return "died with its node; given out again when its lease had run out"
+    if run["node_id"] == facts["killed"]["node_id"]:
+        return "begun by the old emperor as it came back, before it heard of the new term"
     return _first_line(run["error"]) or str(run["status"])
 
 
