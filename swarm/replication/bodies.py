@@ -163,10 +163,8 @@ def describe_copy(copy: TaskCopy) -> dict[str, Any]:
 def copy_details(copy: TaskCopy) -> dict[str, Any]:
     """Return what a copy says beyond its line in a list."""
     body: dict[str, Any] = {**_TASK_DEFAULTS, **copy.body}
-    return {
-        name: body[name]
-        for name in ("description", "instructions", "shell", "feedback", "depends_on")
-    }
+    names = ("description", "instructions", "shell", "feedback", "depends_on")
+    return {name: body[name] for name in (*names, "auto_merge", "notes", "plan_approval")}
 
 
 def copy_history(copy: TaskCopy) -> list[dict[str, Any]]:
