@@ -158,7 +158,9 @@ def test_the_pipeline_shows_where_a_goal_failed(db: None, source: str, phase: st
 def test_a_goal_that_was_taken_over_shows_where_it_failed(db: None) -> None:
     goal = make_task("goal", TaskStatus.FAILED)
     goal.events.update(source="planning")
-    goal.events.create(source="failed", target="failed", by="election", reason="taken over", at=NOW)
+    goal.events.create(
+        source="failed", target="failed", by="election", reason="taken over", at=now_utc()
+    )
 
     assert [step.name for step in pipeline(goal) if step.state == "ended"] == ["planning"]
 

@@ -51,6 +51,7 @@ def heard(node_id: str, seconds: float) -> None:
 
 def shown() -> str:
     html = operator_client().get("/parts/election").content.decode()
+    html = html.partition("reign")[2].partition(">")[2]  # below which node it is
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html)).strip()
 
 
