@@ -17,7 +17,7 @@ TOOLS := git tmux
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: run-env ## the whole story on real processes, in about a minute (KEEP=1 keeps the nodes, ARGS=...)
+demo: run-env ## the whole story on real processes, in about 90 s (KEEP=1 keeps the nodes, ARGS="--scale 8")
 	@exec $(PY) manage.py demo $(if $(filter-out 0,$(KEEP)),--keep) $(ARGS)
 
 run: run-env ## one node, set up by VOIDLUX_* variables (ARGS=...)

@@ -75,7 +75,7 @@ class Scale:
         up_s = self._telling.now_s()
         self._telling.wait("one swarm", LINK_WITHIN_S, self._is_linked, self._who_is_linked)
         linked_s = self._telling.now_s()
-        memory = {node.plan.name: memory_mb(node.pid or 0) for node in self._nodes.all}
+        memory = {node.plan.name: memory_mb(node.pid) for node in self._nodes.all if node.pid}
         count = len(self._nodes.all)
         self._telling.say(f"{count} nodes are linked and follow one emperor")
         tasks = SUBTASKS_A_NODE * count
