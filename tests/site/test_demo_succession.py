@@ -64,6 +64,17 @@ def test_the_table_tells_what_died_and_who_did_it_again() -> None:
     assert succession_verdict(facts).startswith("The emperor of swarm andromeda was killed")
 
 
+def test_what_the_old_emperor_began_on_its_return_is_told_as_that() -> None:
+    out = io.StringIO()
+    facts = flawless_succession()
+    runs = facts["goals"][0]["subtasks"][1]["runs"]
+    runs.insert(1, {**runs[0], "status": "cancelled", "attempt": 2})
+
+    print_succession(Console(file=out, width=140), facts, Names())
+
+    assert "begun on its return, before it heard of the new term" in out.getvalue().splitlines()[5]
+
+
 def test_the_remote_tells_what_it_keeps_and_what_it_does_not(tmp_path: Path) -> None:
     remote = create_remote(tmp_path)
 

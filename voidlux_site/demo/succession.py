@@ -22,7 +22,6 @@ from voidlux_site.demo.telling import Telling
 from voidlux_site.demo.view import View
 
 AGREE_WITHIN_S = 60.0
-STEP_WITHIN_S = 60.0
 ELECTION_WITHIN_S = 60.0
 BACK_WITHIN_S = 60.0
 AT_WORK = "in_progress"

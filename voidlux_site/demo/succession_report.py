@@ -51,7 +51,7 @@ def succession_verdict(facts: Json) -> str:
     """Return one sentence for somebody who reads nothing else; only where all checks hold."""
     return (
         f"The emperor of swarm {facts['swarm']} was killed in the middle of a goal: another node "
-        f"took over within {facts['timings']['vacant_s']} s and finished it, nothing was done "
+        f"took over within {facts['timings']['vacant_s']} s and finished it, nothing was merged "
         "twice or lost, and the browser stayed logged in at the same address."
     )
 
@@ -63,7 +63,7 @@ def _outcome(facts: Json, task: Json, run: Json) -> str:
     if run["status"] == "failed" and task["id"] in facts["killed"]["at_work"]:
         return "died with its node; given out again when its lease had run out"
     if run["node_id"] == facts["killed"]["node_id"]:
-        return "begun by the old emperor as it came back, before it heard of the new term"
+        return "begun on its return, before it heard of the new term"
     return _first_line(run["error"]) or str(run["status"])
 
 
