@@ -188,6 +188,16 @@ def test_an_emperor_that_is_killed_and_comes_back_as_emperor_is_no_succession() 
     assert "emperor" in failed(facts)
 
 
+def test_what_the_killed_node_pushed_in_its_last_moment_counts() -> None:
+    facts = flawless_succession()
+    done_by_the_dead(facts)
+    facts["killed"]["pushed"]["task/c2c2c2c2"] = SECOND_COMMIT
+    facts["killed"]["kept"][SECOND_COMMIT] = True
+
+    assert failed(facts) == []
+    assert "0 taken from the dead node" in text_of(facts, "taken over")
+
+
 def test_a_wait_is_told_with_what_was_refused() -> None:
     facts = flawless_succession()
     facts["browser"]["looks"].update(refused=2, otherwise=["503"], longest_s=12.0)

@@ -138,11 +138,11 @@ class Succession:
 
     def _kill_emperor(self, emperor: NodeProcess) -> None:
         pushed = {run["branch"] for run in emperor.api.items("/attempts")}
-        branches = self._remote.branches()
         subtasks = [task for each in self._latest for task in each.subtasks]
         term = emperor.api.get("/election")["emperor"]["term"]
         pid = emperor.crash()
         self._killed_s = self._telling.now_s()
+        branches = self._remote.branches()  # what was under way when it was asked is there too
         self._kill = {
             "name": emperor.plan.name,
             "node_id": emperor.node_id,

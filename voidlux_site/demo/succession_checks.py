@@ -46,11 +46,13 @@ def check_taken_over(facts: Json) -> Check:
     undone = [goal["title"] for goal in facts["goals"] if goal["status"] != "completed"]
     undone += [task["title"] for task in tasks if task["status"] != "completed"]
     killed = facts["killed"]
-    stayed = [
-        task["title"]
+    mine = [
+        task
         for task in tasks
         if task["id"] in killed["at_work"] and task["assigned_node"] == killed["node_id"]
     ]
+    # What it pushed in its last moment is as good as any other work.
+    stayed = [task["title"] for task in mine if task["commit"] not in killed["pushed"].values()]
     if not killed["merged"]:
         return Check("taken over", False, "the emperor was killed before anything was merged")
     if undone or stayed or not tasks:
@@ -63,7 +65,7 @@ def check_taken_over(facts: Json) -> Check:
     text = (
         f"{told} with {len(tasks)} subtasks completed: {len(killed['merged'])} merged before the "
     )
-    text += f"kill, {len(killed['at_work'])} taken from the dead node and done again by another"
+    text += f"kill, {len(killed['at_work']) - len(mine)} taken from the dead node and done again by another"
     return Check("taken over", True, text)
 
 
