@@ -80,7 +80,11 @@ def test_the_middle_is_a_quarter_with_the_emperor_at_work_or_a_half(
 def test_a_pipe_is_told_only_what_ended() -> None:
     out = io.StringIO()
     [goal] = flawless_succession()["goals"]
-    news = [News(2.0, "1 Name", "claimed", "by a"), News(3.0, "1 Name", "completed", "merged")]
+    news = [
+        News(2.0, "1 Name", "claimed", "by a"),
+        News(3.0, "1 Name", "completed", "merged"),
+        News(4.0, "1 Name", "completed", "taken over from node-01, term 2"),
+    ]
 
     show_busy(
         PlainView(Console(file=out, width=80)),

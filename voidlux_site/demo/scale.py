@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from swarm.outline import ITEMS_MAX
 from voidlux_site.demo.client import Json
-from voidlux_site.demo.following import Snapshot
+from voidlux_site.demo.following import News, Snapshot
 from voidlux_site.demo.memory import memory_mb
 from voidlux_site.demo.names import Names
 from voidlux_site.demo.nodes import NodePlan, NodeProcess, Nodes
@@ -32,6 +32,7 @@ ELECTION = {
     "VOIDLUX_CANDIDACY_S": "1",
     "VOIDLUX_LEASE_S": "15",
 }
+TAKEN_OVER = "taken over from "
 TOLD = frozenset({"completed", "sent back", "failed"})
 _ORDER = {"in_progress": 0, "claimed": 1, "merging": 2, "pending_review": 2, "completed": 9}
 
@@ -152,7 +153,7 @@ def show_busy(view: View, snapshots: list[Snapshot]) -> None:
         "progress": "",
     }
     busy = sorted(tasks, key=lambda task: _ORDER.get(task["status"], 5))[:ROWS_SHOWN]
-    news = [one for each in snapshots for one in each.news if one.status in TOLD]
+    news = [one for each in snapshots for one in each.news if _is_told(one)]
     view.show(
         Snapshot(
             at_s=max((each.at_s for each in snapshots), default=0.0),
@@ -162,6 +163,11 @@ def show_busy(view: View, snapshots: list[Snapshot]) -> None:
             news=sorted(news, key=lambda each: each.at_s),
         )
     )
+
+
+def _is_told(news: News) -> bool:
+    """Tell whether something ended or begins again; what was taken over had ended before."""
+    return news.status in TOLD and not news.text.startswith(TAKEN_OVER)
 
 
 def _outline(number: int, chunk: Sequence[int]) -> str:

@@ -61,11 +61,9 @@ def check_taken_over(facts: Json) -> Check:
             what or f"said to be done by the killed node: {', '.join(stayed) or 'nothing at all'}"
         )
         return Check("taken over", False, what)
-    told = _count(len(facts["goals"]), "goal")
-    text = (
-        f"{told} with {len(tasks)} subtasks completed: {len(killed['merged'])} merged before the "
-    )
-    text += f"kill, {len(killed['at_work']) - len(mine)} taken from the dead node and done again by another"
+    goals, again = _count(len(facts["goals"]), "goal"), len(killed["at_work"]) - len(mine)
+    text = f"{goals} with {len(tasks)} subtasks completed: {len(killed['merged'])} merged before "
+    text += f"the kill, {again} taken from the dead node and done again by another"
     return Check("taken over", True, text)
 
 
