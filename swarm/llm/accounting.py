@@ -41,7 +41,12 @@ def note_request(call: LlmCall, *, tokens_in: int, tokens_out: int, cost_usd: fl
     if cost_usd is not None:
         call.cost_micros = (call.cost_micros or 0) + cost
     with transaction.atomic():
-        call.save(update_fields=["requests", "tokens_in", "tokens_out", "cost_micros"])
+        LlmCall.objects.filter(id=call.id).update(
+            requests=call.requests,
+            tokens_in=call.tokens_in,
+            tokens_out=call.tokens_out,
+            cost_micros=call.cost_micros,
+        )
         if (goal_id := _goal_of(call)) is not None:
             Task.with_released.filter(id=goal_id).update(
                 tokens_used=F("tokens_used") + tokens_in + tokens_out,
@@ -71,7 +76,7 @@ def used_today(now: datetime) -> tuple[int, int]:
 def close(call: LlmCall, outcome: LlmOutcome, error: str, *, now: datetime) -> None:
     """Close the row of a question with how it ended; secrets in `error` are hidden."""
     call.outcome, call.error, call.ended_at = outcome, redact(error)[:ERROR_CHARS_MAX], now
-    call.save(update_fields=["outcome", "error", "ended_at"])
+    LlmCall.objects.filter(id=call.id).update(outcome=outcome, error=call.error, ended_at=now)
 
 
 def close_abandoned(now: datetime) -> int:

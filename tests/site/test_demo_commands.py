@@ -142,7 +142,7 @@ def test_status_shows_the_node_once_in_a_pipe(node: NodeProcess) -> None:
     done = manage(node, "status")
 
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(f"solo {node.node_id[:8]}  emperor on demo  0 peers  ")
+    assert done.stdout.startswith(f"solo {node.node_id[:8]}  emperor in term 1 on demo  0 peers  ")
     assert "1000 VOID (0 held)" in done.stdout
     assert "Two files" in done.stdout
     assert "\x1b" not in done.stdout
