@@ -1,6 +1,6 @@
 """Three real nodes of one swarm whose emperor is lost again and again, and what must stay true.
 
-Each has an agent of its own that nobody else has: a subtask that needs `Trio.at(node)` runs there.
+Each has an agent of its own that nobody else has: a subtask that needs `Trio.at(node)` runs there alone.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class Trio:
     def outline(self, blocks: Sequence[tuple[RealNode, str]]) -> str:
         """Return a goal with one subtask for each node and block; each writes a module."""
         items = (
-            f"- [ ] Part {number} (needs: {self.at(node)})\n"
+            f"- [ ] Part {number}\n  needs: {self.at(node)}\n"
             f"  ```sh\n  {block}\n  echo 'V = {number}' > part{number}.py\n  ```\n"
             for number, (node, block) in enumerate(blocks, 1)
         )
