@@ -10,9 +10,11 @@ from swarm.models import Attempt
 
 
 def worktree_of(attempt: Attempt) -> Path:
-    """Return the worktree of an attempt: one per branch of an assigner's repository."""
-    # An assigner chooses its task ids, so that a branch alone could be that of another's work.
-    whose = f"{attempt.assigner_node_id} {attempt.repository}"
+    """Return the worktree of an attempt: one per branch of a repository, and buyer or term."""
+    # Who pays chooses its task ids, so that a branch alone could be that of another's work. A run
+    # of the swarm stays where it began: its assigner changes with the emperor, its term does not.
+    whose = attempt.assigner_node_id if attempt.tribute_id else f"term {attempt.term}"
+    whose = f"{whose} {attempt.repository}"
     digest = hashlib.sha256(whose.encode()).hexdigest()[:8]
     return local_node().home / "worktrees" / f"{attempt.branch.replace('/', '-')}-{digest}"
 
