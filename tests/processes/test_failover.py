@@ -7,15 +7,17 @@ API or by a file, while whatever would carry it further waits.
 
 from __future__ import annotations
 
+import sqlite3
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
 from tests.support.deals import UNITTEST, gate_file
 from tests.support.fake_tool import FakeTool
 from tests.support.llm_server import LlmServer, answer, running_llm, stalled
-from tests.support.nodes import HOST, RealNode
+from tests.support.nodes import DATABASE, HOST, RealNode
 from tests.support.planning import plan, subtask
 from tests.support.trio import QUICK, Trio
 from tests.support.waiting import is_alive, wait_for
@@ -257,13 +259,16 @@ async def test_an_emperor_that_was_paused_steps_down_in_the_middle_of_its_merge(
     assert await trio.emperor_of(trio.nodes) is heir
     go.touch()
     await trio.assert_done_once(goal_id, heir)
-    await wait_for(lambda: not unfinished_jobs(emperor))
+    await wait_for(lambda: not gates_at_work(emperor))
     assert trio.remote.refs() == before
     trio.assert_nothing_ran_since()
 
 
-def unfinished_jobs(node: RealNode) -> list[str]:
-    return [each["kind"] for each in node.items("/jobs") if each["status"] in ("queued", "running")]
+def gates_at_work(node: RealNode) -> list[tuple[str]]:
+    """Return the gates that a node has yet to end, from its database."""
+    with closing(sqlite3.connect(f"file:{node.home / DATABASE}?mode=ro", uri=True)) as database:
+        waiting = "SELECT key FROM swarm_job WHERE kind = 'gate' AND ended_at IS NULL"
+        return database.execute(waiting).fetchall()
 
 
 async def test_a_goal_that_is_submitted_elsewhere_reaches_whoever_is_emperor(trio: Trio) -> None:

@@ -1,6 +1,6 @@
 """Three real nodes of one swarm whose emperor is lost again and again, and what must stay true.
 
-Each has an agent of its own that nobody else has: a subtask that needs `Trio.at(node)` runs there alone.
+Each has an agent of its own that nobody else has: a subtask that needs `Trio.at(node)` runs there.
 """
 
 from __future__ import annotations
@@ -84,6 +84,8 @@ class Trio:
         for node in self.nodes:
             node.wait_until_healthy()
         emperor = await self.emperor_of(self.nodes)
+        # Who is linked to the emperor alone hears nobody for a while when that dies.
+        await wait_for(lambda: all(len(node.items("/peers")) == 2 for node in self.nodes), START_S)
         await wait_for(lambda: self._are_agents_ready(emperor), START_S)
         return emperor
 
