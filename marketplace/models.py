@@ -195,6 +195,9 @@ class Execution(models.Model):
     reason = models.CharField(max_length=500, blank=True)
     opened_at = models.DateTimeField()
     closed_at = models.DateTimeField(null=True, blank=True)
+    ask_again_at = models.DateTimeField(
+        null=True, blank=True, help_text="The seller would not give it back; asked again then."
+    )
 
     class Meta:
         ordering = ("id",)

@@ -6,7 +6,7 @@ import graphlib
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from p2p.protocol.errors import DomainError
 from p2p.protocol.limits import BODY_CHARS_MAX, CAPABILITIES_MAX, TITLE_CHARS_MAX
@@ -134,3 +134,14 @@ def _criteria(subtask: PlannedSubtask) -> str:
         for each in subtask.acceptance_criteria
     ]
     return "\n".join(f"- {each}" for each in criteria if each)
+
+
+def is_draft(value: object) -> bool:
+    """Tell whether a value is a plan that waits for approval, as it is stored with its goal."""
+    if not isinstance(value, dict):
+        return False
+    try:
+        items_of_plan([PlannedSubtask.model_validate(each) for each in value.get("subtasks", ())])
+    except (DomainError, ValidationError, TypeError):
+        return False
+    return all(isinstance(value.get(name, ""), str) for name in ("notes", "by"))

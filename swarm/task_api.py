@@ -143,7 +143,7 @@ def show_task(request: HttpRequest, task_id: UUID) -> dict[str, Any]:
     """One task with its prerequisites, how it was asked for and what holds its goal up now."""
     copy = _copy_of(task_id)
     if copy is not None:
-        names = ("trouble", "auto_merge", "contribution", "test_run_count", "plan_waits")
+        names = ("trouble", "contribution", "test_run_count", "plan_waits")
         unknown: dict[str, None] = dict.fromkeys(names)
         return {**describe_copy(copy), **copy_details(copy), **unknown}
     task = _known(task_id)

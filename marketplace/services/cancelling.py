@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import cast
 from uuid import UUID
 
@@ -33,9 +33,10 @@ from swarm.errors import WrongState
 from swarm.models import Task
 from swarm.services.attempts import cancel_open
 from swarm.services.transitions import move_task
-from swarm.states import TASK_WITH_AGENT, Actor, TaskStatus
+from swarm.states import TASK_TERMINAL, TASK_WITH_AGENT, Actor, TaskStatus
 
 ALREADY_REPORTED = "already_reported"
+ASK_AGAIN_AFTER = timedelta(minutes=1)
 
 
 def cancel_tribute(
@@ -128,9 +129,32 @@ def note_answered(
         if accepted:
             end_unreported(execution, reason=command.reason, now=now)
         else:
-            # A refusal without a report on its way ends with the work deadline.
             words = f"not taken back: {detail or code}"
-            move_execution(execution, ExecutionStatus.OPEN, now=now, reason=words)
+            again_at = now + ASK_AGAIN_AFTER
+            move_execution(
+                execution, ExecutionStatus.OPEN, now=now, reason=words, ask_again_at=again_at
+            )
+
+
+def ask_again(now: datetime) -> int:
+    """Ask again for executions that nobody wants any more and no report of which came.
+
+    The refusal may have crossed the verdict on an earlier report. What the seller still refuses
+    ends with the work deadline. Returns of how many.
+    """
+    due = Execution.objects.filter(
+        tribute__from_node_id=local_node().node_id,
+        status=ExecutionStatus.OPEN,
+        reported_at__isnull=True,
+        ask_again_at__lte=now,
+    )
+    rows = list(due.select_related("tribute")[:100])
+    Execution.objects.filter(id__in=[each.id for each in rows]).update(ask_again_at=None)
+    wanted = Task.objects.exclude(status__in=TASK_TERMINAL)
+    unwanted = [each for each in rows if not wanted.filter(id=each.task_id).exists()]
+    for execution in unwanted:
+        ask_back(execution, reason="its task has ended", now=now)
+    return len(unwanted)
 
 
 def end_unreported(

@@ -14,6 +14,7 @@ from p2p.protocol.timestamps import from_timestamp, to_timestamp
 from swarm.models import Agent, Task, TaskCopy, TaskEvent
 from swarm.queries import phase_of_status
 from swarm.replication.messages import (
+    DRAFT_CHARS_MAX,
     HISTORY_MAX,
     SETTINGS_CHARS_MAX,
     AgentBody,
@@ -29,7 +30,15 @@ _NOT_LISTED = frozenset(
     {
         *("description", "instructions", "shell", "feedback", "depends_on", "history"),
         *("token_limit", "cost_limit_micros", "on_budget", "tokens_used", "cost_used_micros"),
-        *("over_budget", "auto_merge", "notes", "plan_approval", "generation_floor", "subtasks"),
+        *(
+            "over_budget",
+            "auto_merge",
+            "notes",
+            "plan_approval",
+            "plan_draft",
+            "generation_floor",
+            "subtasks",
+        ),
         *("choices", "question_generation", "question_number", "asked_at", "answered_at"),
     }
 )
@@ -66,10 +75,11 @@ def task_body(task: Task) -> TaskBody:
         base_red=task.base_red,
         test_command=task.test_command[:DETAIL_CHARS_MAX],
         test_source=task.test_source,
-        test_settings=_json(task.test_settings),
+        test_settings=_json(task.test_settings, SETTINGS_CHARS_MAX),
         auto_merge=task.auto_merge,
         notes=task.notes[:SUMMARY_CHARS_MAX],
         plan_approval=task.plan_approval,
+        plan_draft=_json(task.plan_draft, DRAFT_CHARS_MAX),
         created_by=task.created_by,
         assigned_node=task.assigned_node,
         assigned_agent=_line(task.assigned_agent),
@@ -163,10 +173,8 @@ def describe_copy(copy: TaskCopy) -> dict[str, Any]:
 def copy_details(copy: TaskCopy) -> dict[str, Any]:
     """Return what a copy says beyond its line in a list."""
     body: dict[str, Any] = {**_TASK_DEFAULTS, **copy.body}
-    return {
-        name: body[name]
-        for name in ("description", "instructions", "shell", "feedback", "depends_on")
-    }
+    names = ("description", "instructions", "shell", "feedback", "depends_on")
+    return {name: body[name] for name in (*names, "auto_merge", "notes", "plan_approval")}
 
 
 def copy_history(copy: TaskCopy) -> list[dict[str, Any]]:
@@ -213,10 +221,10 @@ def _line(text: str) -> str:
     return "".join(each if each.isprintable() else " " for each in text[:_LINE_CHARS_MAX])
 
 
-def _json(settings: dict[str, Any]) -> str:
-    """Return a repository's test settings as JSON; empty for none, or for more than fits."""
-    text = msgspec.json.encode(settings).decode() if settings else ""
-    return text if len(text) <= SETTINGS_CHARS_MAX else ""
+def _json(value: dict[str, Any] | None, chars_max: int) -> str:
+    """Return a column's JSON as text; empty for none, or for more than fits."""
+    text = msgspec.json.encode(value).decode() if value else ""
+    return text if len(text) <= chars_max else ""
 
 
 def _hex(identity: UUID | None) -> str | None:

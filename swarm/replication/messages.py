@@ -43,6 +43,7 @@ DEPENDS_ON_MAX = 64
 AGENTS_OF_NODE_MAX = 100
 PROGRESS_CHARS_MAX = 200  # of one agent in a heartbeat
 SETTINGS_CHARS_MAX = 4096  # of a repository's test settings, as JSON
+DRAFT_CHARS_MAX = 150_000  # of a plan that waits for approval, as JSON
 TERM_JUMP_MAX = 1_000  # a term further ahead of all known ones is a lie or a mistake
 
 Line = Annotated[str, Meta(pattern="^[^\\x00-\\x1f\\x7f]*$(?!\\n)", max_length=512)]
@@ -53,6 +54,7 @@ Description = Annotated[
     str, Meta(pattern="^[^\\x00]*$(?!\\n)", max_length=limits.DESCRIPTION_CHARS_MAX)
 ]
 TestSettings = Annotated[str, Meta(pattern="^[^\\x00]*$(?!\\n)", max_length=SETTINGS_CHARS_MAX)]
+Draft = Annotated[str, Meta(pattern="^[^\\x00]*$(?!\\n)", max_length=DRAFT_CHARS_MAX)]
 Priority = Annotated[int, Meta(ge=-32_768, le=32_767)]
 ComplexityName = Literal["small", "medium", "large", "xl"]
 
@@ -121,6 +123,7 @@ class TaskBody(Struct, frozen=True, kw_only=True, omit_defaults=True):
     )
     notes: Annotated[Summary, about("architecture notes for all subtasks of a goal")] = ""
     plan_approval: Annotated[OptionalName, about("`auto`, or `approve` by its user")] = ""
+    plan_draft: Annotated[Draft, about("a plan that waits for approval, as JSON")] = ""
     created_by: Annotated[NodeId, about("the emperor that was given it")]
     assigned_node: Annotated[OptionalNodeId, about("who runs it")] = ""
     assigned_agent: Annotated[Line, about("name of the agent")] = ""

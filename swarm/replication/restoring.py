@@ -14,6 +14,7 @@ from p2p.protocol.errors import DomainError
 from p2p.protocol.timestamps import from_timestamp
 from swarm.models import Task, TaskEvent
 from swarm.outline import parse_goal
+from swarm.plan import is_draft
 from swarm.replication.messages import TaskBody
 from swarm.states import TASK_TERMINAL, TaskStatus
 
@@ -33,6 +34,8 @@ def task_columns(body: TaskBody) -> dict[str, Any]:
         columns["archived_at"] = None
     if body.parent_id is None:
         columns["instructions"] = _intro_of(body)
+    if not is_draft(columns["plan_draft"]):
+        columns["plan_draft"] = None  # it is planned anew
     return columns
 
 

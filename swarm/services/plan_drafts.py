@@ -176,7 +176,8 @@ def cleaned_notes(notes: str) -> str:
 def _planning(goal_id: UUID) -> Task:
     goal = get_task(goal_id)
     if goal.status != TaskStatus.PLANNING or not goal.base_commit:
-        status = goal.status if goal.base_commit else "not prepared yet"
+        waits = goal.status == TaskStatus.PLANNING
+        status = "not prepared yet" if waits else goal.status
         raise WrongState(f"goal {goal.id}", status, "planned by hand")
     return goal
 

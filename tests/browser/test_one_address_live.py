@@ -70,6 +70,7 @@ def test_the_page_goes_on_with_whichever_member_answers(
     expect(page.locator("article", has_text="Wait")).to_be_visible()
     expect(copy).to_have_count(0)
     expect(page.locator("#live")).to_have_attribute("data-state", "live")
+    expect(page.locator(".node-id")).to_have_text(emperor.node_id[:8])
     assert followers[0].split("&node=")[1] == worker.node_id
 
     # The form of a page that the worker made is taken by the emperor, whose events arrive.

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.conf import settings
 
 from marketplace.models import Offering, Tribute
-from marketplace.services import deadlines, offerings, reservations, sales, tributes
+from marketplace.services import cancelling, deadlines, offerings, reservations, sales, tributes
 from marketplace.services.cancelling import cancel_tribute
 from p2p.models import OutboxMessage
 from p2p.protocol.errors import DomainError
 from p2p.protocol.numbers import MessageNumber
 from swarm.models import Task
 from swarm.services import goals
+from swarm.states import TaskStatus
 from tests.support.bargaining import (
     attempts,
     bought,
@@ -225,6 +228,36 @@ def test_a_cancellation_that_overtakes_its_assignment_is_kept_by_the_seller(
         ["cancelled"],
         ["cancelled"],
     )
+    assert ends(market, tribute.id) == ("cancelled", "cancelled")
+    assert (reserved(market), wallets(market)) == (0, UNPAID)
+
+
+def test_a_cancellation_that_overtakes_the_verdict_on_a_report_is_asked_again(
+    cluster: Cluster,
+) -> None:
+    """Found by the market's machine: the price stayed held until the work deadline."""
+    market = Market.open(cluster, agents=1)
+    tribute = hired(market)
+    market.work()
+    pass_on(market)
+    market.gate(TaskStatus.PENDING)
+    with cluster.acting(market.buyer):
+        verdict = OutboxMessage.objects.filter(number=MessageNumber.TRIBUTE_VERDICT)
+        held_back = verdict.get()
+        verdict.update(due_at=cluster.now + timedelta(seconds=30))
+    market.dispatch()
+    with cluster.acting(market.buyer):
+        goals.cancel_task(tribute.goal_id, reason="enough", now=cluster.now)
+    pass_on(market)
+    assert executions(market, market.buyer) == ["open"]
+    assert held_back.to_node_id == market.seller.node_id
+
+    wait(market, 61)
+    with cluster.acting(market.buyer):
+        assert cancelling.ask_again(cluster.now) == 1
+        assert cancelling.ask_again(cluster.now) == 0
+    pass_on(market)
+
     assert ends(market, tribute.id) == ("cancelled", "cancelled")
     assert (reserved(market), wallets(market)) == (0, UNPAID)
 

@@ -155,6 +155,16 @@ def test_the_pipeline_shows_where_a_goal_failed(db: None, source: str, phase: st
     assert ended == [phase]
 
 
+def test_a_goal_that_was_taken_over_shows_where_it_failed(db: None) -> None:
+    goal = make_task("goal", TaskStatus.FAILED)
+    goal.events.update(source="planning")
+    goal.events.create(
+        source="failed", target="failed", by="election", reason="taken over", at=now_utc()
+    )
+
+    assert [step.name for step in pipeline(goal) if step.state == "ended"] == ["planning"]
+
+
 @pytest.mark.parametrize("status", TaskStatus.values)
 def test_every_status_of_a_task_has_a_tone(status: str) -> None:
     quiet = {"blocked", "cancelled"}

@@ -77,7 +77,8 @@ def _state(number: int, here: int, ended: bool) -> str:
 
 
 def _last_phase(goal: Task) -> str:
-    end = goal.events.filter(target=goal.status).order_by("-id").first()
+    ends = goal.events.filter(target=goal.status).exclude(source=goal.status)
+    end = ends.order_by("-id").first()
     if end is None or not end.source:
         return "working"
     return _PHASE_BEFORE.get(TaskStatus(end.source), "working")

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from marketplace import retention as marketplace_retention
+from marketplace.services.cancelling import ask_again
 from marketplace.services.catching_up import compare_again
 from marketplace.services.deadlines import end_overdue
 from marketplace.services.offerings import expire_offerings, refresh_offering
@@ -54,6 +55,7 @@ _SWEEPS: tuple[Callable[[datetime], object], ...] = (
     expire_unanswered,
     lapse_reservations,
     end_overdue,
+    ask_again,
     expire_offerings,
     refresh_offering,
     buy_overflow,

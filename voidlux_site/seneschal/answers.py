@@ -22,12 +22,12 @@ STYLE = """
   font-variant-numeric: tabular-nums; }
 header { background: var(--sky); color: var(--sky-ink); padding: 1rem 1.25rem; }
 header b { color: var(--star); } h1 { font-size: 1.0625rem; margin: 0 0 0.5rem; }
-main { max-width: 40rem; margin: 1.25rem auto; padding: 1.25rem; background: var(--surface);
-  border: 1px solid var(--line); border-radius: 10px; }
+main { width: min(40rem, 100% - 2rem); margin: 1.25rem auto; padding: 1.25rem;
+  background: var(--surface); border: 1px solid var(--line); border-radius: 10px; }
 p { margin: 0 0 0.5rem; color: var(--ink-2); }
 table { border-collapse: collapse; width: 100%; } td, th { text-align: left;
   padding: 0.3rem 0.6rem 0.3rem 0; border-top: 1px solid var(--line); overflow-wrap: anywhere; }
-th { font-weight: 400; color: var(--ink-2); width: 12rem; }
+th { font-weight: 400; color: var(--ink-2); width: 38%; }
 """
 NO_STORE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 

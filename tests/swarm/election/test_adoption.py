@@ -592,3 +592,33 @@ def test_a_swarm_of_one_adopts_nothing_and_asks_nothing(cluster: Cluster) -> Non
     with cluster.acting(alone):
         assert adopt_tasks(cluster.now) == 0
         assert terms.is_emperor()
+
+
+DRAFT = {
+    "notes": "Names are lower case.",
+    "by": "operator",
+    "subtasks": [{"id": "a", "title": "First", "instructions": "Do it."}],
+}
+
+
+@pytest.mark.parametrize(
+    ("draft", "kept"),
+    [
+        (DRAFT, DRAFT),
+        ({**DRAFT, "subtasks": [{"id": "a"}]}, None),
+        ({**DRAFT, "subtasks": []}, None),
+        ({**DRAFT, "notes": 7}, None),
+        (None, None),
+    ],
+)
+def test_a_plan_that_waits_for_approval_waits_at_the_new_emperor(
+    cluster: Cluster, draft: object, kept: object
+) -> None:
+    succession = Succession.open(cluster, "third")
+    with cluster.acting(succession.lost):
+        request = goals.GoalRequest(description=PROSE, repository="/srv/remote.git")
+        goal = goals.create_goal(request, now=cluster.now)
+        Task.objects.filter(id=goal.id).update(base_commit=BASE, plan_draft=draft)
+        body = task_body(Task.objects.get(id=goal.id))
+
+    assert task_columns(body)["plan_draft"] == kept

@@ -87,6 +87,7 @@ def test_every_kind_of_job_about_the_swarms_tasks_is_of_emperors() -> None:
         "gate",
         "look_at_pull_request",
         "open_pull_request",
+        "plan_goal",
         "prepare_goal",
         "review",
     ]
