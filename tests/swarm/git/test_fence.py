@@ -317,7 +317,7 @@ def test_the_remote_compares_the_fence_even_in_the_middle_of_a_push(
     first = work(old, base, "one")
     old.push(first, "")
     second = work(old, first, "late")
-    mark = new._write(first)
+    mark = new._write(Pushed(first, OLD.node_id))
     new.repo.git("push", "-q", str(remote.path), f"{mark}:refs/heads/kept")
     hook = remote.path / "hooks" / "pre-receive"
     hook.write_text(
