@@ -34,7 +34,10 @@ def gate_merges(repo: Repository, since: str, head: str) -> list[GateMerge]:
 
 
 def _merge_in(line: str) -> GateMerge | None:
-    commit, parents, author, subject = line.split("\0", 3)
+    fields = line.split("\0")
+    if len(fields) != _FIELDS.count("%x00") + 1:
+        return None  # agents may change the clone's configuration, which may add lines
+    commit, parents, author, subject = fields
     merged = parents.split()
     match = _OF_ATTEMPT.match(subject)
     if len(merged) != _PARENTS or author != GATE_AUTHOR or match is None:

@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 
 from p2p.local import local_node
+from p2p.models import OutboxMessage
 from p2p.protocol.errors import DomainError
+from p2p.registration import number_of
 from swarm.git.command import run_git
 from swarm.git.fence import Fence
 from swarm.git.merging import AUTHOR_EMAIL
 from swarm.git.repository import Repository
+from swarm.messages import TaskWithdraw
 from swarm.models import Job, MergeRun, Task, TaskEvent, TestRun
 from swarm.replication.messages import Term
 from swarm.services import goals, reports
@@ -110,6 +113,8 @@ def test_what_was_pushed_and_never_told_is_completed_without_its_executor(
         ended = Task.objects.get(id=goal.id)
         event = TaskEvent.objects.filter(task=task).latest("id")
         [merge] = MergeRun.objects.filter(outcome="merged")
+        withdrawn = OutboxMessage.objects.filter(number=number_of(TaskWithdraw))
+        assert withdrawn.count() == (how_far != "pending"), "its last run, which may be at work"
         assert TestRun.objects.count() == 1, "the goal's own, and none to prove the push again"
     assert (ended.status, ended.merged_commit) == ("completed", head)
     assert (event.source, event.by) == (how_far, "gate")
