@@ -12,7 +12,7 @@ TEST_PROCESSES ?= 2
 TOOLS := git tmux
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-seeds test-kills test-long test-agents simulate fuzz check lint bench bench-mesh bench-swarm bench-merge bench-marketplace bench-seneschal lock docs clean run-env dev-env bench-env tools
+.PHONY: help demo run test test-seeds test-kills test-long test-agents simulate fuzz check lint bench bench-mesh bench-swarm bench-merge bench-marketplace bench-failover lock docs clean run-env dev-env bench-env tools
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,7 +73,7 @@ lint: dev-env ## format, style, types, layers, migrations and generated pages
 
 check: lint test ## all that must hold before a change is merged: lint, then test
 
-bench: bench-mesh bench-swarm bench-merge bench-marketplace bench-seneschal ## all benchmarks, one after the other
+bench: bench-mesh bench-swarm bench-merge bench-marketplace bench-failover ## all benchmarks, one after the other
 
 bench-mesh: dev-env bench-env ## the mesh beside others, in docs/benchmarks/mesh.md (ARGS=--no-docs)
 	@$(PY) -m benchmarks.mesh --others $(BENCH_VENV)/bin/python $(ARGS)
@@ -87,8 +87,8 @@ bench-merge: dev-env ## many branches beside plain git, and culprits (ARGS=--no-
 bench-marketplace: dev-env ## trades between two nodes, 10,000 offerings, 1,000 tributes (ARGS=--no-docs)
 	@$(PY) -m benchmarks.marketplace $(ARGS)
 
-bench-seneschal: dev-env ## requests through the Seneschal beside direct ones, idle WebSockets (ARGS=--no-docs)
-	@$(PY) -m benchmarks.seneschal $(ARGS)
+bench-failover: dev-env ## kill -9 of the emperor, and what its Seneschal costs (ARGS="--runs 3 --no-docs")
+	@$(PY) -m benchmarks.failover $(ARGS)
 
 docs: run-env ## write the generated pages in docs/
 	@$(PY) manage.py docs

@@ -157,6 +157,7 @@ def _moves(
 _T = TaskStatus
 _HELD = (_T.CLAIMED, _T.IN_PROGRESS, _T.WAITING_INPUT)
 _OPEN = tuple(status for status in TaskStatus if status not in TASK_TERMINAL)
+_UNMERGED = (_T.BLOCKED, _T.PENDING, *_HELD, _T.PENDING_REVIEW)
 
 TASK_MOVES: tuple[Move[TaskStatus], ...] = (
     *_moves((_T.PLANNING,), _T.IN_PROGRESS, Actor.PLANNER, "the plan is stored"),
@@ -182,6 +183,12 @@ TASK_MOVES: tuple[Move[TaskStatus], ...] = (
     *_moves((_T.PENDING_REVIEW, _T.MERGING), _T.PENDING, Actor.GATE, "not accepted; rework"),
     *_moves((_T.PENDING_REVIEW, _T.MERGING), _T.FAILED, Actor.GATE, "not accepted; none left"),
     *_moves((_T.MERGING,), _T.COMPLETED, Actor.GATE, "merged, tested and pushed"),
+    *_moves(
+        _UNMERGED,
+        _T.COMPLETED,
+        Actor.GATE,
+        "its emperor before had merged, tested and pushed it",
+    ),
     *_moves((_T.IN_PROGRESS,), _T.MERGING, Actor.GATE, "every subtask is merged"),
     *_moves((_T.IN_PROGRESS,), _T.FAILED, Actor.DEPENDENCY, "a subtask failed"),
     *_moves(_OPEN, _T.CANCELLED, Actor.OPERATOR, "cancelled by the operator"),

@@ -1,10 +1,9 @@
-"""How the Seneschal's figures are judged, and their page."""
+"""What is wanted of the Seneschal's figures."""
 
 from __future__ import annotations
 
-from benchmarks.goals import Goal, GoalSummary
+from benchmarks.goals import Goal
 from benchmarks.seneschal.idle_sockets import ADDED, SOCKETS
-from benchmarks.seneschal.prose import CAVEATS, REASONS, SETTINGS
 from benchmarks.seneschal.through import ADDED_P50, DIRECT, THROUGH
 
 
@@ -20,13 +19,3 @@ GOALS = (
     Goal("added to a request, node, p50 ms", f"node: {ADDED_P50}", 1.5),
     Goal(f"{SOCKETS} idle WebSockets, MB", ADDED.format(SOCKETS), 50),
 )
-
-
-class Summary(GoalSummary):
-    """The figures of all programs, in tables and words."""
-
-    title = "The Seneschal, measured"
-    goals_wanted = GOALS
-    settings = SETTINGS
-    caveats = CAVEATS
-    reasons = REASONS

@@ -25,7 +25,7 @@ def on_task_moved(moved: TaskMoved) -> None:
     if execution is None:
         return
     if moved.target == TaskStatus.COMPLETED:
-        accept_execution(execution, commit=task.commit, reason=moved.reason, now=moved.now)
+        _on_completed(execution, moved)
     elif moved.target == TaskStatus.MERGING:
         on_commit_verified(task, moved.now)
     elif moved.target == TaskStatus.FAILED:
@@ -78,6 +78,24 @@ def _open_execution(task: Task) -> Execution | None:
     if execution is None or execution.tribute.policy != RequeuePolicy.EXECUTION:
         return execution
     return ours.filter(run=task.generation).first()
+
+
+def _on_completed(execution: Execution, moved: TaskMoved) -> None:
+    """Pay for the result that was merged; where it is another run's, as for a task that ended.
+
+    An emperor before may have merged it and told nobody, while this run was at work or judged.
+    """
+    commit, reason, now = moved.task.commit, moved.reason, moved.now
+    if moved.source == TaskStatus.MERGING and "pushed_by" not in moved.evidence:
+        accept_execution(execution, commit=commit, reason=reason, now=now)
+    elif execution.reported_at is None:
+        cancelling.ask_back(execution, reason=reason, now=now)
+    elif execution.commit == commit:
+        accept_execution(execution, commit=commit, reason=reason, now=now)
+    elif execution.tribute.policy == RequeuePolicy.EXECUTION:
+        results.verify_later(execution, now=now)  # the remote decides
+    else:
+        refuse_execution(execution, commit=execution.commit, reason=reason, now=now)
 
 
 def _refuse_open(task: Task, reason: str, now: datetime) -> None:

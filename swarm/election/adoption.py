@@ -28,7 +28,7 @@ from swarm.replication import terms
 from swarm.replication.messages import TASKS, TaskBody, Term
 from swarm.replication.restoring import missing_events, task_columns
 from swarm.replication.tasks import ARCHIVED_KEPT
-from swarm.services.goals import fail_goal
+from swarm.services.goals import enqueue_gate, fail_goal, get_task
 from swarm.services.reconciliation import reconcile_tasks
 from swarm.services.reports import lease_end
 from swarm.services.transitions import note_event
@@ -177,7 +177,16 @@ def _adopt(family: _Family, now: datetime) -> int:
         whole = family.goal.subtasks or "all"
         reason = f"of {whole} subtasks of its plan {len(family.subtasks)} are known: submit it anew"
         fail_goal(family.goal_id, reason=reason, now=now)
+    elif family.subtasks and not family.ended:
+        _look_at_remote(family.goal_id, now)
     return len(rows)
+
+
+def _look_at_remote(goal_id: UUID, now: datetime) -> None:
+    """Have the gate see what the emperor before pushed and told nobody, before it is done again."""
+    goal = get_task(goal_id)
+    if goal.status == TaskStatus.IN_PROGRESS:
+        enqueue_gate(goal, now=now, at_once=True)
 
 
 def _columns(body: TaskBody, family: _Family, held: Task | None, now: datetime) -> dict[str, Any]:

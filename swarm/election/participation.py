@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 RETRY_S = 1.0
 
 Seen = tuple[int, bool] | None
+Stands = tuple[str | None, Term | None, bool]  # emperor, term, whether this node acts
 Act = Callable[[Election, float], Sequence[Effect]]
 
 
@@ -39,16 +40,20 @@ class Part:
 
     machine: Election
     seen: Seen
-    settled: tuple[str | None, Term | None, bool] | None = None
+    settled: Stands | None = None
     newest: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """When the next tick is wanted, in seconds, and whether this node is emperor until then."""
+    """When the next tick is wanted, in seconds, and whether this node is emperor until then.
+
+    `settled` is False where what a change of emperor brings is still to be done.
+    """
 
     in_s: float
     acts: bool
+    settled: bool = True
 
 
 _parts: dict[Path, Part] = {}  # by home: a test runs several nodes in one process
@@ -64,17 +69,20 @@ def begin(now: datetime) -> Due:
     return tick(now)
 
 
-def tick(now: datetime) -> Due:
-    """Do what is due by the clock or was asked for by the operator, and what that brings."""
+def tick(now: datetime, *, follow_up: bool = True) -> Due:
+    """Do what is due by the clock or was asked for by the operator, and what that brings.
+
+    Without `follow_up` a change of emperor is said and nothing is done for tasks and runs yet.
+    """
     part, row, now_s = part_of_this_node(), state.read_state(), seconds.monotonic_s()
     if row is None or row.abdication_asked_at is not None:
         part = step(_tick_and_abdicate if row else Election.tick, now, state.close_abdication)
     elif part.machine.next_due_s(now_s) <= now_s:
         part = step(Election.tick, now)
-    done = _follow_up(part, now)
+    done = _follow_up(part, now) if follow_up else part.settled == _stands(part)
     now_s = seconds.monotonic_s()
     in_s = part.machine.next_due_s(now_s) - now_s
-    return Due(in_s if done else min(in_s, RETRY_S), part.machine.acts)
+    return Due(in_s if done else min(in_s, RETRY_S), part.machine.acts, done)
 
 
 def _tick_and_abdicate(machine: Election, now_s: float) -> list[Effect]:
@@ -158,7 +166,7 @@ def _keep_office(machine: Election, now: datetime) -> None:
 def _follow_up(part: Part, now: datetime) -> bool:
     """Do for tasks and runs what a change of emperor brings; False where it must be tried again."""
     own_id, emperor = local_node().node_id, part.machine.emperor_node_id
-    stands = (emperor, part.machine.term, part.machine.acts)
+    stands = _stands(part)
     if part.settled == stands:
         return True
     try:
@@ -174,6 +182,10 @@ def _follow_up(part: Part, now: datetime) -> bool:
         return False
     part.settled = stands
     return True
+
+
+def _stands(part: Part) -> Stands:
+    return part.machine.emperor_node_id, part.machine.term, part.machine.acts
 
 
 def _reports_elsewhere(emperor_node_id: str) -> bool:

@@ -5,6 +5,8 @@ A swarm that can have no members has no other emperor to fence off: its remotes 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from p2p.clock import now_utc
 from p2p.local import local_node
 from p2p.protocol.errors import ExternalError
@@ -29,7 +31,7 @@ def hold_fence(goal: Task, repository: Repository) -> Fence | None:
     is_taken_over = goal.created_by != local_node().node_id
     if not fence.is_ours(shown) and (shown.fence or is_taken_over):
         fence.raise_over(shown)
-    return fence
+    return replace(fence, seen=shown)
 
 
 def hold_fence_of(goal: Task) -> Fence | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from p2p.local import local_node
 from swarm.gate.accepting import finish_pushed
+from swarm.gate.attributing import complete_pushed
 from swarm.gate.batches import Batch
 from swarm.gate.deciding import decide_goal
 from swarm.gate.fencing import hold_fence
@@ -33,6 +34,7 @@ def run_gate(goal: Task) -> None:
     repository.ensure()
     fence = hold_fence(goal, repository)
     finish_pushed(goal, repository)
+    complete_pushed(get_task(goal.id), repository, fence)
     if to_review := verify_reports(goal, repository):
         open_reviews(get_task(goal.id), repository, to_review, fence)
     if in_status(goal, TaskStatus.MERGING):

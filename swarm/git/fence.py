@@ -2,7 +2,8 @@
 
 It points to a commit without parents and files, because forges take commits, whose message is one
 line of JSON. The commit names the head that was pushed with it, so that each push changes the
-fence too and the remote itself compares both refs with what their writer saw.
+fence too and the remote itself compares both refs with what their writer saw. Who only raises the
+fence repeats what it said of the last push: it stays the proof that an emperor made it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from uuid import UUID
 import msgspec
 
 from p2p.protocol.errors import DomainError, ExternalError
-from p2p.protocol.fields import NodeId, Sequence
+from p2p.protocol.fields import NodeId, OptionalNodeId, Sequence
 from swarm.errors import Fenced
 from swarm.git.command import TRANSFER_TIMEOUT_S, redact, run_git
 from swarm.git.merging import GATE_AUTHOR, identity_environment
@@ -28,12 +29,21 @@ DATE = "@1577836800 +0000"  # the same words are the same commit, wherever they 
 
 
 class _Message(msgspec.Struct, frozen=True):
-    """What a fence says: the term, the goal, and the head of the branch at that moment."""
+    """What a fence says: the term, the goal, and what was pushed with it last and by whom."""
 
     term: Sequence
     node_id: NodeId
     goal: str
     head: str = ""
+    pushed_by: OptionalNodeId = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """The last commit of a branch that was pushed together with the fence, and the emperor."""
+
+    head: str
+    by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +56,15 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Fence:
-    """One goal's fence as the emperor of the term `own` handles it."""
+    """One goal's fence as the emperor of the term `own` handles it.
+
+    `seen` is what the remote showed when this emperor took hold of it, before it raised it.
+    """
 
     repo: Repository
     goal_id: UUID
     own: Term
+    seen: Shown = Shown("", "")
 
     @property
     def ref(self) -> str:
@@ -75,17 +89,29 @@ class Fence:
         """
         if not shown.fence:
             return False
-        term = self._term_at(shown.fence)
+        message = self._message_at(shown.fence)
+        term = Term(counter=message.term, node_id=message.node_id)
         if term.rank > self.own.rank:
             raise Fenced(self.ref, own=_words(self.own), found=_words(term))
         return term == self.own
+
+    def pushed_at(self, shown: Shown) -> Pushed | None:
+        """Return the last push that a fence proves; None where there is no fence, or it names none.
+
+        What the branch shows may be more, or something else: others push without a fence.
+        """
+        message = self._message_at(shown.fence) if shown.fence else None
+        if message is None or not message.head or not message.pushed_by:
+            return None
+        return Pushed(message.head, message.pushed_by)
 
     def raise_over(self, shown: Shown) -> Shown:
         """Put our term at the fence, over exactly what was seen; returns what is there then.
 
         DomainError `remote_moved` where branch or fence show anything else meanwhile.
         """
-        mark = self._write(shown.head)
+        # Not the head that is seen: it may be the push of somebody who knows of no fence.
+        mark = self._write(self.pushed_at(shown))
         lease = f"--force-with-lease={self.ref}:{shown.fence}"
         failure = self._try(lease, "--", self.repo.url, f"{mark}:{self.ref}")
         after = self.look()
@@ -113,7 +139,8 @@ class Fence:
         return commit
 
     def _push_both(self, commit: str, shown: Shown) -> None:
-        branch, mark = f"refs/heads/{self.branch}", self._write(commit)
+        branch = f"refs/heads/{self.branch}"
+        mark = self._write(Pushed(commit, self.own.node_id))
         failure = self._try(
             "--atomic",
             f"--force-with-lease={branch}:{shown.head}",
@@ -148,7 +175,7 @@ class Fence:
             retryable=failure.retryable,
         )
 
-    def _term_at(self, commit: str) -> Term:
+    def _message_at(self, commit: str) -> _Message:
         if not self.repo.has_commit(commit):  # one of our own writing is in the clone
             self.repo.fetch_ref(self.ref)
             if not self.repo.has_commit(commit):
@@ -160,7 +187,7 @@ class Fence:
             raise self._bad(commit, str(error)) from error
         if message.term > self.own.counter + COUNTER_JUMP_MAX:
             raise self._bad(commit, f"term {message.term} is too far above {self.own.counter}")
-        return Term(counter=message.term, node_id=message.node_id)
+        return message
 
     def _bad(self, commit: str, why: str) -> DomainError:
         return DomainError(
@@ -168,8 +195,9 @@ class Fence:
             f"{self.ref} of {redact(self.repo.url)} shows {commit}, which is no fence: {why}",
         )
 
-    def _write(self, head: str) -> str:
-        message = _Message(self.own.counter, self.own.node_id, self.goal_id.hex, head)
+    def _write(self, pushed: Pushed | None) -> str:
+        said = (pushed.head, pushed.by) if pushed else ("", "")
+        message = _Message(self.own.counter, self.own.node_id, self.goal_id.hex, *said)
         tree = run_git(["mktree"], cwd=self.repo.path, stdin="").stdout.strip()
         args = ["commit-tree", tree, "-m", msgspec.json.encode(message).decode()]
         environment = identity_environment(GATE_AUTHOR, DATE)

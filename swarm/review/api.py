@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 from uuid import UUID
 
+from django.db.models import Q
 from django.http import HttpRequest
 from ninja import Field, Query, Router, Schema
 from pydantic import ConfigDict
@@ -44,8 +45,12 @@ class AcceptIn(Schema):
 
 @router.get("/reviews", summary="List reviews")
 def list_reviews(request: HttpRequest, query: Query[ReviewQuery]) -> dict[str, Any]:
-    """Reviews of this node's tasks without their diffs, newest first."""
-    rows = Review.objects.select_related("task", "test_run").defer("diff")
+    """Reviews of this node's tasks without their diffs, newest first.
+
+    Without those that waited when their task was left to another emperor, who has it reviewed.
+    """
+    left = Q(state=ReviewState.WAITING, task__released_at__isnull=False)
+    rows = Review.objects.exclude(left).select_related("task", "test_run").defer("diff")
     if query.state:
         rows = rows.filter(state=query.state)
     return paginate(rows, query, order="-created_at", describe=describe_review)

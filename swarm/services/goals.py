@@ -100,13 +100,13 @@ def lane_of(goal: Task) -> str:
     return f"repository:{goal.repository}"
 
 
-def enqueue_gate(goal: Task, *, now: datetime) -> None:
+def enqueue_gate(goal: Task, *, now: datetime, at_once: bool = False) -> None:
     """Ask for a run of the merge gate over a goal's ready subtasks.
 
     While others of them are at work it waits up to VOIDLUX_BATCH_WAIT_S for those that are about
-    to report too, so that one test run judges all of them.
+    to report too, so that one test run judges all of them; not where it is wanted `at_once`.
     """
-    wait_s = settings.ENVIRONMENT.batch_wait_s
+    wait_s = 0.0 if at_once else settings.ENVIRONMENT.batch_wait_s
     waits = wait_s > 0 and goal.subtasks.filter(status__in=TASK_WITH_AGENT).exists()
     due_at = now + timedelta(seconds=wait_s) if waits else now
     job = jobs.enqueue(GATE, key=goal.id.hex, lane=lane_of(goal), now=now, due_at=due_at)

@@ -83,6 +83,8 @@ def report_claim(attempt: Attempt, *, now: datetime) -> None:
 def report_progress(attempt: Attempt, progress: str, *, now: datetime) -> None:
     """Give the assigner a sign of life with the last line of output."""
     line = progress[:PROGRESS_CHARS_MAX]
+    # Who watches a run holds its row for long, and the emperor may have changed meanwhile.
+    attempt.refresh_from_db(fields=["assigner_node_id"])
     if is_ours(attempt):
         apply_progress(
             attempt.task_id,

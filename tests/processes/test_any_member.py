@@ -19,7 +19,7 @@ from tests.support.one_address import OneAddress, one_address
 from tests.support.waiting import wait_for
 
 SECRET = "a secret of sixteen or more"
-OUTLINE = "# Wait\n- [ ] For an agent that nobody has (needs: patience)\n  ```sh\n  true\n  ```\n"
+OUTLINE = "# Wait\n- [ ] For an agent that nobody has\n  needs: patience\n  ```sh\n  true\n  ```\n"
 
 
 @pytest.fixture

@@ -53,8 +53,8 @@ async def test_a_killed_emperor_is_replaced_and_follows_when_it_is_back(
     assert emperor.get("/election")["standing"] == "follower"
     roles = {peer["node_id"]: peer["role"] for peer in emperor.items("/peers")}
     assert roles[heir.node_id] == "emperor"
-    refused = emperor.api.post("/tasks", json={"description": "- [ ] x", "repository": "/r.git"})
-    assert refused.json()["code"] == "not_emperor"
+    passed_on = emperor.post("/tasks", {"description": "- [ ] x", "repository": "/r.git"})
+    assert passed_on["emperor_node_id"] == heir.node_id
 
 
 async def test_an_emperor_that_gives_the_office_up_is_followed_by_another(

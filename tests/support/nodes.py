@@ -165,6 +165,20 @@ class RealNode:
         self.process.wait()
         self._forget_connections()
 
+    def crash(self) -> None:
+        """Kill node, worker and all that they run, at once; terminals and remotes go on.
+
+        What already serves a push at a remote on this machine would be elsewhere in real life.
+        """
+        doomed = _tree(self.pid, leaving="receive-pack")
+        for number in (signal.SIGSTOP, signal.SIGKILL):  # so that no part sees another one die
+            for pid in doomed:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
+        assert self.process is not None
+        self.process.wait()
+        self._forget_connections()
+
     def stop(self, number: signal.Signals = signal.SIGTERM, within_s: float = STOP_S) -> int:
         """End the node as an operator does and return its exit code."""
         assert self.process is not None
@@ -299,10 +313,12 @@ def _came_true(condition: Callable[[], bool], within_s: float) -> bool:
     return False
 
 
-def _tree(pid: int) -> list[int]:
+def _tree(pid: int, leaving: str = "") -> list[int]:
+    """Return a process and all below it, but for those with a word in their command line."""
     tree = [pid]
     for each in tree:
-        tree.extend(_children(each))
+        below = _children(each)
+        tree.extend(one for one in below if not leaving or leaving not in _command_line(one))
     return tree
 
 

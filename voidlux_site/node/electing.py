@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 
 from p2p.clock import now_utc
 from p2p.database_thread import DatabaseThread
@@ -36,7 +37,13 @@ async def _tick(database: DatabaseThread, before: Due) -> Due:
     # A member's tick must not pass the heartbeats that wait to be read; an emperor's own may.
     run = database.run_first if before.acts else database.run
     try:
-        return await run(participation.tick, now_utc())
+        due = await run(partial(participation.tick, follow_up=False), now_utc())
+        if not due.settled:
+            # What waits to be sent goes first: to adopt many tasks takes longer than a candidacy,
+            # and members that have not heard of their emperor by then elect a second one.
+            await asyncio.sleep(TICK_PAUSE_S)
+            due = await database.run(participation.tick, now_utc())
+        return due
     except Exception:
         log.exception("the election's tick failed and is tried again")
         return Due(RETRY_S, acts=before.acts)

@@ -33,7 +33,7 @@ class Gate:
             if goal.id in self._busy or goal.status in TASK_TERMINAL:
                 continue
             ready = any(row.status in READY for row in self._subtasks(goal.id))
-            if ready or self._is_whole(goal.id):
+            if ready or goal.id in self._disk.to_look_at or self._is_whole(goal.id):
                 self._busy.add(goal.id)
                 self._step(goal.id, partial(self._open, goal.id))
 
@@ -55,7 +55,7 @@ class Gate:
                 self._busy.discard(goal)
                 return
             if shown.fence is None or shown.fence.term != term:
-                raised = Shown(shown.head, Fence(term, shown.head))
+                raised = Shown(shown.head, Fence(term, shown.fence.head if shown.fence else ()))
                 if not self._world.remote.swap(goal, shown, raised):
                     self._busy.discard(goal)
                     return
@@ -66,6 +66,9 @@ class Gate:
     def _merge(self, goal: str, term: Term, shown: Shown) -> None:
         """Merge what is ready on top of what the remote showed; what it holds is not merged."""
         office = self._member.office
+        self._disk.to_look_at.discard(goal)
+        if self._world.variant.attributed:
+            self._attribute(goal, shown)
         for row in self._subtasks(goal):
             office.move(row, TaskStatus.MERGING, Actor.GATE)
         held = {each.commit for each in shown.head}
@@ -76,6 +79,20 @@ class Gate:
             self._step(goal, lambda: self._note(goal, ready))
             return
         self._step(goal, lambda: self._push(goal, term, shown, head, ready))
+
+    def _attribute(self, goal: str, shown: Shown) -> None:
+        """Complete what an emperor before had merged and pushed, as the fence proves."""
+        proved = shown.fence.head if shown.fence else ()
+        if not self._world.variant.fenced:
+            proved = shown.head
+        if shown.head[: len(proved)] != proved:
+            return
+        merged = {each.task: each.commit for each in proved}
+        for row in self._subtasks(goal):
+            commit = merged.get(row.id)
+            if commit is not None and row.status not in TASK_TERMINAL:
+                self._member.office.move(row, TaskStatus.COMPLETED, Actor.GATE, commit=commit)
+                self._world.claims.counts["attributed"] += 1
 
     def _push(
         self, goal: str, term: Term, shown: Shown, head: tuple[Merged, ...], ready: list[Row]

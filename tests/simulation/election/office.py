@@ -40,6 +40,7 @@ class Office:
         """Leave all rows to another emperor: their last records say how they stand."""
         self._disk.rows.clear()
         self._disk.leases.clear()
+        self._disk.to_look_at.clear()
         self._member.commands.close_assignments()
 
     def submit(self, goal: str, subtasks: int) -> None:
@@ -145,6 +146,7 @@ class Office:
                 row = replace(row, floor=max(row.generation, row.floor) + ADOPTION_GAP)
             self.put(row)
             self._renew(row.id)
+            self._disk.to_look_at.add(row.goal or row.id)
             self._world.claims.counts["adopted"] += 1
         if len(self._disk.rows) > adopted:
             self.settle()

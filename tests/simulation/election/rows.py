@@ -70,6 +70,7 @@ class Disk:
     followed: str | None = None
     rows: dict[str, Row] = field(default_factory=dict)
     leases: dict[str, float] = field(default_factory=dict)
+    to_look_at: set[str] = field(default_factory=set)  # adopted goals, whose gate has yet to run
     records: dict[str, Record] = field(default_factory=dict)
     runs: dict[tuple[str, int], Run] = field(default_factory=dict)
     newest_dispatch: dict[str, int] = field(default_factory=dict)

@@ -51,6 +51,10 @@ def test_a_push_without_a_lease_is_caught() -> None:
     run_some(r"was pushed under|lost what was merged|holds", Variant(leased=False))
 
 
+def test_a_gate_that_does_what_is_pushed_once_more_is_caught() -> None:
+    run_some(r"holds more than one result of", Variant(attributed=False))
+
+
 def test_a_failure_names_the_seed_that_replays_it() -> None:
     with pytest.raises(Broken) as failure:
         for seed in SEEDS:

@@ -28,6 +28,7 @@ class Variant:
     terms_compared: bool = True
     fenced: bool = True
     leased: bool = True
+    attributed: bool = True
 
 
 SOUND = Variant()

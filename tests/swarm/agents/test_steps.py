@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,6 +41,7 @@ def an_attempt(
     base: str,
     assigner_node_id: str = "a" * 32,
     task_id: uuid.UUID = TASK_ID,
+    **fields: Any,
 ) -> Attempt:
     """Return an attempt whose worktree is set up; nothing is stored."""
     attempt = Attempt(
@@ -53,6 +55,7 @@ def an_attempt(
         base_commit=base,
         branch=attempt_branch(task_id, 1),
         created_at=datetime.now(UTC),
+        **fields,
     )
     steps.set_up(attempt)
     return attempt
@@ -109,14 +112,15 @@ def test_another_assigner_with_the_same_task_id_gets_a_worktree_of_its_own(
     assert (worktree_of(mine) / "half.txt").read_text() == "half"
 
 
-def test_another_assigner_cannot_share_the_worktree_of_the_same_repository(
-    home: Path, tmp_path: Path
+@pytest.mark.parametrize("whose", [{"tribute_id": uuid.UUID("8" * 32)}, {"term": 2}])
+def test_a_buyer_or_a_later_term_cannot_share_the_worktree_of_the_same_repository(
+    home: Path, tmp_path: Path, whose: dict[str, Any]
 ) -> None:
     remote, base = a_remote(tmp_path / "git")
     mine = an_attempt(remote, base)
 
     with pytest.raises(DomainError, match=f"branch {BRANCH} is at work in worktree") as refused:
-        an_attempt(remote, base, assigner_node_id="b" * 32)
+        an_attempt(remote, base, assigner_node_id="b" * 32, **whose)
 
     assert refused.value.code == "branch_in_use"
     assert worktree_of(mine).exists()

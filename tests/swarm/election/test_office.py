@@ -9,6 +9,7 @@ import pytest
 
 from p2p import inbox
 from p2p.models import KnownNode, OutboxKind, OutboxMessage
+from p2p.registration import number_of
 from swarm.election import office, participation
 from swarm.models import KnownTerm, Task
 from swarm.replication import terms
@@ -401,3 +402,24 @@ def test_a_term_that_was_forgotten_with_the_database_is_not_used_again(
 
     assert elections.term(emperor) == Term(counter=4, node_id=emperor.node_id)
     assert elections.emperors() == ["emperor"]
+
+
+def test_a_new_emperor_is_told_of_before_anything_is_done_for_its_tasks(
+    elections: Elections,
+) -> None:
+    emperor, *others = elections.members
+    heir = lowest(others)
+    goal = a_goal(elections, emperor)
+    elections.turn()
+    elections.fell(emperor)
+    elections.run(30)
+    elections.cluster.now += timedelta(seconds=6)
+
+    with elections.cluster.acting(heir):
+        due = participation.tick(elections.cluster.now, follow_up=False)
+        assert (due.acts, due.settled) == (True, False)
+        waiting = OutboxMessage.objects.filter(kind=OutboxKind.FLOODED, done_at__isnull=True)
+        assert number_of(EmperorHeartbeat) in waiting.values_list("number", flat=True)
+        assert not Task.objects.exists()
+        assert participation.tick(elections.cluster.now).settled
+    assert goals_of(elections, heir) == [goal.id.hex]

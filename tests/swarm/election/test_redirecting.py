@@ -10,6 +10,7 @@ from django.conf import settings
 
 from p2p.models import InboxMessage, OutboxMessage
 from swarm import jobs as swarm_jobs
+from swarm.agents.places import worktree_of
 from swarm.election import office
 from swarm.election.redirecting import redirect_runs
 from swarm.models import Agent, Attempt, Job, Task, TaskCopy
@@ -284,6 +285,32 @@ def test_the_heirs_own_run_reports_to_itself_and_is_not_queued_anew(cluster: Clu
     assert (task.status, task.generation) == ("in_progress", 1)
     assert succession.swarm.finish(succession.heir) == 1
     assert succession.task(goal).status == TaskStatus.PENDING_REVIEW
+
+
+@pytest.mark.parametrize("place", ["third", "heir", "lost"])
+def test_a_run_goes_on_in_its_worktree_and_gives_signs_of_life_where_they_count(
+    cluster: Cluster, place: str
+) -> None:
+    succession = Succession.open(cluster, place)
+    goal = work(succession, place)
+    node = succession.at(place)
+    with cluster.acting(node):
+        watched = Attempt.objects.get()  # whoever watches it holds the row as it was
+        began_in = worktree_of(watched)
+    succession.cut()
+    succession.succeed()
+    succession.come_back()
+    cluster.now += timedelta(seconds=settings.ENVIRONMENT.lease_s / 2)
+
+    with cluster.acting(node):
+        reports.report_progress(watched, "still at it", now=cluster.now)
+        assert worktree_of(Attempt.objects.get()) == began_in
+    succession.swarm.beat()
+    succession.swarm.talk()
+
+    task = succession.task(goal)
+    assert (task.status, task.progress) == (TaskStatus.IN_PROGRESS, "still at it")
+    assert task.lease_expires_at == reports.lease_end(cluster.now)
 
 
 def test_the_heirs_own_run_that_ended_unheard_counts(cluster: Cluster) -> None:

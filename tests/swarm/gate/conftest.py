@@ -9,7 +9,9 @@ import pytest
 
 from swarm import jobs as runner
 from swarm.services import jobs
+from tests.support.cluster import Cluster, make_template
 from tests.support.git_remote import GitRemote
+from tests.support.handing_over import Pair
 
 
 @pytest.fixture
@@ -26,3 +28,22 @@ def remote(tmp_path: Path) -> Iterator[GitRemote]:
     with acting_as(LocalNode(home, node.identity, node.network, node.swarm)):
         yield made
     jobs.nudge_with(runner.nudge_worker)
+
+
+@pytest.fixture(scope="session")
+def template_database(tmp_path_factory: pytest.TempPathFactory, django_db_blocker: object) -> Path:
+    path = tmp_path_factory.mktemp("template") / "node.sqlite3"
+    with django_db_blocker.unblock():  # type: ignore[attr-defined]
+        make_template(path)
+    return path
+
+
+@pytest.fixture
+def pair(
+    tmp_path: Path, template_database: Path, remote: GitRemote, django_db_blocker: object
+) -> Iterator[Pair]:
+    """Two members; the jobs of either run only when a test runs them."""
+    with django_db_blocker.unblock():  # type: ignore[attr-defined]
+        cluster = Cluster(folder=tmp_path, template=template_database)
+        yield Pair.open(cluster)
+        cluster.close()

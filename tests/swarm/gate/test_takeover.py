@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ from swarm.review import services as reviews
 from swarm.review.models import ReviewState
 from swarm.services import goals
 from swarm.states import JobStatus
-from tests.support.cluster import Cluster, make_template
 from tests.support.gate_goals import a_goal, pushed, report
 from tests.support.git_remote import GitRemote
 from tests.support.handing_over import Killed, Pair, run_waiting
@@ -37,25 +35,6 @@ STEPS = {
     "after the row": ("swarm.gate.accepting._complete_batch", 1),
     "after the sending back": ("swarm.gate.blame.Blame.red", 1),
 }
-
-
-@pytest.fixture(scope="session")
-def template_database(tmp_path_factory: pytest.TempPathFactory, django_db_blocker: object) -> Path:
-    path = tmp_path_factory.mktemp("template") / "node.sqlite3"
-    with django_db_blocker.unblock():  # type: ignore[attr-defined]
-        make_template(path)
-    return path
-
-
-@pytest.fixture
-def pair(
-    tmp_path: Path, template_database: Path, remote: GitRemote, django_db_blocker: object
-) -> Iterator[Pair]:
-    """Two members; the jobs of either run only when a test runs them."""
-    with django_db_blocker.unblock():  # type: ignore[attr-defined]
-        cluster = Cluster(folder=tmp_path, template=template_database)
-        yield Pair.open(cluster)
-        cluster.close()
 
 
 def three_with_a_culprit(pair: Pair, remote: GitRemote) -> Task:

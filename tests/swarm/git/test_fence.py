@@ -12,7 +12,7 @@ import pytest
 from p2p.protocol.errors import DomainError, ExternalError
 from swarm.errors import Fenced
 from swarm.git.command import run_git
-from swarm.git.fence import Fence, Shown
+from swarm.git.fence import Fence, Pushed, Shown
 from swarm.git.repository import Repository
 from swarm.replication.messages import Term
 from tests.support.git_remote import IDENTITY, GitRemote
@@ -61,7 +61,7 @@ def test_the_first_push_makes_the_fence(
 
     assert remote.refs()[BRANCH] == head
     said = {"term": 1, "node_id": OLD.node_id, "goal": GOAL.hex, "head": head}
-    assert words_of(remote) == said
+    assert words_of(remote) == said | {"pushed_by": OLD.node_id}
     assert run_git(["rev-list", "--count", REF], cwd=remote.path).stdout == "1\n"
     assert run_git(["ls-tree", REF], cwd=remote.path).stdout == ""
     asked = [each for each in git_commands if each.startswith(("ls-remote", "push", "fetch"))]
@@ -157,8 +157,42 @@ def test_a_push_that_was_on_its_way_when_the_fence_rose_is_refused_by_the_remote
         assert old.push(second, first) == second
     assert remote.refs()[BRANCH] == (first if fenced else second)
     assert words_of(remote) == {
-        "term": 2, "node_id": NEW.node_id, "goal": GOAL.hex, "head": first
+        "term": 2, "node_id": NEW.node_id, "goal": GOAL.hex, "head": first,
+        "pushed_by": OLD.node_id,
     }  # fmt: skip
+
+
+def test_who_raises_the_fence_proves_only_what_was_pushed_with_it(
+    fence_of: MakeFence, remote: GitRemote, base: str
+) -> None:
+    """Somebody who knows of no fence pushes on top, and two emperors raise it one by one."""
+    old, new = fence_of(OLD), fence_of(NEW)
+    first = work(old, base, "one")
+    old.push(first, "")
+    strange = work(old, first, "strange")
+    old.repo.git("push", "-q", str(remote.path), f"{strange}:{BRANCH}")
+
+    shown = new.look()
+    new.is_ours(shown)
+    new.raise_over(shown)
+    third = fence_of(Term(counter=3, node_id="c" * 32))
+    shown = third.look()
+    third.is_ours(shown)
+
+    assert shown.head == strange
+    assert third.pushed_at(shown) == Pushed(first, OLD.node_id)
+    assert third.pushed_at(third.raise_over(shown)) == Pushed(first, OLD.node_id)
+
+
+def test_a_fence_that_was_only_raised_proves_nothing(
+    fence_of: MakeFence, remote: GitRemote, base: str
+) -> None:
+    old = fence_of(OLD)
+    assert old.pushed_at(old.look()) is None
+    strange = work(old, base, "strange")
+    old.repo.git("push", "-q", str(remote.path), f"{strange}:{BRANCH}")
+
+    assert old.pushed_at(old.raise_over(old.look())) is None
 
 
 def test_two_that_raise_it_at_once_do_not_both_succeed(
@@ -283,7 +317,7 @@ def test_the_remote_compares_the_fence_even_in_the_middle_of_a_push(
     first = work(old, base, "one")
     old.push(first, "")
     second = work(old, first, "late")
-    mark = new._write(first)
+    mark = new._write(Pushed(first, OLD.node_id))
     new.repo.git("push", "-q", str(remote.path), f"{mark}:refs/heads/kept")
     hook = remote.path / "hooks" / "pre-receive"
     hook.write_text(

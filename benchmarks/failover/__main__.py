@@ -1,4 +1,4 @@
-"""`make bench-seneschal`: measure, print, and write docs/benchmarks/seneschal.md and .json."""
+"""`make bench-failover`: measure, print, and write docs/benchmarks/failover.md and .json."""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ import time
 from rich.console import Console
 
 from benchmarks import report
+from benchmarks.failover.document import Summary
+from benchmarks.failover.kills import RUNS
 from benchmarks.report import Figure
-from benchmarks.seneschal.document import Summary
 from benchmarks.seneschal.idle_sockets import SOCKETS
 from benchmarks.swarm.result import rounds_of
 
-COMMAND = "make bench-seneschal"
+COMMAND = "make bench-failover"
 RUN_WITHIN_S = 300.0
+KILL_WITHIN_S = 120.0
 
 
 def main() -> None:
     """Parse the arguments and do all of it."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.seneschal", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.failover", description=__doc__)
+    parser.add_argument("--runs", type=int, default=RUNS, help="how often the emperor is killed")
     parser.add_argument("--rounds", type=int, default=5, help="rounds of requests that count")
     parser.add_argument("--seconds", type=float, default=2.0, help="how long one round takes")
     parser.add_argument("--only", default="", help="only the programs whose name has this word")
@@ -30,23 +33,25 @@ def main() -> None:
     begun_at = time.monotonic()
     rounds = (str(given.rounds), str(given.seconds))
     figures: dict[str, Figure] = {}
-    # A process of its own for each: a module of this folder and its arguments.
+    # A process of its own for each: a module of the benchmarks and its arguments.
     for run in (
-        ("through", "small", *rounds),
-        ("through", "node", *rounds),
-        ("idle_sockets", str(SOCKETS)),
+        ("failover.kills", str(given.runs)),
+        ("seneschal.through", "small", *rounds),
+        ("seneschal.through", "node", *rounds),
+        ("seneschal.idle_sockets", str(SOCKETS)),
     ):
         if given.only not in " ".join(run):
             continue
         console.print(" ".join(run), markup=False)
-        unit, told = rounds_of([f"benchmarks.seneschal.{run[0]}", *run[1:]], RUN_WITHIN_S)
+        within_s = RUN_WITHIN_S + given.runs * KILL_WITHIN_S
+        unit, told = rounds_of([f"benchmarks.{run[0]}", *run[1:]], within_s)
         figures |= {name: Figure.of(name, unit, values) for name, values in told.items()}
-    summary = Summary(figures, took_s=time.monotonic() - begun_at, rounds=given.rounds)
-    report.print_table("The Seneschal, measured", summary.figures())
+    summary = Summary(figures, took_s=time.monotonic() - begun_at, rounds=given.runs)
+    report.print_table("Failover, measured", summary.figures())
     for what, wanted, measured, reached in summary.goals():
         console.print(f"{reached or '-':<4}{what}: {measured} ({wanted})", markup=False)
     if not given.no_docs and not given.only:
-        report.write("seneschal", page=summary.page(COMMAND), figures=summary.figures())
+        report.write("failover", page=summary.page(COMMAND), figures=summary.figures())
 
 
 if __name__ == "__main__":
