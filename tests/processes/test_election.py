@@ -51,8 +51,11 @@ async def test_a_killed_emperor_is_replaced_and_follows_when_it_is_back(
 
     await wait_for(lambda: followed(emperor) == (heir.node_id, 2))
     assert emperor.get("/election")["standing"] == "follower"
-    roles = {peer["node_id"]: peer["role"] for peer in emperor.items("/peers")}
-    assert roles[heir.node_id] == "emperor"
+
+    def roles() -> dict[str, str]:
+        return {peer["node_id"]: peer["role"] for peer in emperor.items("/peers")}
+
+    await wait_for(lambda: roles().get(heir.node_id) == "emperor")
     passed_on = emperor.post("/tasks", {"description": "- [ ] x", "repository": "/r.git"})
     assert passed_on["emperor_node_id"] == heir.node_id
 
