@@ -64,7 +64,8 @@ class Election:
     It wants a tick at `next_due_s`, and at least every heartbeat: by a longer silence of its own
     clock than `stale_s` it knows that it was away (paused, or the clock jumped). A member that
     was away waits anew before it stands; an emperor that was away asks by a heartbeat, and does
-    not act (`acts`) until nobody has named a higher term for `candidacy_s`.
+    not act (`acts`) until nobody has named a higher term for `candidacy_s`, or for `stale_s` where
+    its process has just begun and its links are still to be made.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Election:
         *,
         highest: Term | None,
         in_office: bool,
+        returns: bool = False,
         eager: bool,
         may_stand: bool,
         now_s: float,
@@ -81,7 +83,8 @@ class Election:
         """Take what was persisted, and how this member may take part.
 
         `highest`: the highest term known, its own included. `in_office`: that term is its own and
-        goes on. `eager`: it proclaims itself at the first tick if it has heard of nobody by then.
+        goes on. `returns`: its process was away, and others may have elected. `eager`: it
+        proclaims itself at the first tick if it has heard of nobody by then.
         """
         self.node_id = node_id
         self.standing = Standing.FOLLOWER
@@ -98,6 +101,7 @@ class Election:
         self._due_s = now_s if self._eager else now_s + timing.stale_s
         if in_office and highest is not None and highest.node_id == node_id:
             self.standing, self._due_s = Standing.EMPEROR, now_s
+            self._doubt_until_s = now_s + timing.stale_s if returns else None
         elif self._followed == node_id:
             self._followed = None
 

@@ -18,6 +18,7 @@ from django.conf import settings
 from django.db import transaction
 
 from p2p.local import local_node
+from p2p.nodes import member_addresses
 from swarm.election import office, seconds, state
 from swarm.election.machine import Beat, Effect, Election, Proclaim, Stand, StepDown
 from swarm.election.timing import Timing
@@ -60,12 +61,12 @@ _parts: dict[Path, Part] = {}  # by home: a test runs several nodes in one proce
 
 
 def begin(now: datetime) -> Due:
-    """Take part anew after a start: an emperor goes on with its term at once."""
-    _parts.pop(local_node().home, None)
+    """Take part anew after a start: who was in office keeps the term, and asks before it acts."""
     row = terms.own_row()
     if row is not None and row.in_office:
         terms.take_office(now, row.counter)  # it may listen elsewhere now
         terms.announce_again(now)
+    _parts[local_node().home] = Part(_machine(returns=_has_others(now)), _seen())
     return tick(now)
 
 
@@ -115,7 +116,12 @@ def part_of_this_node() -> Part:
     return part
 
 
-def _machine() -> Election:
+def _has_others(now: datetime) -> bool:
+    node = local_node()
+    return terms.has_members() and bool(member_addresses(node.swarm, now).keys() - {node.node_id})
+
+
+def _machine(*, returns: bool = False) -> Election:
     environment, own_id = settings.ENVIRONMENT, local_node().node_id
     own, highest = terms.own_row(), terms.highest_ever()
     others = terms.has_members() and KnownTerm.objects.exclude(node_id=own_id).exists()
@@ -128,6 +134,7 @@ def _machine() -> Election:
         ),
         highest=terms.term_of(highest) if highest else None,
         in_office=own is not None and own.in_office,
+        returns=returns,
         eager=environment.role == "emperor" and not others,
         may_stand=environment.candidate == "on",
         now_s=seconds.monotonic_s(),

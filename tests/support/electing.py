@@ -17,6 +17,7 @@ from swarm.models import ElectionState, KnownTerm
 from swarm.replication import terms
 from swarm.replication.messages import Term
 from tests.support.cluster import NETWORK, START, Cluster, SimNode
+from tests.support.factories import make_node
 
 
 @dataclass
@@ -76,6 +77,11 @@ class Elections:
         """Let a member start anew from its database."""
         with self.cluster.acting(node):
             return participation.begin(self.cluster.now)
+
+    def meet(self, node: SimNode, member: SimNode, role: str = "worker") -> None:
+        """Let one member have been linked to another before."""
+        with self.cluster.acting(node):
+            make_node(member.node_id, now=self.cluster.now, swarm="home", member=True, role=role)
 
     def cut(self, node: SimNode) -> None:
         """Take a member from the network."""

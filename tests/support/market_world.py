@@ -92,6 +92,7 @@ class MarketWorld:
         for name in NODES:
             with self.network.acting(self.node(name)):
                 start_up.reconcile()
+                start_up.take_part()
         for seller in SELLERS:
             for _ in range(AGENTS):
                 self.add_agent(seller)
@@ -310,6 +311,7 @@ class MarketWorld:
         self.network.down.discard(name)
         with self.network.acting(self.node(name)):
             start_up.reconcile()
+            start_up.take_part()
         self.meet(name)
 
     def meet(self, name: str) -> None:

@@ -116,6 +116,7 @@ class Node:
         await self._database.run(start_up.migrate)
         await self._database.run(start_up.reconcile)
         await self._open_ports()
+        await self._database.run(start_up.take_part)
         await self._doorbell.start()
         self._run("inbox", self._pump.run())
         self._run("relay", self._relay.run())

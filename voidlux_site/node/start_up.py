@@ -41,7 +41,6 @@ def reconcile() -> None:
     all_down()
     jobs.recover_all(now)
     close_abandoned(now)
-    participation.begin(now)  # who was in office goes on, and reconciles its tasks
     # Sessions may have gone with the machine: an agent is ready when its session is seen.
     Agent.objects.filter(attempt__isnull=True).update(
         status=AgentStatus.STARTING,
@@ -57,6 +56,11 @@ def reconcile() -> None:
     prefix = f"{environment.swarm}-{local_node().node_id[:6]}"[:60]
     ensure_agents(environment.agents, environment.agent_capabilities, prefix=prefix, now=now)
     publish_all(now)
+
+
+def take_part() -> None:
+    """Take part in the election: not before the ports are open, for an emperor must be reached."""
+    participation.begin(now_utc())
 
 
 def meet_member(now: datetime) -> None:

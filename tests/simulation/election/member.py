@@ -78,6 +78,7 @@ class Member:
             TIMING,
             highest=highest,
             in_office=self.disk.in_office,
+            returns=True,
             eager=self.part.first and highest is None,
             may_stand=self.part.may_stand,
             now_s=self.now_s(),

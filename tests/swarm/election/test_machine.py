@@ -80,6 +80,23 @@ def test_a_term_in_office_goes_on_after_a_restart() -> None:
     assert ticks(own, 0.0, 20.0) == [(10.0, Beat(term(3, B))), (20.0, Beat(term(3, B)))]
 
 
+def test_an_emperor_whose_process_begins_anew_asks_before_it_acts() -> None:
+    own = machine(highest=term(3, B), in_office=True, returns=True)
+    assert own.tick(0.0) == [Beat(term(3, B))]
+    assert not own.acts
+    assert ticks(own, 0.0, 29.9) == [(10.0, Beat(term(3, B))), (20.0, Beat(term(3, B)))]
+    assert not own.acts
+    assert own.tick(30.0) == [Beat(term(3, B))]
+    assert own.acts
+
+
+def test_an_emperor_that_was_replaced_while_its_process_was_gone_never_acts_again() -> None:
+    own = machine(highest=term(3, B), in_office=True, returns=True)
+    own.tick(0.0)
+    assert own.on_heartbeat(term(4, C), 2.0) == [StepDown(term(4, C))]
+    assert (own.acts, own.emperor_node_id) == (False, C)
+
+
 def test_a_term_of_its_own_that_it_left_does_not_go_on() -> None:
     own = machine(highest=term(3, B))
     assert (own.standing, own.emperor_node_id) == (Standing.FOLLOWER, None)

@@ -116,6 +116,41 @@ def test_whoever_is_in_office_at_a_crash_goes_on_with_the_same_term(elections: E
     assert elections.term(emperor) == Term(counter=1, node_id=emperor.node_id)
 
 
+def test_an_emperor_that_starts_anew_keeps_its_term_and_asks_the_members_it_knows(
+    elections: Elections,
+) -> None:
+    emperor, *others = elections.members
+    goal = a_goal(elections, emperor)
+    for member in others:
+        elections.meet(emperor, member)
+
+    due = elections.restart(emperor)
+
+    assert not due.acts
+    assert elections.emperors() == []
+    elections.run(31)
+    assert elections.emperors() == ["emperor"]
+    assert elections.term(emperor) == Term(counter=1, node_id=emperor.node_id)
+    assert goals_of(elections, emperor) == [goal.id.hex]
+
+
+def test_an_emperor_that_starts_anew_after_its_heir_took_office_does_nothing_in_between(
+    elections: Elections,
+) -> None:
+    emperor, *others = elections.members
+    elections.meet(emperor, others[0])
+    elections.fell(emperor)
+    elections.run(40)
+
+    elections.revive(emperor)
+    due = elections.restart(emperor)
+
+    assert not due.acts
+    elections.run(40)
+    assert elections.emperors() == [lowest(others).name]
+    assert elections.state(emperor).emperor_node_id == lowest(others).node_id
+
+
 def test_defect_10_an_emperor_that_hears_nobody_stays_in_office(elections: Elections) -> None:
     emperor, *others = elections.members
     for node in others:
@@ -319,16 +354,8 @@ def test_every_member_shows_who_is_emperor_now_and_not_who_said_so_at_first(
     emperor, *others = elections.members
     heir = lowest(others)
     [follower] = [node for node in others if node is not heir]
-    with elections.cluster.acting(follower):
-        for node, role in ((emperor, "emperor"), (heir, "worker")):
-            KnownNode.objects.create(
-                node_id=node.node_id,
-                swarm="home",
-                member=True,
-                role=role,
-                first_seen_at=elections.cluster.now,
-                last_seen_at=elections.cluster.now,
-            )
+    elections.meet(follower, emperor, role="emperor")
+    elections.meet(follower, heir)
 
     elections.fell(emperor)
     elections.run(37)
