@@ -8,10 +8,12 @@ import { keepTimes } from "./times.js";
 
 const STATES = { connecting: "Connecting", live: "Live", offline: "Offline, retrying" };
 const ANNOUNCE_MS = 1500;
+const DONE_MS = 8000;
 
 const byId = (id) => document.getElementById(id);
 const dialog = byId("dialog");
 let latestNews = "";
+let isAnswer = false;
 
 function showState(state) {
   if (byId("live").dataset.state === state) return;
@@ -19,10 +21,26 @@ function showState(state) {
   byId("live-text").textContent = STATES[state];
 }
 
-// One sentence at a time: a screen reader must not be flooded by a busy swarm.
-function announce(text) {
-  if (!latestNews) setTimeout(() => { byId("announcer").textContent = latestNews; latestNews = ""; }, ANNOUNCE_MS);
-  latestNews = text;
+// One sentence at a time: a screen reader must not be flooded by a busy swarm. What the swarm tells
+// meanwhile does not replace the answer to what was asked for here.
+function announce(text, answers = false) {
+  if (!latestNews) setTimeout(sayLatest, ANNOUNCE_MS);
+  if (latestNews && isAnswer && !answers) return;
+  [latestNews, isAnswer] = [text, answers];
+}
+
+function sayLatest() {
+  byId("announcer").textContent = latestNews;
+  latestNews = "";
+}
+
+// An open dialog hides what changed on the page: it says itself that something is done.
+function sayDone(message) {
+  const line = document.createElement("p");
+  line.className = "notice done";
+  line.textContent = message;
+  byId("dialog-notice").append(line);
+  setTimeout(() => line.remove(), DONE_MS);
 }
 
 function newsOf(event) {
@@ -97,7 +115,8 @@ document.body.addEventListener("voidlux:saved", ({ detail, target }) => {
   // An answer that has been given is no longer being written.
   if (target.matches("form.answer")) { target.reset(); document.activeElement?.blur(); }
   refreshNamed(detail.parts);
-  announce(detail.message);
+  if (detail.stay) sayDone(detail.message);
+  else announce(detail.message, true);
 });
 
 document.body.addEventListener("htmx:sendError", () => showState("offline"));

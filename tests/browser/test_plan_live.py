@@ -79,7 +79,8 @@ def test_a_plan_is_changed_and_approved(
     title.fill("Grind a much larger lens")
     page.screenshot(path=shots / "opened-1440.png")
     title.press("Enter")
-    expect(page.locator("#announcer")).to_contain_text("is saved", timeout=SOON_MS)
+    expect(dialog.locator(".notice")).to_contain_text("is saved", timeout=SOON_MS)
+    page.screenshot(path=shots / "saved-1440.png")
     expect(rows).to_have_count(3)
 
     page.set_viewport_size({"width": 390, "height": 844})
@@ -98,6 +99,7 @@ def test_a_plan_is_changed_and_approved(
     dialog.get_by_role("button", name="Approve", exact=True).click()
 
     expect(dialog).to_be_hidden()
+    expect(page.locator("#announcer")).to_contain_text("is carried out", timeout=SOON_MS)
     card = page.locator("article", has_text="Make the telescope see further.")
     expect(card).to_contain_text("0 of 3 subtasks merged", timeout=SOON_MS)
     expect(card).to_contain_text("Grind a much larger lens")

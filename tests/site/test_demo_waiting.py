@@ -12,10 +12,11 @@ import pytest
 from p2p.protocol.errors import DomainError, ExternalError
 from tests.support.demo_facts import GOAL, tribute
 from voidlux_site.demo.client import NodeClient
+from voidlux_site.demo.failures import NodeDied
 from voidlux_site.demo.following import Follower
 from voidlux_site.demo.names import Names
 from voidlux_site.demo.nodes import Nodes
-from voidlux_site.demo.waiting import StoryFailed, wait_for
+from voidlux_site.demo.waiting import StoryFailed, blame_the_dead, wait_for
 
 
 class NobodyDied:
@@ -51,6 +52,23 @@ def test_a_node_that_does_not_answer_is_what_was_seen(condition: Callable[[], ob
         wait(condition, unreachable)
 
     assert str(caught.value) == "waited 0 s for the goal to end; GET /status: refused"
+
+
+class Dying:
+    """Stands for a node whose end is seen at the second look only."""
+
+    looks = 0
+
+    def require_alive(self) -> None:
+        """Raise NodeDied from the second look on."""
+        self.looks += 1
+        if self.looks > 1:
+            raise NodeDied("buyer", -9, "the last line")
+
+
+def test_a_node_that_is_just_dying_is_named() -> None:
+    with pytest.raises(NodeDied, match="node buyer ended with -9"):
+        blame_the_dead(cast(Nodes, Dying()))
 
 
 def test_a_refusal_ends_the_waiting_at_once() -> None:

@@ -18,7 +18,7 @@ from voidlux_site.demo.repository import BASE_BRANCH, TEST_COMMAND, Remote
 from voidlux_site.demo.succession import Errand, Succession
 from voidlux_site.demo.telling import Telling
 from voidlux_site.demo.view import View
-from voidlux_site.demo.waiting import StoryFailed
+from voidlux_site.demo.waiting import StoryFailed, blame_the_dead
 from voidlux_site.demo.worktrees import leftover_worktrees
 
 GOAL_FILE = Path(__file__).with_name("goal.md")
@@ -100,7 +100,7 @@ class Story:
             return self._tell()
         except ExternalError:
             # A node that does not answer may have died: then its log says more than the call.
-            self._nodes.require_alive()
+            blame_the_dead(self._nodes)
             raise
 
     def _tell(self) -> Json:

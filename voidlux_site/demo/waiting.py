@@ -10,6 +10,7 @@ from p2p.protocol.errors import ExternalError, VoidLuxError
 from voidlux_site.demo.nodes import Nodes
 
 LOOK_EVERY_S = 0.3
+DYING_S = 2.0  # a process that is killed closes its connections before its end can be seen
 
 T = TypeVar("T")
 
@@ -38,6 +39,14 @@ def wait_for(
             return value
         if time.monotonic() >= ends_at:
             raise StoryFailed(f"waited {within_s:g} s for {what}; {trouble or _told(seen)}")
+        time.sleep(LOOK_EVERY_S)
+
+
+def blame_the_dead(nodes: Nodes) -> None:
+    """Raise NodeDied where a node ends within DYING_S seconds; for use after a failed call."""
+    ends_at = time.monotonic() + DYING_S
+    while time.monotonic() < ends_at:
+        nodes.require_alive()
         time.sleep(LOOK_EVERY_S)
 
 
