@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from p2p.models import OutboxMessage
 from swarm.election import office
 from swarm.election.adoption import adopt_tasks
 from swarm.models import Attempt, Task, TaskCopy, TaskEvent
@@ -78,6 +79,21 @@ class Succession:
         self.swarm.talk()
         self.swarm.beat()
         self.swarm.talk()
+
+    def work(self, place: str = "third") -> Task:
+        """Let the agent of a place work under the old emperor; returns the goal."""
+        goal = self.swarm.goal(1)
+        self.swarm.dispatch()
+        self.swarm.talk()
+        self.swarm.begin(self.at(place))
+        self.swarm.talk()
+        return goal
+
+    def commands(self, number: int) -> list[OutboxMessage]:
+        """Return the third member's commands of a number, oldest first."""
+        with self.cluster.acting(self.third):
+            rows = OutboxMessage.objects.filter(kind="command", number=number)
+            return list(rows.order_by("id"))
 
     def adopt(self) -> int:
         """Let the heir look for tasks that were left, as it does every second."""

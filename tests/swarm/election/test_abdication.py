@@ -9,21 +9,17 @@ from swarm.election.abdication import abdicate
 from swarm.errors import NotEmperor
 from swarm.replication.heartbeats import beat
 from swarm.replication.messages import Term
-from tests.support.cluster import Cluster
 from tests.support.electing import Elections
-from tests.swarm.election.test_office import THREE, a_goal, goals_of
+from tests.swarm.election.test_office import a_goal, goals_of
 
 
-@pytest.fixture
-def elections(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Elections:
-    """Three members, each of which gave a sign of life."""
-    made = Elections.open(cluster, monkeypatch, THREE)
-    made.run(2)
-    for node in made.members:
-        with cluster.acting(node):
-            beat(cluster.now)
-    made.turn()
-    return made
+@pytest.fixture(autouse=True)
+def signs_of_life(elections: Elections) -> None:
+    """Let each of the members have given one."""
+    for node in elections.members:
+        with elections.cluster.acting(node):
+            beat(elections.cluster.now)
+    elections.turn()
 
 
 def test_another_takes_over_within_the_candidacy(elections: Elections) -> None:

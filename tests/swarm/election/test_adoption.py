@@ -11,23 +11,21 @@ import pytest
 from p2p.models import OutboxMessage
 from p2p.models import Record as StoredRecord
 from p2p.record_rows import record_in
-from swarm.election.adoption import ADOPTION_GAP, PLAN_WAIT, TASKS_AT_ONCE, adopt_tasks
+from swarm.election.adoption import ADOPTION_GAP, TASKS_AT_ONCE, adopt_tasks
 from swarm.election.releasing import release_tasks
-from swarm.models import Attempt, Job, RemoteAgent, Task, TaskCopy, TaskEvent
+from swarm.models import Job, Task, TaskCopy, TaskEvent
 from swarm.queries import task_counts
 from swarm.replication import terms
 from swarm.replication.bodies import task_body
 from swarm.replication.messages import TaskBody, TaskRecord
 from swarm.replication.restoring import task_columns
-from swarm.replication.tasks import publish_task
 from swarm.services import goals, jobs
-from swarm.services.dispatch import dispatch_ready
 from swarm.services.reports import lease_end
-from swarm.states import AttemptStatus, JobStatus, TaskStatus
+from swarm.states import TaskStatus
 from tests.support.cluster import Cluster
 from tests.support.successions import Succession
 from tests.support.swarm_of_three import CHAIN
-from tests.support.trading import BASE, COMMIT, judge
+from tests.support.trading import judge
 
 PROSE = "# Tidy up\n\nMake the thing nicer."
 
@@ -91,240 +89,6 @@ def test_every_field_of_a_record_comes_back_as_it_was(cluster: Cluster) -> None:
             assert fields - set(columns) == {"depends_on", "history", "subtasks"}
 
 
-def test_a_dispatch_that_nobody_told_of_goes_on(cluster: Cluster) -> None:
-    succession = Succession.open(cluster, "third")
-    swarm = succession.swarm
-    goal = swarm.goal(1)
-    swarm.talk()
-    succession.cut(succession.heir)
-    swarm.dispatch()
-    swarm.talk()
-    swarm.begin(succession.third)
-    [run] = swarm.runs(succession.third)
-    assert (run.generation, run.status) == (1, AttemptStatus.WORKING)
-
-    succession.cut()
-    succession.succeed()
-
-    task = succession.task(goal)
-    assert (task.status, task.generation, task.attempt) == (TaskStatus.IN_PROGRESS, 1, 1)
-    assert (task.assigned_node, task.assigned_agent) == (
-        *(succession.third.node_id, "third-agent"),
-    )
-    assert task.git_branch == run.branch
-    assert succession.dispatch() == 0
-    swarm.finish(succession.third)
-    swarm.talk()
-    assert succession.task(goal).status == TaskStatus.PENDING_REVIEW
-    [run] = swarm.runs(succession.third)
-    assert run.status == AttemptStatus.SUCCEEDED
-
-
-def test_a_second_dispatch_that_nobody_told_of_goes_on(cluster: Cluster) -> None:
-    succession = Succession.open(cluster, "third")
-    swarm = succession.swarm
-    goal = swarm.goal(1)
-    swarm.dispatch()
-    swarm.talk()
-    swarm.begin(succession.third)
-    swarm.talk()
-    succession.cut(succession.heir)
-    succession.fail(succession.third)
-    swarm.talk()
-    swarm.beat()
-    swarm.talk()
-    assert swarm.dispatch() == 1
-    swarm.talk()
-    swarm.begin(succession.third)
-    assert [run.generation for run in swarm.runs(succession.third)] == [1, 2]
-
-    succession.cut()
-    succession.succeed()
-
-    task = succession.task(goal)
-    assert (task.status, task.generation, task.attempt) == ("in_progress", 2, 2)
-    assert task.generation_floor == 1 + ADOPTION_GAP
-    [run] = succession.open_runs()["third"]
-    assert run.generation == 2
-    swarm.finish(succession.third)
-    swarm.talk()
-    assert succession.task(goal).status == TaskStatus.PENDING_REVIEW
-
-
-def test_a_run_that_is_too_late_is_stopped_and_no_generation_is_given_twice(
-    cluster: Cluster,
-) -> None:
-    succession = Succession.open(cluster, "third", "heir")
-    swarm = succession.swarm
-    goal = swarm.goal(1)
-    swarm.talk()
-    with cluster.acting(succession.heir):
-        agents = list(Task.objects.all())
-        assert agents == []
-    succession.cut(succession.heir)
-    with cluster.acting(succession.lost):
-        RemoteAgent.objects.filter(node_id=succession.heir.node_id).delete()
-    swarm.dispatch()
-    swarm.talk()
-    swarm.begin(succession.third)
-    [unknown] = swarm.runs(succession.third)
-
-    succession.cut()
-    with cluster.acting(succession.heir):
-        terms.take_office(cluster.now)
-        adopt_tasks(cluster.now)
-        assert dispatch_ready(cluster.now) == 1  # before the other run's claim could come
-    swarm.talk()
-    succession.follow(succession.third)
-    swarm.talk()
-    swarm.beat()
-    swarm.talk()
-
-    task = succession.task(goal)
-    assert task.generation == ADOPTION_GAP + 1 > unknown.generation
-    assert task.assigned_node == succession.heir.node_id
-    assert [run.status for run in swarm.runs(succession.third)] == [AttemptStatus.CANCELLED]
-    swarm.begin(succession.heir)
-    swarm.finish(succession.heir)
-    assert succession.task(goal).status == TaskStatus.PENDING_REVIEW
-
-
-def test_a_completion_that_nobody_told_of_is_resubmitted(cluster: Cluster) -> None:
-    succession = Succession.open(cluster, "third")
-    swarm = succession.swarm
-    goal = swarm.goal(1)
-    swarm.dispatch()
-    swarm.talk()
-    swarm.begin(succession.third)
-    swarm.talk()
-    succession.cut()
-    swarm.finish(succession.third)
-    swarm.talk()
-
-    succession.succeed()
-
-    task = succession.task(goal)
-    assert (task.status, task.commit) == (TaskStatus.PENDING_REVIEW, COMMIT)
-    with cluster.acting(succession.third):
-        waiting = OutboxMessage.objects.filter(kind="command", done_at__isnull=True)
-        assert list(waiting) == []
-        old = OutboxMessage.objects.filter(kind="command", to_node_id=succession.lost.node_id)
-        assert old.filter(number=0x13, outcome="redirected").count() == 1
-    succession.come_back()
-    assert succession.task(goal).status == TaskStatus.PENDING_REVIEW
-
-
-def test_a_completion_that_only_the_lost_emperor_took_is_resubmitted(cluster: Cluster) -> None:
-    succession = Succession.open(cluster, "third")
-    swarm = succession.swarm
-    goal = swarm.goal(1)
-    swarm.dispatch()
-    swarm.talk()
-    swarm.begin(succession.third)
-    swarm.talk()
-    succession.cut(succession.heir)
-    swarm.finish(succession.third)
-    swarm.talk()
-    assert swarm.statuses(goal) == ["pending_review"]
-    assert swarm.copies(succession.heir, goal)[0].status == "in_progress"
-
-    succession.cut()
-    succession.succeed()
-
-    assert succession.task(goal).status == TaskStatus.PENDING_REVIEW
-
-
-def test_a_failure_that_nobody_told_of_is_resubmitted(cluster: Cluster) -> None:
-    succession = Succession.open(cluster, "third")
-    swarm = succession.swarm
-    goal = swarm.goal(1)
-    swarm.dispatch()
-    swarm.talk()
-    swarm.begin(succession.third)
-    swarm.talk()
-    succession.cut()
-    succession.fail(succession.third)
-
-    succession.succeed()
-
-    task = succession.task(goal)
-    assert (task.status, task.attempt, task.error) == (
-        *("pending", 1, "attempt 1 failed: exit code 1"),
-    )
-    swarm.beat()
-    swarm.talk()
-    assert succession.dispatch() == 1
-    assert succession.task(goal).generation == task.generation + ADOPTION_GAP + 1
-
-
-def test_what_the_returned_emperor_alone_knew_is_adopted(cluster: Cluster) -> None:
-    succession = Succession.open(cluster, "lost")
-    swarm = succession.swarm
-    succession.cut()
-    goal = swarm.goal(2)
-    swarm.dispatch()
-    swarm.begin(succession.lost)
-    succession.succeed()
-    assert succession.tasks(goal) == []
-
-    succession.come_back()
-
-    assert [task.status for task in succession.tasks(goal)] == ["in_progress", "pending"]
-    [run] = succession.open_runs()["lost"]
-    assert run.assigner_node_id == succession.heir.node_id
-    with cluster.acting(succession.lost):
-        assert task_counts()["in_progress"] == 0
-        assert dispatch_ready(cluster.now) == 0
-        assert TaskCopy.objects.filter(parent_id=goal.id).count() == 2
-    swarm.finish(succession.lost)
-    swarm.talk()
-    assert succession.tasks(goal)[0].status == TaskStatus.PENDING_REVIEW
-    with cluster.acting(succession.heir):
-        judge(succession.tasks(goal)[0], TaskStatus.COMPLETED, cluster)
-    swarm.talk()
-    swarm.beat()
-    swarm.talk()
-    assert succession.dispatch() == 1
-    swarm.talk()
-    swarm.begin(succession.lost)
-    swarm.finish(succession.lost)
-    swarm.talk()
-    assert [task.status for task in succession.tasks(goal)] == ["completed", "pending_review"]
-
-
-def test_two_emperors_with_goals_of_their_own_leave_one_with_both(cluster: Cluster) -> None:
-    succession = Succession.open(cluster, "lost", "heir", "third")
-    swarm = succession.swarm
-    shared = swarm.goal(1)
-    swarm.talk()
-    succession.cut()
-    succession.succeed()
-    old = swarm.goal(1)
-    with cluster.acting(succession.heir):
-        request = goals.GoalRequest(description=CHAIN, repository="/srv/r.git")
-        new = goals.create_goal(request, now=cluster.now)
-        goals.store_plan(new.id, base_branch="main", base_commit=BASE, now=cluster.now)
-    swarm.dispatch()  # both emperors give the shared task to an agent of their side
-    succession.dispatch()
-    swarm.talk()
-    for place in (succession.lost, succession.heir, succession.third):
-        swarm.begin(place)
-    swarm.talk()
-
-    succession.come_back()
-
-    held = {task.id for goal in (shared, old, new) for task in succession.tasks(goal)}
-    assert len(held) == 4
-    running = [run for runs in succession.open_runs().values() for run in runs]
-    by_task = [run.task_id for run in running]
-    assert len(set(by_task)) == len(by_task)
-    assert by_task.count(succession.task(shared).id) == 1
-    assert {run.assigner_node_id for run in running} == {succession.heir.node_id}
-    with cluster.acting(succession.lost):
-        assert not Task.objects.exists()
-        assert Task.with_released.count() == 4
-
-
 def test_blocked_tasks_and_their_order_are_adopted(cluster: Cluster) -> None:
     succession = Succession.open(cluster, "third")
     swarm = succession.swarm
@@ -345,89 +109,6 @@ def test_blocked_tasks_and_their_order_are_adopted(cluster: Cluster) -> None:
     with cluster.acting(succession.heir):
         judge(succession.tasks(goal)[0], TaskStatus.COMPLETED, cluster)
     assert [task.status for task in succession.tasks(goal)] == ["completed", "pending"]
-
-
-def test_a_goal_in_planning_is_planned_by_the_heir(cluster: Cluster) -> None:
-    succession = Succession.open(cluster)
-    with cluster.acting(succession.lost):
-        request = goals.GoalRequest(description=PROSE, repository="/srv/r.git")
-        goal = goals.create_goal(request, now=cluster.now)
-        Task.objects.filter(id=goal.id).update(
-            assigned_node=succession.lost.node_id, assigned_agent="planner", attempt=1
-        )
-        Attempt.objects.create(
-            task_id=goal.id,
-            assigner_node_id=succession.lost.node_id,
-            title="t",
-            number=1,
-            generation=1,
-            planning=True,
-            repository="/srv/r.git",
-            base_commit=BASE,
-            branch="task/1",
-            created_at=cluster.now,
-        )
-        publish_task(Task.objects.get(id=goal.id), cluster.now)
-    swarm = succession.swarm
-    swarm.talk()
-    succession.cut()
-    succession.succeed()
-
-    with cluster.acting(succession.heir):
-        adopted = Task.objects.get(id=goal.id)
-        assert (adopted.status, adopted.attempt, adopted.assigned_agent) == ("planning", 1, "")
-        assert adopted.instructions == "Make the thing nicer."
-        assert Job.objects.filter(kind="prepare_goal", status="queued", key=goal.id.hex).exists()
-    succession.come_back()
-    assert succession.open_runs()["lost"] == []
-    with cluster.acting(succession.lost):
-        queued = Job.objects.filter(status=JobStatus.QUEUED)
-        assert list(queued) == []
-        left = Job.objects.get(kind="prepare_goal")
-        assert (left.status, left.error) == ("done", "left to another emperor")
-
-
-@pytest.mark.parametrize("known", [0, 1])
-def test_a_plan_that_is_not_known_whole_waits_for_the_rest_and_is_then_given_up(
-    cluster: Cluster, known: int
-) -> None:
-    succession = Succession.open(cluster)
-    goal = succession.swarm.goal(2)
-    succession.swarm.talk()
-    with cluster.acting(succession.heir):
-        TaskCopy.objects.filter(parent_id=goal.id, number__gt=known).delete()
-    succession.cut()
-    succession.succeed()
-    assert succession.tasks(goal) == []
-
-    cluster.now += PLAN_WAIT + timedelta(seconds=1)
-    assert succession.adopt() == 1 + known
-
-    with cluster.acting(succession.heir):
-        adopted = Task.objects.get(id=goal.id)
-    if known:
-        assert adopted.status == TaskStatus.FAILED
-        assert adopted.error == "of 2 subtasks of its plan 1 are known: submit it anew"
-        assert [task.status for task in succession.tasks(goal)] == ["cancelled"]
-    else:
-        assert adopted.status == TaskStatus.PLANNING
-
-
-def test_a_plan_whose_rest_comes_in_time_is_adopted_whole(cluster: Cluster) -> None:
-    succession = Succession.open(cluster)
-    goal = succession.swarm.goal(2)
-    succession.swarm.talk()
-    with cluster.acting(succession.heir):
-        [late] = TaskCopy.objects.filter(parent_id=goal.id, number=2)
-        TaskCopy.objects.filter(id=late.id).delete()
-    succession.cut()
-    succession.succeed()
-    with cluster.acting(succession.heir):
-        late.save(force_insert=True)
-
-    assert succession.adopt() == 3
-    assert [task.status for task in succession.tasks(goal)] == ["pending", "pending"]
-    assert succession.adopt() == 0
 
 
 def test_a_copy_of_what_this_node_holds_goes_and_changes_nothing(cluster: Cluster) -> None:
@@ -592,33 +273,3 @@ def test_a_swarm_of_one_adopts_nothing_and_asks_nothing(cluster: Cluster) -> Non
     with cluster.acting(alone):
         assert adopt_tasks(cluster.now) == 0
         assert terms.is_emperor()
-
-
-DRAFT = {
-    "notes": "Names are lower case.",
-    "by": "operator",
-    "subtasks": [{"id": "a", "title": "First", "instructions": "Do it."}],
-}
-
-
-@pytest.mark.parametrize(
-    ("draft", "kept"),
-    [
-        (DRAFT, DRAFT),
-        ({**DRAFT, "subtasks": [{"id": "a"}]}, None),
-        ({**DRAFT, "subtasks": []}, None),
-        ({**DRAFT, "notes": 7}, None),
-        (None, None),
-    ],
-)
-def test_a_plan_that_waits_for_approval_waits_at_the_new_emperor(
-    cluster: Cluster, draft: object, kept: object
-) -> None:
-    succession = Succession.open(cluster, "third")
-    with cluster.acting(succession.lost):
-        request = goals.GoalRequest(description=PROSE, repository="/srv/remote.git")
-        goal = goals.create_goal(request, now=cluster.now)
-        Task.objects.filter(id=goal.id).update(base_commit=BASE, plan_draft=draft)
-        body = task_body(Task.objects.get(id=goal.id))
-
-    assert task_columns(body)["plan_draft"] == kept

@@ -9,63 +9,39 @@ import pytest
 from django.conf import settings
 
 from p2p.models import InboxMessage, OutboxMessage
-from swarm import jobs as swarm_jobs
 from swarm.agents.places import worktree_of
 from swarm.election import office
 from swarm.election.redirecting import redirect_runs
-from swarm.models import Agent, Attempt, Job, Task, TaskCopy
+from swarm.models import Agent, Attempt, Task, TaskCopy
 from swarm.replication import terms
 from swarm.replication.agents import publish_all
-from swarm.services import asking, goals, jobs, reports, withdrawals
+from swarm.services import asking, goals, reports, withdrawals
 from swarm.services.answering import answer_task
 from swarm.services.dispatch import dispatch_ready
 from swarm.services.lifecycle import requeue_task
 from swarm.services.reconciliation import reconcile_tasks
 from swarm.states import AttemptStatus, TaskStatus
-from tests.support.cluster import Cluster, Faults
+from tests.support.cluster import Cluster
 from tests.support.successions import Succession
-from tests.support.trading import BASE, COMMIT, judge
-
-
-@pytest.fixture
-def succession(cluster: Cluster) -> Succession:
-    """Three members, and an agent at the third."""
-    return Succession.open(cluster, "third")
-
-
-def work(succession: Succession, place: str = "third") -> Task:
-    """Let the agent of a place work under the old emperor; returns the goal."""
-    goal = succession.swarm.goal(1)
-    succession.swarm.dispatch()
-    succession.swarm.talk()
-    succession.swarm.begin(succession.at(place))
-    succession.swarm.talk()
-    return goal
-
-
-def commands(succession: Succession, number: int) -> list[OutboxMessage]:
-    """Return the third member's commands of a number, oldest first."""
-    with succession.cluster.acting(succession.third):
-        rows = OutboxMessage.objects.filter(kind="command", number=number)
-        return list(rows.order_by("id"))
+from tests.support.trading import BASE, COMMIT
 
 
 def test_redirecting_again_changes_nothing(succession: Succession) -> None:
-    work(succession)
+    succession.work()
     succession.cut()
     succession.succeed()
-    sent = len(commands(succession, 0x11))
+    sent = len(succession.commands(0x11))
 
     with succession.cluster.acting(succession.third):
         assert redirect_runs(succession.heir.node_id, succession.cluster.now) == 0
 
-    assert len(commands(succession, 0x11)) == sent == 2
+    assert len(succession.commands(0x11)) == sent == 2
 
 
 def test_hired_runs_and_runs_that_are_long_over_keep_their_assigner(
     succession: Succession,
 ) -> None:
-    work(succession)
+    succession.work()
     cluster = succession.cluster
     with cluster.acting(succession.third):
         Attempt.objects.update(tribute_id=uuid4())
@@ -94,7 +70,7 @@ def test_a_question_is_asked_again_unless_its_answer_has_come(
     succession: Succession, answered: str
 ) -> None:
     cluster, swarm = succession.cluster, succession.swarm
-    goal = work(succession)
+    goal = succession.work()
     succession.ask(succession.third, "Which one?")
     swarm.talk()
     if answered == "lost":
@@ -130,7 +106,7 @@ def test_a_question_is_asked_again_unless_its_answer_has_come(
 
 def test_an_answer_of_the_old_emperor_comes_too_late(succession: Succession) -> None:
     cluster = succession.cluster
-    goal = work(succession)
+    goal = succession.work()
     succession.ask(succession.third, "Which one?")
     succession.swarm.talk()
     succession.cut()
@@ -149,7 +125,7 @@ def test_an_answer_of_the_old_emperor_comes_too_late(succession: Succession) -> 
 
 def test_the_word_of_the_old_emperor_stops_no_run_any_more(succession: Succession) -> None:
     cluster = succession.cluster
-    goal = work(succession)
+    goal = succession.work()
     succession.cut()
     succession.succeed()
     with cluster.acting(succession.lost):
@@ -189,7 +165,7 @@ def test_the_withdrawal_of_the_new_emperor_stops_a_run_of_the_one_before(
     succession: Succession,
 ) -> None:
     cluster = succession.cluster
-    goal = work(succession)
+    goal = succession.work()
     succession.cut()
     succession.succeed()
     with cluster.acting(succession.heir):
@@ -204,7 +180,7 @@ def test_the_withdrawal_of_the_new_emperor_stops_a_run_of_the_one_before(
 
 def test_a_new_dispatch_ends_the_run_of_the_one_before(succession: Succession) -> None:
     cluster = succession.cluster
-    goal = work(succession)
+    goal = succession.work()
     succession.cut()
     succession.succeed()
     with cluster.acting(succession.third):
@@ -238,7 +214,7 @@ def test_a_new_dispatch_ends_the_run_of_the_one_before(succession: Succession) -
 def test_a_run_that_the_new_emperor_gave_out_itself_is_not_there_twice(
     succession: Succession,
 ) -> None:
-    work(succession)
+    succession.work()
     cluster = succession.cluster
     with cluster.acting(succession.third):
         run = Attempt.objects.get()
@@ -257,7 +233,7 @@ def test_a_run_that_the_new_emperor_gave_out_itself_is_not_there_twice(
 
 def test_heartbeats_renew_the_lease_at_the_new_emperor(succession: Succession) -> None:
     cluster = succession.cluster
-    goal = work(succession)
+    goal = succession.work()
     succession.cut()
     succession.succeed()
     for _ in range(12):
@@ -272,7 +248,7 @@ def test_heartbeats_renew_the_lease_at_the_new_emperor(succession: Succession) -
 
 def test_the_heirs_own_run_reports_to_itself_and_is_not_queued_anew(cluster: Cluster) -> None:
     succession = Succession.open(cluster, "heir")
-    goal = work(succession, "heir")
+    goal = succession.work("heir")
     succession.cut()
     with cluster.acting(succession.heir):
         terms.take_office(cluster.now)
@@ -292,7 +268,7 @@ def test_a_run_goes_on_in_its_worktree_and_gives_signs_of_life_where_they_count(
     cluster: Cluster, place: str
 ) -> None:
     succession = Succession.open(cluster, place)
-    goal = work(succession, place)
+    goal = succession.work(place)
     node = succession.at(place)
     with cluster.acting(node):
         watched = Attempt.objects.get()  # whoever watches it holds the row as it was
@@ -315,7 +291,7 @@ def test_a_run_goes_on_in_its_worktree_and_gives_signs_of_life_where_they_count(
 
 def test_the_heirs_own_run_that_ended_unheard_counts(cluster: Cluster) -> None:
     succession = Succession.open(cluster, "heir")
-    goal = work(succession, "heir")
+    goal = succession.work("heir")
     succession.cut()
     succession.swarm.finish(succession.heir)
     succession.succeed()
@@ -326,7 +302,7 @@ def test_the_heirs_own_run_that_ended_unheard_counts(cluster: Cluster) -> None:
 
 def test_a_run_of_the_heir_that_it_does_not_want_ends(cluster: Cluster) -> None:
     succession = Succession.open(cluster, "heir")
-    goal = work(succession, "heir")
+    goal = succession.work("heir")
     succession.cut()
     with cluster.acting(succession.heir):
         for copy in TaskCopy.objects.filter(parent_id=goal.id):
@@ -341,7 +317,7 @@ def test_a_run_of_the_heir_that_it_does_not_want_ends(cluster: Cluster) -> None:
 
 def test_a_run_that_leaves_its_own_emperor_takes_its_limits_along(cluster: Cluster) -> None:
     succession = Succession.open(cluster, "lost")
-    goal = work(succession, "lost")
+    goal = succession.work("lost")
     with cluster.acting(succession.lost):
         Task.objects.filter(id=goal.id).update(token_limit=100)
         Task.objects.filter(parent_id=goal.id).update(tokens_used=70)
@@ -352,115 +328,3 @@ def test_a_run_that_leaves_its_own_emperor_takes_its_limits_along(cluster: Clust
 
     [run] = succession.open_runs()["lost"]
     assert (run.token_limit, run.cost_limit_micros) == (60, None)
-
-
-def test_what_ended_is_told_again_when_the_emperor_still_waits_for_it(
-    succession: Succession,
-) -> None:
-    """Its report met an emperor that had not heard of the task yet."""
-    cluster, swarm = succession.cluster, succession.swarm
-    succession.cut(succession.heir)
-    goal = work(succession)
-    with cluster.acting(succession.heir):
-        terms.take_office(cluster.now)
-        office.settle(cluster.now)
-    succession.cut()
-    swarm.finish(succession.third)
-    swarm.talk()
-    succession.follow(succession.third)
-    swarm.talk()
-    [complete] = commands(succession, 0x13)[-1:]
-    assert complete.outcome == "not_found"
-
-    succession.come_back()
-
-    task = succession.task(goal)
-    assert (task.status, task.commit) == ("pending_review", COMMIT)
-
-
-def test_said_twice_a_completion_changes_nothing(succession: Succession) -> None:
-    goal = work(succession)
-    succession.swarm.finish(succession.third)
-    succession.swarm.talk()
-    [run] = succession.swarm.runs(succession.third)
-    with succession.cluster.acting(succession.third):
-        reports.report_completion(run, now=succession.cluster.now)
-    succession.swarm.talk()
-
-    assert [row.outcome for row in commands(succession, 0x13)] == ["accepted", "accepted"]
-    assert succession.swarm.statuses(goal) == ["pending_review"]
-
-
-def test_a_claim_of_a_stranger_takes_nothing_over(cluster: Cluster) -> None:
-    succession = Succession.open(cluster)
-    goal = succession.swarm.goal(1)
-    succession.swarm.talk()
-    succession.cut()
-    succession.succeed()
-    task = succession.task(goal)
-    with cluster.acting(succession.heir), pytest.raises(reports.ExternalError):
-        reports.apply_claim(
-            task.id,
-            generation=1,
-            from_node_id="e" * 32,
-            agent_id=uuid4(),
-            agent_name="x",
-            branch=f"task/{task.id8}",
-            now=cluster.now,
-        )
-    assert succession.task(goal).status == TaskStatus.PENDING
-
-
-def test_a_job_whose_goal_was_left_ends_quietly(cluster: Cluster) -> None:
-    succession = Succession.open(cluster)
-    goal = succession.swarm.goal(1)
-    with cluster.acting(succession.lost):
-        goals.enqueue_gate(goal, now=cluster.now)
-        job = jobs.claim(Job.objects.get(kind="gate").id, now=cluster.now)
-        assert job is not None
-        terms.leave_office(cluster.now)
-        office.step_down(cluster.now)
-        swarm_jobs._failed(job, "no task", retryable=False)
-        job.refresh_from_db()
-        assert (job.status, job.error) == ("done", "left to another emperor")
-        assert Task.with_released.get(id=goal.id).status == TaskStatus.IN_PROGRESS
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_every_goal_ends_once_whatever_the_network_does(cluster: Cluster, seed: int) -> None:
-    succession = Succession.open(cluster, "third", "heir", "lost")
-    swarm = succession.swarm
-    cluster.random.seed(seed)
-    goals_ = [swarm.goal(2) for _ in range(2)]
-    cluster.faults = Faults(drop=0.2, duplicate=0.2, reorder=True)
-    for _ in range(cluster.random.randrange(6)):
-        swarm.dispatch()
-        swarm.talk(1)
-        for node in swarm.members:
-            swarm.begin(node)
-        if cluster.random.random() < 0.5:
-            swarm.finish(cluster.random.choice(swarm.members))
-        cluster.step(cluster.random.choice((0.1, 3.0)))
-    succession.cut()
-    swarm.dispatch()
-    succession.succeed()
-    swarm.talk(2)
-    cluster.faults = Faults()
-    succession.come_back()
-    for _ in range(12):
-        with cluster.acting(succession.heir):
-            goals.requeue_lapsed(cluster.now)
-            for task in Task.objects.filter(status=TaskStatus.PENDING_REVIEW):
-                judge(task, TaskStatus.COMPLETED, cluster)
-        succession.dispatch()
-        swarm.beat()
-        cluster.step(20.0)
-        swarm.sync()
-        succession.adopt()
-        for node in swarm.members:
-            swarm.begin(node)
-            swarm.finish(node)
-        swarm.talk()
-    for goal in goals_:
-        assert [task.status for task in succession.tasks(goal)] == ["completed", "completed"]
-    assert [run for runs in succession.open_runs().values() for run in runs] == []
