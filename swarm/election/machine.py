@@ -63,9 +63,9 @@ class Election:
 
     It wants a tick at `next_due_s`, and at least every heartbeat: by a longer silence of its own
     clock than `stale_s` it knows that it was away (paused, or the clock jumped). A member that
-    was away waits anew before it stands; an emperor that was away asks by a heartbeat, and does
-    not act (`acts`) until nobody has named a higher term for `candidacy_s`, or for `stale_s` where
-    its process has just begun and its links are still to be made.
+    was away waits anew before it stands; an emperor that was away, or whose process has just
+    begun, asks by a heartbeat, and does not act (`acts`) until nobody has named a higher term for
+    `candidacy_s`.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class Election:
         self._due_s = now_s if self._eager else now_s + timing.stale_s
         if in_office and highest is not None and highest.node_id == node_id:
             self.standing, self._due_s = Standing.EMPEROR, now_s
-            self._doubt_until_s = now_s + timing.stale_s if returns else None
+            self._doubt_until_s = now_s + timing.candidacy_s if returns else None
         elif self._followed == node_id:
             self._followed = None
 
