@@ -137,6 +137,12 @@ def addresses_of(node_id: str, now: datetime) -> list[dict[str, Any]]:
     return list(row.addresses) if row else []
 
 
+def last_addresses(member_id: str) -> list[dict[str, Any]]:
+    """Return where a member of our swarm was linked last, however long ago that is."""
+    row = KnownNode.objects.filter(node_id=member_id, member=True).first()
+    return list(row.addresses) if row else []
+
+
 def member_addresses(swarm: str, now: datetime) -> dict[str, list[dict[str, Any]]]:
     """Return where members of our swarm can be dialled, by node id, but for long unseen ones."""
     members = KnownNode.objects.filter(

@@ -14,6 +14,7 @@ from django.db import transaction
 
 from p2p import outbox
 from p2p.local import dial_addresses, local_node
+from p2p.nodes import last_addresses
 from p2p.protocol.fields import Address
 from swarm.errors import NotEmperor
 from swarm.models import KnownTerm
@@ -184,10 +185,16 @@ def not_emperor(node_id: str | None = None) -> NotEmperor:
 
 
 def address_of(row: KnownTerm | None) -> str:
-    """Return the base URL of an emperor's API, empty when it is not known."""
-    if row is None or not row.addresses or not row.http_port:
+    """Return the base URL of an emperor's API, empty when it is not known.
+
+    Who listens on every interface names no address: then it is where that member is linked.
+    """
+    if row is None or not row.http_port:
         return ""
-    host = row.addresses[0]["host"]
+    addresses = row.addresses or last_addresses(row.node_id)
+    if not addresses:
+        return ""
+    host = addresses[0]["host"]
     return f"http://{f'[{host}]' if ':' in host else host}:{row.http_port}"
 
 

@@ -26,11 +26,11 @@ class HostedNode(RealNode):
     """A real node on a host of the test's network; without a worker where jobs do not matter."""
 
     def __init__(
-        self, home: Path, switch: Switch, host: Host, worker: bool = False, **variables: str
+        self, home: Path, switch: Switch, place: Host, worker: bool = False, **variables: str
     ) -> None:
-        super().__init__(home, worker=worker, host=host.address, **variables)
-        self.place = host
-        self.host = host.address
+        super().__init__(home, worker=worker, **{"host": place.address, **variables})
+        self.place = place
+        self.host = place.address
         self.p2p_port, self.http_port = P2P_PORT, HTTP_PORT
         self._switch = switch
 

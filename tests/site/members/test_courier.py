@@ -59,6 +59,8 @@ def test_a_request_is_carried_as_it_is_and_its_answer_brought_back() -> None:
     head, _, body = b"".join(heard).partition(b"\r\n\r\n")
     assert head.startswith(b"POST /a%20b?c=%2F HTTP/1.1\r\n")
     assert (b"\r\nX-One: 1\r\n" in head, body) == (True, b"body")
+    # A member that listens on every interface does not know the address that it is reached at.
+    assert b"\r\nHost: localhost\r\n" in head
 
 
 def test_a_redirect_is_an_answer() -> None:
