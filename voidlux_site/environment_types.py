@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlsplit
@@ -44,6 +45,15 @@ def is_loopback_host(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def trusted_origins(patterns: Iterable[str]) -> list[str]:
+    """Return the `https://` origins of allowed hosts: a proxy that ends TLS asks over `http://`.
+
+    '*' allows any host to be asked for, and gives no origin.
+    """
+    named = (host for host in patterns if host != "*")
+    return [f"https://{'*' if host.startswith('.') else ''}{host}" for host in named]
 
 
 def _check_allowed_host(host: str) -> str:

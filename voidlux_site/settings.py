@@ -11,6 +11,7 @@ from django.utils.functional import lazy
 
 from voidlux_site.databases import channel_prefix, database_of
 from voidlux_site.environment import require_environment
+from voidlux_site.environment_types import trusted_origins
 from voidlux_site.home import (
     broker_control_dir,
     broker_queue_dir,
@@ -143,6 +144,7 @@ ALLOWED_HOSTS = [
     *([f"[{ENVIRONMENT.host}]"] if ":" in ENVIRONMENT.host else [ENVIRONMENT.host]),
     *ENVIRONMENT.allowed_hosts,
 ]
+CSRF_TRUSTED_ORIGINS = trusted_origins(ENVIRONMENT.allowed_hosts)
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -13,6 +14,7 @@ from tests.support.cluster import Cluster, SimNode
 from tests.support.swarm_of_three import Swarm
 from tests.support.web_clients import bearer_client, operator_client
 from voidlux_site.access import api_token, is_api_token, new_login_path
+from voidlux_site.environment_types import trusted_origins
 
 SEEN = {"host": "127.0.0.1:9090", "origin": "http://127.0.0.1:9090"}
 
@@ -101,6 +103,28 @@ def test_a_form_of_one_member_may_be_sent_to_another(swarm: Swarm) -> None:
 
     assert [each.status_code for each in refused] == [403, 403, 403]
     assert taken.status_code == 422  # the form is looked at: it is empty
+
+
+def test_a_form_from_behind_a_proxy_that_ends_tls_is_taken(swarm: Swarm, settings: Any) -> None:
+    settings.ALLOWED_HOSTS = ["swarm.example", ".corp.example"]
+    settings.CSRF_TRUSTED_ORIGINS = trusted_origins(settings.ALLOWED_HOSTS)
+    statuses = []
+    for host, origin in (
+        ("swarm.example", "https://swarm.example"),
+        ("a.corp.example", "https://a.corp.example"),
+        ("swarm.example", "https://evil.example"),
+        ("swarm.example", "https://swarm.example:8443"),
+    ):
+        client = Client(enforce_csrf_checks=True, headers={"host": host, "origin": origin})
+        with swarm.cluster.acting(swarm.emperor):
+            client.get(new_login_path())
+            found = re.search(r'X-CSRFToken": "(\w+)"', client.get("/").content.decode())
+            assert found is not None
+            sent = client.post("/posts/new", {}, headers={"x-csrftoken": found[1]})
+        statuses.append(sent.status_code)
+
+    assert statuses == [422, 422, 403, 403]
+    assert trusted_origins(["*", "[::1]"]) == ["https://[::1]"]
 
 
 def test_a_link_of_one_member_is_good_once_at_each(swarm: Swarm) -> None:
