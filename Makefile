@@ -12,7 +12,7 @@ TEST_PROCESSES ?= 2
 TOOLS := git tmux
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-seeds test-kills test-long test-agents simulate fuzz check lint bench bench-mesh bench-swarm bench-merge bench-marketplace bench-failover lock docs clean run-env dev-env bench-env tools
+.PHONY: help demo run test test-faults test-seeds test-kills test-long test-agents simulate fuzz check lint bench bench-mesh bench-swarm bench-merge bench-marketplace bench-failover lock docs clean run-env dev-env bench-env tools
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,14 +24,19 @@ run: run-env ## one node, set up by VOIDLUX_* variables (ARGS=...)
 	@exec $(PY) manage.py runnode $(ARGS)
 
 # Two runs, because the browser's event loop would break later asyncio tests of one process.
-# The second one runs even when the first one failed.
-test: dev-env ## all tests (ARGS="-k word" picks some)
+# The second one runs even when the first one failed. In the order of the files, in which the slow
+# ones come early: by default those with the fewest tests come last, some of which take minutes.
+test: dev-env ## the tests (ARGS="-k word" picks some)
 	@failed=0; \
 	echo "tests"; \
-	$(PYTEST) -n $(TEST_PROCESSES) --dist loadfile -m "not browser and not agent_clis and not seeds" $(ARGS) || failed=$$?; \
+	$(PYTEST) -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder -m "not browser and not agent_clis and not seeds and not faults" $(ARGS) || failed=$$?; \
 	echo "browser tests"; \
 	$(PYTEST) -m browser tests/browser $(ARGS) || failed=$$?; \
 	exit $$failed
+
+# The long ones, half of all the time: those of each module that need no node are in `make test`.
+test-faults: dev-env ## nodes killed at every point of their work, the demo, defects that must be found (ARGS=...)
+	$(PYTEST) -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder -m faults $(ARGS)
 
 test-seeds: dev-env ## seeds beyond those of `make test`: 200 networks, 500 elections in all (ARGS=...)
 	$(PYTEST) -n 2 --dist loadfile -m seeds tests/simulation $(ARGS)

@@ -18,6 +18,8 @@ from tests.support.market_machine import MarketMachine
 from tests.support.market_runs import find_defect
 from tests.support.market_start import Start
 
+pytestmark = pytest.mark.faults
+
 EXAMPLES = 60  # within which each defect must be found
 
 Plant = Callable[[pytest.MonkeyPatch], None]

@@ -16,7 +16,7 @@ ARRIVES_S = 25.0
 AFTER_CUT_S = 60.0
 LOSS_PERCENT = 10
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.timeout(240), pytest.mark.faults]
 
 
 def linked(node: HostedNode) -> set[str]:

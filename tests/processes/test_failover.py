@@ -22,7 +22,7 @@ from tests.support.planning import plan, subtask
 from tests.support.trio import QUICK, Trio
 from tests.support.waiting import is_alive, wait_for
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.faults]
 
 MCP = '\n[mcp]\nenvironment = { FAKE_MCP_URL = "{url}", FAKE_MCP_TOKEN = "{token}" }\n'
 COMMIT = "echo far > telescope.txt"

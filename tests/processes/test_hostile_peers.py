@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from tests.protocol_client import wire
 from tests.protocol_client.client import OFFERING_ANNOUNCE, OFFERING_WITHDRAW, Client
 from tests.support.deals import assert_books, gate_file, hire, money, small_repository, submit
 from tests.support.nodes import HOST, RealNode
 from tests.support.waiting import wait_for
+
+pytestmark = pytest.mark.faults
 
 HALF_OPEN = 1_000
 BATCH = 50

@@ -37,6 +37,8 @@ from tests.support.git_remote import GitRemote
 from tests.support.nodes import RealNode, start_all
 from tests.support.waiting import is_alive, wait_for
 
+pytestmark = pytest.mark.faults
+
 PRICE = 5
 AGENTS = 2
 PAID = [("accepted", "committed")]

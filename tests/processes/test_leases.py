@@ -22,6 +22,8 @@ from tests.support.deals import (
 from tests.support.nodes import RealNode
 from tests.support.waiting import wait_for
 
+pytestmark = pytest.mark.faults
+
 LEASE_S = 10
 
 

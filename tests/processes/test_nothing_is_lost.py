@@ -26,6 +26,8 @@ from tests.support.git_remote import GitRemote
 from tests.support.nodes import RealNode
 from tests.support.waiting import is_alive, wait_for
 
+pytestmark = pytest.mark.faults
+
 KILLS = int(os.environ.get("KILLS", "20"))
 TASKS = int(os.environ.get("TASKS", "5"))
 SEED = int(os.environ.get("SEED", "1"))

@@ -8,10 +8,14 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
+
 from tests.processes.conftest import MakeNode
 from tests.protocol_client.client import Client
 from tests.support.nodes import HOST, ROOT, RealNode, start_all
 from tests.support.waiting import wait_for
+
+pytestmark = pytest.mark.faults
 
 ONE_ROUND_S = 20.0  # less than the pause between two rounds
 

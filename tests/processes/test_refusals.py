@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.processes.conftest import MakeNode
 from tests.support.deals import (
     assert_books,
@@ -19,6 +21,8 @@ from tests.support.deals import (
 )
 from tests.support.nodes import RealNode, start_all
 from tests.support.waiting import wait_for
+
+pytestmark = pytest.mark.faults
 
 
 async def test_a_test_command_that_hangs_uses_up_the_attempts_and_pays_nothing(

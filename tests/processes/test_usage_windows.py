@@ -7,11 +7,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.processes.conftest import MakeNode
 from tests.support.deals import UNITTEST, Deal, small_repository
 from tests.support.fake_tool import FakeTool
 from tests.support.nodes import RealNode
 from tests.support.waiting import wait_for
+
+pytestmark = pytest.mark.faults
 
 MCP = '\n[mcp]\nenvironment = { FAKE_MCP_URL = "{url}", FAKE_MCP_TOKEN = "{token}" }\n'
 COMMIT = (

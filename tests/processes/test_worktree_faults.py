@@ -20,6 +20,8 @@ from tests.support.git_remote import GitRemote
 from tests.support.nodes import RealNode, running_node
 from tests.support.waiting import wait_for
 
+pytestmark = pytest.mark.faults
+
 # Not by `git config`: five blocks at once would meet at the shared clone's lock of it.
 IDENTITY = " ".join(
     ["export"]

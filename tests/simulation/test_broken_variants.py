@@ -12,6 +12,8 @@ from p2p.sync.marks import Progress, Span
 from tests.simulation.chronicle import Broken
 from tests.simulation.world import run_seed
 
+pytestmark = pytest.mark.faults
+
 SEEDS = range(5)
 NODES = 8
 

@@ -31,7 +31,7 @@ from tests.simulation.store import TableStore, moment
 from tests.simulation.topics import NETWORK, REGISTRY, TASKS, topics_of
 from tests.simulation.world import World
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.faults]
 
 SEEDS = (1, 2, 4)
 NODES_REPLAYED = 2

@@ -27,6 +27,7 @@ pytestmark = [
     pytest.mark.processes,
     pytest.mark.timeout(360),
     pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed"),
+    pytest.mark.faults,
 ]
 
 

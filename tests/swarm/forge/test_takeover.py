@@ -22,6 +22,8 @@ from tests.support.git_remote import GitRemote
 from tests.support.handing_over import Killed, Pair, run_waiting
 from tests.swarm.forge.conftest import NOW, done_goal, finish
 
+pytestmark = pytest.mark.faults
+
 CREATE = {"github": r"/pulls$", "gitlab": r"/merge_requests$"}
 
 

@@ -25,6 +25,8 @@ from tests.support.git_remote import GitRemote
 from tests.support.handing_over import Killed, Pair, run_waiting
 from tests.swarm.gate.test_killed_worker import _resolve
 
+pytestmark = pytest.mark.faults
+
 # The function after whose so manieth call at the old emperor another node has to go on.
 STEPS = {
     "before the merge": ("swarm.gate.gate.verify_reports", 1),
