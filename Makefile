@@ -8,7 +8,8 @@ VENV := .venv
 BENCH_VENV := .venv-bench
 PY := $(VENV)/bin/python
 PYTEST := $(PY) -m pytest
-TEST_PROCESSES ?= 2
+# One more than processors, for tests that wait for processes; more than 8 only wait for the disk.
+TEST_PROCESSES ?= $(shell n=$$(nproc 2>/dev/null || echo 1); [ $$n -lt 8 ] && echo $$((n + 1)) || echo 8)
 TOOLS := git tmux
 
 .DEFAULT_GOAL := help
