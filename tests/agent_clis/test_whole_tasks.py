@@ -44,6 +44,8 @@ class Person:
         if shown["status"] != "blocked":
             return
         dialog = shown["dialog"]
+        if dialog is None:
+            return  # announced by the tool's hook, and not drawn yet
         choices = [choice["name"] for choice in dialog["choices"]]
         body = {"dialog": dialog["name"], "id": dialog["id"], "choice": choices[0]}
         response = self.node.api.post(f"/agents/{self.agent_id}/dialog", json=body)

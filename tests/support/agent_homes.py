@@ -11,7 +11,6 @@ from tests.support.nodes import RealNode
 
 KEY = "dummy-key-for-loopback"
 MODEL = "played-1"
-NOT_ABOVE_TESTS = "/var/tmp"
 
 IDENTITY = "[user]\n\tname = Test\n\temail = test@example.invalid\n"
 CODEX_CONFIG = """model = "{model}"
@@ -63,8 +62,10 @@ def _codex(home: Path, url: str) -> None:
     config = CODEX_CONFIG.format(model=MODEL, url=url)
     (home / ".codex" / "config.toml").write_text(config)
     # With the system's bwrap it needs a program of its own in its home, which it does not put below
-    # the folder of temporary files, where the homes of tests are.
-    _give(home, "codex", PLAYED_API_KEY=KEY, TMPDIR=NOT_ABOVE_TESTS)
+    # the folder of temporary files: the usual one has the homes of tests below it.
+    temporary = home / "temporary"
+    temporary.mkdir()
+    _give(home, "codex", PLAYED_API_KEY=KEY, TMPDIR=str(temporary))
 
 
 def _opencode(home: Path, url: str) -> None:

@@ -59,13 +59,13 @@ class ModelServer:
         """Return the answer to one request, as server-sent events."""
         protocol = PROTOCOLS[path]
         conversation = protocol.read(body)
+        call = None
         # Titles and summaries are asked for without tools, on the side.
-        call = next_call(self.script, conversation) if conversation.tools else None
-        with self.lock:
-            if conversation.tools:
+        if conversation.tools:
+            with self.lock:
                 self.turns.append(conversation)
-            number = len(conversation.results) + 1
-        return map(as_bytes, protocol.answer(body, call, number))
+            call = next_call(self.script, conversation)
+        return map(as_bytes, protocol.answer(body, call, len(conversation.results) + 1))
 
 
 @contextmanager
