@@ -32,6 +32,7 @@ def _work_in_memory() -> None:
         may_run = not found.f_flag & os.ST_NOEXEC
         if may_run and found.f_bavail * found.f_frsize >= MEMORY_BYTES_MIN:
             os.environ.setdefault("TMPDIR", str(MEMORY))
+            tempfile.tempdir = None  # pytest's capture has asked before
 
 
 _work_in_memory()

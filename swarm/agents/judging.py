@@ -20,13 +20,17 @@ RANKS: dict[Source, int] = {"mcp": 0, "hook": 0, "process": 1, "screen": 2, "sil
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """One thing that was seen: the state it speaks for, which rule read it, and since when."""
+    """One thing that was seen: the state it speaks for, which rule read it, and since when.
+
+    `dialog` tells that the screen shows one now.
+    """
 
     source: Source
     state: AgentStatus
     rule: str
     text: str
     at: datetime
+    dialog: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +49,8 @@ def judge(evidence: Sequence[Evidence], now: datetime) -> Judgement:
     """Return what the evidence shows; silence alone is `unknown`, and never completion.
 
     Order: a call over MCP or a hook of the tool, the end of its process, a rule of its screen.
-    A signal gives way to the process's end after it, to a dialog that opened after it, and, when
+    A signal gives way to the process's end after it, to a dialog that is still on the screen when
+    the tool has had its time to redraw (1 s), to what blocks otherwise and came after it, and, when
     it is older than 30 s, to any rule that has matched since.
     """
     ranked = sorted(evidence, key=lambda each: (RANKS[each.source], -each.at.timestamp()))
@@ -90,16 +95,19 @@ def _overtaken(one: Evidence, all_evidence: Sequence[Evidence], now: datetime) -
 
 
 def _overtakes(other: Evidence, signal: Evidence, now: datetime) -> bool:
+    age_s = (now - signal.at).total_seconds()
     later = other.at > signal.at + timedelta(seconds=REDRAW_S)
     if other.source == "process":
         return other.at >= signal.at
     if other.source != "screen":
         return other.at > signal.at and other.source in ("mcp", "hook")
+    if other.dialog:
+        return age_s > REDRAW_S  # however long it is open: a tool calls others meanwhile
     if other.state == AgentStatus.BLOCKED and later:
         return True
     if signal.state == AgentStatus.BLOCKED and later:
         return True  # the dialog that was announced is gone from the screen
-    return now - signal.at > timedelta(seconds=SIGNAL_FRESH_S) and later
+    return age_s > SIGNAL_FRESH_S and later
 
 
 def _nothing(now: datetime) -> Evidence:

@@ -36,7 +36,7 @@ class Memory:
     first_look_at: datetime
     screen: str = ""
     changed_at: datetime | None = None
-    rule: str = ""
+    shown: tuple[str, str] = ("", "")
     rule_since: datetime | None = None
     ended_at: datetime | None = None
     seen: Seen | None = None
@@ -53,9 +53,9 @@ class Memory:
         self.screen, self.changed_at = screen, now
         self.seen = read_screen(tool, screen)
         self._note_window(tool, screen)
-        rule = self.seen.rule if self.seen else ""
-        if rule != self.rule or self.rule_since is None:
-            self.rule, self.rule_since = rule, now
+        shown = (self.seen.rule if self.seen else "", self.dialog_id)
+        if shown != self.shown or self.rule_since is None:
+            self.shown, self.rule_since = shown, now
 
     def _note_window(self, tool: ToolAdapter, screen: str) -> None:
         self.words_are_gone = not tells_of_window(tool, screen)
@@ -75,6 +75,15 @@ class Memory:
     def dialog_id(self) -> str:
         """What tells the open dialog from another one of its kind; empty without one."""
         return asked_id(self.dialog, self.screen) if self.dialog else ""
+
+    @property
+    def awaits_redraw(self) -> bool:
+        """Tell whether signal and screen disagree on an open dialog: one of them comes late."""
+        if self.judged is None:
+            return False
+        announced = (self.judged.state, self.judged.source) == (AgentStatus.BLOCKED, "hook")
+        blocked = self.judged.state == AgentStatus.BLOCKED
+        return announced if self.dialog is None else not blocked
 
 
 def judged(
@@ -198,6 +207,7 @@ def _screen(memory: Memory) -> list[Evidence]:
             rule=memory.seen.rule,
             text=memory.seen.line,
             at=memory.rule_since,
+            dialog=memory.dialog is not None,
         )
     ]
 

@@ -18,7 +18,7 @@ from p2p.protocol.errors import DomainError, ExternalError
 from swarm.agents.adapters import Dialog, ToolAdapter, all_tools
 from swarm.agents.control import ControlClient
 from swarm.agents.deliverer import Deliverer
-from swarm.agents.judging import Judgement, as_stored
+from swarm.agents.judging import REDRAW_S, Judgement, as_stored
 from swarm.agents.looking import Memory, Pane, judged
 from swarm.agents.signals import last_signal
 from swarm.agents.sockets import socket_name
@@ -170,7 +170,9 @@ class Monitor:
         await self._windows.forget(view, memory, judgement.state, now)
         await self._deliverer.tend(view, tool, judgement, memory.screen, now)
         if view.delivery is not None and not view.delivery.stalled:
-            self._look_soon(view.session)
+            self._plan(view.session, EAGER_EVERY_S)
+        elif memory.awaits_redraw:
+            self._plan(view.session, REDRAW_S)
 
     async def _capture(self, session: str, flags: str = "-p") -> str | None:
         pane = f"={session}:0.0"
@@ -231,9 +233,6 @@ class Monitor:
     def _read_anew(self) -> None:
         self._stale = True
         self._wake.set()
-
-    def _look_soon(self, session: str) -> None:
-        self._plan(session, EAGER_EVERY_S)
 
     def _plan(self, session: str, wait_s: float) -> None:
         at = time.monotonic() + wait_s

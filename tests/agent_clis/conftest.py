@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -20,3 +22,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def programs() -> Path:
     """The folder with the programs."""
     return installed_programs()
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A folder that is not in memory: the sandbox of codex has a /dev without /dev/shm."""
+    with TemporaryDirectory(prefix="voidlux-agents-", dir="/var/tmp") as folder:
+        yield Path(folder)

@@ -13,14 +13,19 @@ NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 S = AgentStatus
 
 
-def seen(source: str, state: AgentStatus, age_s: float) -> Evidence:
+def seen(source: str, state: AgentStatus, age_s: float, dialog: bool = False) -> Evidence:
     return Evidence(
         source=source,  # type: ignore[arg-type]
         state=state,
         rule=f"{source}_rule",
         text="text",
         at=NOW - timedelta(seconds=age_s),
+        dialog=dialog,
     )
+
+
+def opened(age_s: float) -> Evidence:
+    return seen("screen", S.BLOCKED, age_s, dialog=True)
 
 
 @pytest.mark.parametrize(
@@ -36,6 +41,11 @@ def seen(source: str, state: AgentStatus, age_s: float) -> Evidence:
         ([seen("hook", S.WORKING, 900)], (S.WORKING, "hook")),
         ([seen("screen", S.BLOCKED, 1), seen("mcp", S.WORKING, 5)], (S.BLOCKED, "screen")),
         ([seen("screen", S.BLOCKED, 9), seen("mcp", S.WORKING, 5)], (S.WORKING, "mcp")),
+        ([opened(4.9), seen("hook", S.WORKING, 5)], (S.BLOCKED, "screen")),
+        ([opened(900), seen("mcp", S.WORKING, 5)], (S.BLOCKED, "screen")),
+        ([opened(5), seen("hook", S.WORKING, 0.9)], (S.WORKING, "hook")),
+        ([opened(5), seen("hook", S.BLOCKED, 4)], (S.BLOCKED, "screen")),
+        ([opened(5), seen("process", S.EXITED, 1)], (S.EXITED, "process")),
         ([seen("screen", S.READY, 1), seen("hook", S.BLOCKED, 5)], (S.READY, "screen")),
         ([seen("hook", S.READY, 1), seen("mcp", S.WORKING, 5)], (S.READY, "hook")),
         ([seen("process", S.EXITED, 1), seen("mcp", S.WORKING, 5)], (S.EXITED, "process")),

@@ -1,4 +1,4 @@
-"""Memory of looks: which words on a screen tell of a new usage window, and which of an old one."""
+"""Memory of looks: since when the screen shows a question, and which words on it are new."""
 
 from __future__ import annotations
 
@@ -49,3 +49,16 @@ def test_words_that_stay_on_the_screen_are_old_and_said_again_are_new(tool: Tool
         (True, True, False),
         (True, False, False),
     ]
+
+
+def test_a_question_is_as_old_as_itself_not_as_its_kind(tool: ToolAdapter) -> None:
+    memory = Memory(first_look_at=NOW)
+    asked = "Do you want to run this command?\nmake {}\n> 1. Yes\n{}"
+
+    since = []
+    for number, screen in enumerate(["test", "test", "clean"]):
+        looked_at = NOW + timedelta(seconds=number)
+        memory.note_screen(tool, asked.format(screen, "✻✶✳"[number]), looked_at)
+        since.append(memory.rule_since)
+
+    assert since == [NOW, NOW, NOW + timedelta(seconds=2)]

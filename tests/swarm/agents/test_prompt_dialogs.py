@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
 from p2p.clock import now_utc
 from p2p.protocol.errors import DomainError
 from swarm.agents import dialogs
+from swarm.agents.places import run_dir_of
+from swarm.agents.signals import SIGNALS
 from swarm.models import Agent
 from swarm.services.deliveries import queue_delivery
 from tests.support.agent_bench import Bench
 from tests.support.waiting import wait_for
+
+HOOKS = """
+[hooks]
+file = "{run_dir}/hooks.json"
+content = "{}"
+states = { tool_used = "working" }
+"""
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -91,6 +101,23 @@ async def test_an_answer_to_a_dialog_never_goes_to_the_next_one_of_its_kind(benc
         choice_name="yes",
     )
     await bench.until_agent("waiting_input", "prompt_box")
+
+
+async def test_a_signal_hides_no_open_dialog(bench: Bench) -> None:
+    bench.fake.install(bench.home, more=HOOKS)
+    bench.fake.behave(ask_permission=["make test"])
+    await bench.assign()
+    agent = await bench.until_agent("blocked", "permission")
+
+    with (run_dir_of(await bench.attempt()) / SIGNALS).open("a") as signals:
+        signals.write(f"tool_used {time.time()}\n")  # of another call at the same time
+
+    async def heard() -> Agent | None:
+        looked_at = await bench.agent()
+        rules = {each["rule"] for each in looked_at.considered}
+        return looked_at if looked_at.status == "blocked" and "tool_used" in rules else None
+
+    assert (await bench.until(heard)).dialog == agent.dialog
 
 
 async def test_a_dialog_that_swallows_the_paste_gets_no_submit_key(bench: Bench) -> None:
